@@ -1,0 +1,53 @@
+# make          set up, then the default study: tables/, figures/, report.html
+# make smoke    the same on a tiny study, in runs/smoke
+# make paper    the paper's own counts, in runs/paper; stop it and start it again as you like
+# make plan     what that would cost on this machine, before it starts (CONFIG=config/study.yaml for another)
+# make test     every test
+# make lab      the notebooks in JupyterLab
+# make lock     pin all packages anew
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/ready
+CONFIG ?= config/paper.yaml
+SNAKEMAKE := $(BIN)/snakemake
+
+.PHONY: study smoke paper plan test lab lock
+.DEFAULT_GOAL := study
+
+define RUN
+	mkdir -p "$(1)"
+	$(SNAKEMAKE) --directory "$(1)" --configfile config/$(2).yaml
+	test "$(1)/report.html" -nt "$(1)/tables/runtime.csv" || $(SNAKEMAKE) --directory "$(1)" --configfile config/$(2).yaml --report "$(1)/report.html"
+	@cat "$(1)/tables/runtime.md"
+	@echo "Tables: $(1)/tables    Figures: $(1)/figures    Report: $(1)/report.html"
+endef
+
+study: $(READY)
+	$(call RUN,.,study)
+
+smoke: $(READY)
+	$(call RUN,runs/smoke,smoke)
+
+paper: $(READY)
+	$(call RUN,runs/paper,paper)
+
+plan: $(READY)
+	$(BIN)/python -m hadyounot.plan $(CONFIG)
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lab: $(READY)
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+$(READY): envs/requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement envs/requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	touch $(READY)
+
+# torch is pinned without its build tag (+cpu): the tag names one machine's build, the version names them all
+lock: $(READY)
+	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file envs/requirements.lock envs/requirements.in
+	sed -i.old 's/^\(torch==[0-9.]*\)+.*/\1/' envs/requirements.lock && rm envs/requirements.lock.old

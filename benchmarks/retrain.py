@@ -1,0 +1,362 @@
+"""What a retrained model costs: ours beside Cornac, Surprise and a plain loop, on one core and the same ratings.
+
+    python benchmarks/retrain.py            some minutes; writes benchmarks/results/*.csv
+    python benchmarks/retrain.py --quick    fewer repeats; only prints
+    python benchmarks/retrain.py --shipped  one number, of whichever hadyounot is on the path; used by this script
+
+Everything is timed by the wall clock, in interleaved repeats, on the training part of MovieLens-100K: run it on a
+machine that does nothing else. README.md beside this file says what the numbers mean.
+"""
+
+import os
+
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import cornac
+import hadyounot
+import llvmlite.binding
+import numba
+import numpy as np
+import pandas as pd
+import surprise
+from hadyounot import Deletion, MatrixFactorization, Ratings, data
+from hadyounot.recommenders import lanes
+from llvmlite import ir
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+HERE = Path(__file__).resolve().parent
+QUICK = "--quick" in sys.argv
+REPEATS = 3 if QUICK else 15
+SETTINGS = {"factors": 16, "epochs": 20, "learning_rate": 0.01, "regularization": 0.1, "init_scale": 0.1, "seed": 0}
+MF = MatrixFactorization(**SETTINGS)
+
+
+def movielens() -> Ratings:
+    """The training ratings."""
+    ratings = data.obtain("ml-100k", data.data_folder(HERE.parent)).ratings
+    return ratings.select(data.split(ratings, 0.7, 0, "ml-100k"))
+
+
+def deletions(ratings: Ratings, count: int) -> list[Deletion]:
+    """Three items of a user each, of as many users as there are deletions."""
+    rng = np.random.default_rng(0)
+    users = rng.choice(np.flatnonzero(np.bincount(ratings.users) >= 3), count).tolist()
+    return [Deletion(user, tuple(rng.permutation(ratings.history(user))[:3].tolist())) for user in users]
+
+
+def race(runs: dict[str, Callable[[], object]], repeats: int = REPEATS) -> dict[str, list[float]]:
+    """Seconds of each call, in turns; a first call of each, which may compile, does not count."""
+    for run in runs.values():
+        run()
+    seconds = {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def flops(factors: int) -> int:
+    """Additions and multiplications of one step on one rating in one model, as the kernel computes it.
+
+    2f + 3 for the error, 1 + 2 for step * error and the decay, 2 * 3f and 2 * 2 for the new embeddings and biases.
+    """
+    return 8 * factors + 10
+
+
+# Competitors
+
+
+@numba.njit
+def plain_loop(p, q, bu, bi, mean, users, items, values, lr, reg, epochs):
+    """One model, one rating after another, as anyone would write it; float32."""
+    for _ in range(epochs):
+        for n in range(len(values)):
+            u, i = users[n], items[n]
+            error = values[n] - mean - bu[u] - bi[i]
+            for k in range(p.shape[1]):
+                error -= p[u, k] * q[i, k]
+            bu[u] += lr * (error - reg * bu[u])
+            bi[i] += lr * (error - reg * bi[i])
+            for k in range(p.shape[1]):
+                p_k = p[u, k]
+                p[u, k] += lr * (error * q[i, k] - reg * p_k)
+                q[i, k] += lr * (error * p_k - reg * q[i, k])
+
+
+LANES = lanes.LANES
+
+
+@numba.njit(fastmath=True, nogil=True)
+def auto_vectorised(users, items, means, steps, starts, row_items, values, row_steps, regularization, epochs):
+    """The kernel of lanes.py as loops over lanes, innermost and contiguous, of a length known when compiling."""
+    factors = users.shape[1] - 1
+    error, keep = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
+    for _ in range(epochs):
+        for user in range(len(starts) - 1):
+            p = users[user]
+            for row in range(starts[user], starts[user + 1]):
+                q, step = items[row_items[row]], steps[row_steps[row]]
+                for lane in range(LANES):
+                    error[lane] = values[row] - means[lane] - p[factors, lane] - q[factors, lane]
+                for k in range(factors):
+                    for lane in range(LANES):
+                        error[lane] -= p[k, lane] * q[k, lane]
+                for lane in range(LANES):
+                    error[lane] *= step[lane]
+                    keep[lane] = np.float32(1) - step[lane] * regularization
+                for k in range(factors):
+                    for lane in range(LANES):
+                        p_k = p[k, lane]
+                        p[k, lane] = keep[lane] * p_k + error[lane] * q[k, lane]
+                        q[k, lane] = keep[lane] * q[k, lane] + error[lane] * p_k
+                for lane in range(LANES):
+                    p[factors, lane] = keep[lane] * p[factors, lane] + error[lane]
+                    q[factors, lane] = keep[lane] * q[factors, lane] + error[lane]
+
+
+def with_auto_vectorised_loops(ratings: Ratings, chosen: list[Deletion]) -> np.ndarray:
+    """``MF.retrain`` on that kernel."""
+    shipped, lanes.factor_kernel = lanes.factor_kernel, lambda factors: auto_vectorised
+    try:
+        return MF.retrain(ratings, chosen)
+    finally:
+        lanes.factor_kernel = shipped
+
+
+# Edits of lanes.py, each timed in a copy of the library
+ALTERNATIVES = {
+    "as shipped": [],
+    "8 lanes": [("LANES = 16", "LANES = 8")],
+    "32 lanes": [("LANES = 16", "LANES = 32")],
+    "prefetch 1 rating ahead": [("PREFETCH = 4", "PREFETCH = 1")],
+    "prefetch 2 ratings ahead": [("PREFETCH = 4", "PREFETCH = 2")],
+    "prefetch 8 ratings ahead": [("PREFETCH = 4", "PREFETCH = 8")],
+    "no prefetch": [("            b.call(fetch, [", "            _ = (fetch, [")],
+    "error in one chain of additions": [("if k < 3:", "if k < 0:"), ("chains[k % 4]", "chains[0]")],
+    "no fence: p and q held in registers": [("            b.asm(", "            (")],
+}
+
+
+def copied(folder: Path, edits: list[tuple[str, str]]) -> Path:
+    """A copy of the repository's library and configuration with ``edits`` made to its kernels."""
+    package = folder / "lib" / "hadyounot"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(hadyounot.__file__).parent, package, ignore=ignored)
+    shutil.copytree(HERE.parent / "config", folder / "config", ignore=ignored)
+    source = package / "recommenders" / "lanes.py"
+    text = source.read_text()
+    for old, new in edits:
+        if old not in text:
+            raise ValueError(f"lanes.py no longer contains {old!r}: bring ALTERNATIVES up to date with it")
+        text = text.replace(old, new)
+    source.write_text(text)
+    return package.parent
+
+
+def ns_of_copy(library: Path) -> float:
+    """ns per rating and model, measured in a process of its own."""
+    found = subprocess.run(
+        [sys.executable, __file__, "--shipped"],
+        env={**os.environ, "PYTHONPATH": str(library), "HADYOUNOT_DATA": str(data.data_folder(HERE.parent))},
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return float(found.stdout)
+
+
+def fma_peak() -> float:
+    """GFLOP/s of this core in 12 independent chains of fused multiply-adds, in vectors as wide as the lanes."""
+    vector = ir.VectorType(ir.FloatType(), lanes.LANES)
+
+    @intrinsic
+    def burst(context, count, numbers):
+        def generate(context, b, signature, args):
+            fma = cgutils.get_or_insert_function(
+                b.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{lanes.LANES}f32"
+            )
+            place = b.bitcast(context.make_array(numbers)(context, b, args[1]).data, vector.as_pointer())
+            x = b.load(place, align=4)
+            entry, loop, done = b.block, b.append_basic_block("loop"), b.append_basic_block("done")
+            b.branch(loop)
+            b.position_at_end(loop)
+            turn, chains = b.phi(ir.IntType(64)), [b.phi(vector) for _ in range(12)]
+            following, later = b.add(turn, turn.type(1)), [b.call(fma, [chain, x, x]) for chain in chains]
+            b.cbranch(b.icmp_signed("<", following, args[0]), loop, done)
+            for phi, first, second in zip([turn, *chains], [turn.type(0), *[x] * 12], [following, *later], strict=True):
+                phi.add_incoming(first, entry)
+                phi.add_incoming(second, loop)
+            b.position_at_end(done)
+            total = later[0]
+            for chain in later[1:]:
+                total = b.fadd(total, chain)
+            b.store(total, place, align=4)
+            return context.get_dummy_value()
+
+        return numba.types.void(count, numbers), generate
+
+    @numba.njit
+    def run(count, numbers):
+        burst(count, numbers)
+
+    turns, half = 200_000, np.full(lanes.LANES, 0.5, np.float32)
+    seconds = min(race({"peak": lambda: run(turns, half.copy())}, 30)["peak"])
+    return turns * 12 * lanes.LANES * 2 / seconds / 1e9
+
+
+# The tables
+
+
+def peers(ratings: Ratings) -> pd.DataFrame:
+    """Seconds per model: ours in a batch, ours alone, and the others."""
+    order, _ = ratings.rows_by_user
+    users, items, values = ratings.users[order], ratings.items[order], ratings.values[order]
+    triples = list(zip(users, items, values, strict=True))
+    dataset = cornac.data.Dataset.build(triples, fmt="UIR")
+    frame = pd.DataFrame({"user": users, "item": items, "rating": values})
+    trainset = surprise.Dataset.load_from_df(frame, surprise.Reader(rating_scale=(1, 5))).build_full_trainset()
+    common = {"lr": SETTINGS["learning_rate"], "reg": SETTINGS["regularization"]}
+    chosen = deletions(ratings, 8 * lanes.LANES)
+
+    def cornac_fit():  # a seed makes it use one thread
+        cornac.models.MF(
+            k=MF.factors, max_iter=MF.epochs, learning_rate=common["lr"], lambda_reg=common["reg"], seed=0
+        ).fit(dataset)
+
+    def surprise_fit():
+        surprise.SVD(
+            n_factors=MF.factors, n_epochs=MF.epochs, lr_all=common["lr"], reg_all=common["reg"], random_state=0
+        ).fit(trainset)
+
+    def plain_fit():
+        p, q = (table.copy() for table in MF.initial_embeddings(ratings))
+        bu, bi = np.zeros(len(p), np.float32), np.zeros(len(q), np.float32)
+        lr, reg = np.float32(common["lr"]), np.float32(common["reg"])
+        plain_loop(p, q, bu, bi, values.mean(), users, items, values, lr, reg, MF.epochs)
+
+    seconds = race({
+        "hadyounot retrain": lambda: MF.retrain(ratings, chosen),
+        "hadyounot fit, alone": lambda: MF.fit(ratings),
+        "plain numba loop, one model": plain_fit,
+        "Cornac MF fit": cornac_fit,
+        "Surprise SVD fit": surprise_fit,
+    })  # fmt: skip
+    seconds["hadyounot retrain"] = [each / len(chosen) for each in seconds["hadyounot retrain"]]
+    ours = np.median(seconds["hadyounot retrain"])
+    return pd.DataFrame([
+        {
+            "what": what,
+            "models_per_call": len(chosen) if what == "hadyounot retrain" else 1,
+            "ms_per_model": 1e3 * np.median(each),
+            "ms_min": 1e3 * min(each),
+            "ms_max": 1e3 * max(each),
+            "ns_per_rating_and_model": 1e9 * np.median(each) / len(ratings) / MF.epochs,
+            "times_ours": np.median(each) / ours,
+        }
+        for what, each in seconds.items()
+    ])  # fmt: skip
+
+
+def scaling(ratings: Ratings, peak: float) -> pd.DataFrame:
+    """The cost of ``retrain`` when one thing is varied; all of it is timed: set-up of a batch, training, scores."""
+    order = np.random.default_rng(1).permutation(len(ratings))
+    whole = 4 * lanes.LANES
+    points = [("ratings", n, ratings.select(np.sort(order[:n])), MF, whole, 1) for n in (8_750, 17_500, 35_000)]
+    points += [("ratings", len(ratings), ratings, MF, whole, 1)]
+    for factors in (4, 8, 16, 32, 64):
+        points += [("factors", factors, ratings, MF.model_copy(update={"factors": factors}), whole, 1)]
+    points += [("lanes used", used, ratings, MF, used, 1) for used in (1, 2, 4, 8, 16) if used <= lanes.LANES]
+    points += [("threads", n, ratings, MF, whole, n) for n in (1, 2) if n <= numba.config.NUMBA_NUM_THREADS]
+
+    def timed(subset, mf, models, threads):
+        chosen = deletions(subset, models)
+
+        def run():
+            numba.set_num_threads(threads)
+            mf.retrain(subset, chosen)
+
+        return run
+
+    runs = {(varied, value): timed(*how) for varied, value, *how in points}
+    rows = []
+    for (varied, value, subset, mf, models, threads), each in zip(
+        points, race(runs, max(3, REPEATS // 3)).values(), strict=True
+    ):
+        ns = 1e9 * np.median(each) / models / len(subset) / mf.epochs
+        gflops = flops(mf.factors) / ns
+        rows.append({
+            "varied": varied,
+            "value": value,
+            "ms_per_model": 1e3 * np.median(each) / models,
+            "ns_per_rating_and_model": ns,
+            "ns_per_rating_factor_and_model": ns / mf.factors,
+            "gflops": gflops,
+            "share_of_fma_peak": gflops / peak / threads,
+        })  # fmt: skip
+    numba.set_num_threads(1)
+    return pd.DataFrame(rows)
+
+
+def alternatives(ratings: Ratings) -> pd.DataFrame:
+    """What was tried for the kernel and lost."""
+    chosen = deletions(ratings, 2 * lanes.LANES)
+    np.testing.assert_allclose(with_auto_vectorised_loops(ratings, chosen), MF.retrain(ratings, chosen), atol=1e-3)
+    per_model = 1e9 / len(chosen) / len(ratings) / MF.epochs
+    loops = race({"loops": lambda: with_auto_vectorised_loops(ratings, chosen)}, max(2, REPEATS // 5))["loops"]
+    ns = {name: [] for name in ALTERNATIVES} | {
+        "loops over lanes, auto-vectorised": [per_model * each for each in loops]
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        copies = {name: copied(Path(folder) / str(k), edits) for k, (name, edits) in enumerate(ALTERNATIVES.items())}
+        for _ in range(1 if QUICK else 5):
+            for name, library in copies.items():
+                ns[name].append(ns_of_copy(library))
+    medians = {name: np.median(each) for name, each in ns.items()}
+    return pd.DataFrame({
+        "kernel": medians.keys(),
+        "ns_per_rating_and_model": medians.values(),
+        "ns_min": [min(each) for each in ns.values()],
+        "times_shipped": [median / medians["as shipped"] for median in medians.values()],
+    })  # fmt: skip
+
+
+def main():
+    numba.set_num_threads(1)
+    ratings = movielens()
+    if "--shipped" in sys.argv:
+        chosen = deletions(ratings, 64)  # full batches of 8, 16 and 32 lanes
+        seconds = np.median(race({"": lambda: MF.retrain(ratings, chosen)}, 3 if QUICK else 5)[""])
+        print(1e9 * seconds / len(chosen) / len(ratings) / MF.epochs)
+        return
+    load = os.getloadavg()[0]
+    peak = fma_peak()
+    machine = {
+        "cpu": llvmlite.binding.get_host_cpu_name(), "cores": os.cpu_count(), "load_before": round(load, 2),
+        "fma_peak_gflops": round(peak, 1), "lanes": lanes.LANES, "prefetch": lanes.PREFETCH, "ratings": len(ratings),
+        **{name: version(name) for name in ("numpy", "numba", "llvmlite", "cornac", "scikit-surprise")},
+    }  # fmt: skip
+    tables = {
+        "machine": pd.DataFrame(machine.items(), columns=["what", "value"]),
+        "peers": peers(ratings),
+        "scaling": scaling(ratings, peak),
+        "alternatives": alternatives(ratings),
+    }
+    for name, table in tables.items():
+        print(f"\n{name}\n{table.to_string(index=False, float_format='{:.3f}'.format)}", flush=True)
+        if not QUICK:
+            (HERE / "results").mkdir(exist_ok=True)
+            table.to_csv(HERE / "results" / f"{name}.csv", index=False, float_format="%.4g")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,6 @@
+"""hadyounot: had you not interacted with these items, we would not recommend it. Explanations checked by retraining."""
+
+from .ratings import Deletion, Ratings
+from .recommenders.mf import MatrixFactorization
+
+__all__ = ["Deletion", "MatrixFactorization", "Ratings"]

@@ -1,0 +1,111 @@
+"""Writes the pages that are made from code: ``python -m hadyounot.docs``; a test fails when they are out of date."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from . import config, paths, store
+
+FILES = {
+    "RATINGS": paths.RATINGS,
+    "USERS": paths.USERS,
+    "ITEMS": paths.ITEMS,
+    "CURVE": paths.CURVE,
+    "OUTCOMES": paths.OUTCOMES,
+    "EXPLANATIONS": paths.EXPLANATIONS,
+    "GENERATION_TIME": paths.GENERATION_TIME,
+    "EVALUATION": paths.EVALUATION,
+    "TABLE2": "tables/table2_datasets.csv",
+    "TABLE_VALIDITY": "tables/table3_mf.csv",
+    "RECOMMENDERS": "tables/recommenders.csv",
+    "MCNEMAR": "tables/mcnemar.csv",
+    "RUNTIME": "tables/runtime.csv",
+}
+
+
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
+    """Configuration models named anywhere in a type."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "*required*"
+    if isinstance(field.default, BaseModel):
+        return "*see below*"
+    return "" if field.default is None else f"`{field.default}`"
+
+
+def _sections(model: type[BaseModel], heading: str) -> Iterator[str]:
+    first = (model.__doc__ or "").strip().splitlines()[0]
+    rows = [
+        f"| `{name}` | {_default(field)} | {(field.description or '').replace('|', chr(92) + '|')} |"
+        for name, field in model.model_fields.items()
+    ]
+    yield "\n".join([f"## {heading}", "", first, "", "| field | default | meaning |", "|---|---|---|", *rows, ""])
+    for name, field in model.model_fields.items():
+        for inner in _models(field.annotation):
+            yield from _sections(
+                inner, f"{heading}.{name}" + (f" ({inner.__name__})" if "Source" in inner.__name__ else "")
+            )
+
+
+def config_page() -> str:
+    """config/README.md: every field of every configuration file."""
+    parts = [
+        "# Configuration",
+        "",
+        "*Made from `lib/hadyounot/config.py` by `python -m hadyounot.docs`.*",
+        "",
+        "| file | what it is |",
+        "|---|---|",
+        "| `study.yaml` | MovieLens-100K at reduced counts: what `make` runs |",
+        "| `paper.yaml` | the paper's own counts: `make paper` |",
+        "| `smoke.yaml` | a planted world and a slice of MovieLens-100K: `make smoke` and the tests |",
+        "| `toy.yaml` | the planted world alone: what a notebook opened by hand shows |",
+        "| `datasets.yaml` | the registry of datasets; its head shows the row for your own data |",
+        "| `published.yaml` | the numbers printed in the paper |",
+        "",
+        "Unknown keys are errors. Any field can be set for one run: `snakemake --config seed=1`. Settings of the",
+        "machine (cores, cluster) are in `profiles/`, not here.",
+        "",
+        *_sections(config.StudyConfig, "study"),
+        *_sections(config.DatasetConfig, "datasets.NAME"),
+    ]
+    return "\n".join(parts)
+
+
+def files_page() -> str:
+    """docs/files.md: every table that a run writes, column by column."""
+    parts = [
+        "# Files of a run",
+        "",
+        "*Made from `lib/hadyounot/store.py` by `python -m hadyounot.docs`.* Each file is checked against its schema",
+        "when it is written and when it is read; a table or figure has a `.provenance.json` beside it.",
+        "",
+    ]
+    for name, place in FILES.items():
+        schema = getattr(store, name)
+        rows = [f"| `{column}` | {spec.type} | {spec.meaning} |" for column, spec in schema.columns.items()]
+        parts += [f"## `{place}`", "", schema.meaning, "", "| column | type | meaning |", "|---|---|---|", *rows, ""]
+    return "\n".join(parts)
+
+
+PAGES = {"config/README.md": config_page, "docs/files.md": files_page}
+
+
+def main(root: Path = paths.PROJECT) -> None:
+    """Write all pages."""
+    for place, page in PAGES.items():
+        with store.atomic(root / place) as temporary:
+            temporary.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,342 @@
+"""Figures from tables. Each function returns a matplotlib figure; ``save`` writes it, the same bytes every time."""
+
+import textwrap
+from bisect import bisect_left
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyBboxPatch, Patch
+from matplotlib.textpath import TextPath
+from matplotlib.ticker import EngFormatter, PercentFormatter, StrMethodFormatter
+
+from . import store, style
+from .ratings import Ratings
+from .rng import generator
+
+PNG_WIDTH = 1200  # pixels at most: the report crops wider pictures
+
+
+def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
+    """Write ``<path>.pdf`` and ``<path>.png``, without dates in them.
+
+    Returns:
+        the two paths.
+    """
+    written = Path(f"{path}.pdf"), Path(f"{path}.png")
+    dpi = min(160, PNG_WIDTH / figure.get_figwidth())
+    for file, options in zip(written, ({"metadata": {"CreationDate": None}}, {"dpi": dpi}), strict=True):
+        with store.atomic(file) as temporary:
+            figure.savefig(temporary, **options)
+    return written
+
+
+def generation_time(times: pd.DataFrame) -> Figure:
+    """Figure 5: how long one explanation takes, by method, on a logarithmic axis.
+
+    Args:
+        times: schema ``store.GENERATION_TIME``. Reseed and oracle are left out: they generate nothing, they retrain.
+    """
+    style.use()
+    present = set(times["method"]) - {"reseed", "oracle"}
+    methods = [method for method in store.METHODS if method in present]
+    figure, axes = plt.subplots(figsize=(6.4, 0.8 + 0.34 * len(methods)))
+    for row, method in enumerate(methods):
+        seconds = times.loc[times["method"] == method, "seconds"].to_numpy()
+        color = style.METHOD_COLORS[method]
+        spread = generator(0, "jitter", method).uniform(-0.26, 0.26, len(seconds))
+        axes.scatter(seconds, row + spread, s=7, color=color, alpha=0.3, linewidths=0, rasterized=True)
+        low, median, high = np.quantile(seconds, [0.25, 0.5, 0.75])
+        axes.plot([low, high], [row, row], color=style.INK, linewidth=2.2, solid_capstyle="butt")
+        axes.plot(median, row, "o", color="white", markeredgecolor=style.INK, markersize=6, markeredgewidth=1.4)
+        axes.annotate(
+            EngFormatter("s")(float(f"{median:.2g}")),
+            (1.02, row),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            annotation_clip=False,
+        )
+    axes.annotate("median", (1.02, -0.75), xycoords=("axes fraction", "data"), color=style.FAINT, va="center")
+    axes.set(xscale="log", xlabel="wall time of one explanation")
+    axes.xaxis.set_major_formatter(EngFormatter("s"))
+    axes.set_yticks(range(len(methods)), [style.METHOD_LABELS[method] for method in methods])
+    axes.set_ylim(len(methods) - 0.4, -0.6)
+    axes.grid(axis="x", color=style.BAND)
+    axes.tick_params(axis="y", length=0)
+    handles = [
+        Line2D([], [], marker="o", linestyle="", color=style.FAINT, markersize=3, label="one user"),
+        Line2D([], [], marker="o", color=style.INK, markerfacecolor="white", linewidth=2.2, label="median, quartiles"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    return figure
+
+
+_HOLLOW = {"markersize": 6.5, "markerfacecolor": "none", "markeredgecolor": style.ACCENT, "markeredgewidth": 1}
+
+
+def validity(table: pd.DataFrame) -> Figure:
+    """Figure 6: validity with its Wilson interval by method and K, beside the paper's; one panel per dataset and model.
+
+    Args:
+        table: schema ``store.TABLE_VALIDITY``.
+    """
+    style.use()
+    present = [method for method in store.METHODS if method in set(table["method"])]
+    methods = [method for method in present if method not in style.CONTROLS]
+    controls = [method for method in present if method in style.CONTROLS]
+    places = dict(zip(methods, np.arange(len(methods)), strict=True))
+    places |= dict(zip(controls, len(methods) + 0.35 + np.arange(len(controls)), strict=True))
+    bottom = max(places.values()) + 0.55
+    styles = style.top_k_styles(table["top_k"])
+    offsets = dict(zip(styles, np.linspace(-0.27, 0.27, len(styles)) if len(styles) > 1 else [0], strict=True))
+
+    panels = list(table.groupby(["dataset", "model"], sort=False))
+    columns = min(len(panels), 3)
+    rows = -(-len(panels) // columns)
+    size = (6.4 if columns == 1 else 2.3 + 2.3 * columns, rows * (0.9 + 0.42 * bottom) + 0.5)
+    figure, grid = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    for axes, ((dataset, model), panel) in zip(grid.flat, panels, strict=False):
+        if controls:
+            axes.axhspan(len(methods) - 0.33, bottom, color=style.BAND, zorder=0)
+        for row in panel.itertuples():
+            marker, grey = styles[row.top_k]
+            y = places[row.method] + offsets[row.top_k]
+            axes.plot([row.ci_low, row.ci_high], [y, y], color=grey, linewidth=1.3, solid_capstyle="butt")
+            axes.plot(row.validity, y, marker, color=grey, markersize=4.5)
+            if pd.notna(row.paper):
+                axes.plot(row.paper, y, marker, **_HOLLOW)
+        axes.set_title(f"{dataset} · {model} ({_range(panel['n_users'])} users)")
+        axes.set(xlim=(-0.02, 1.02), ylim=(bottom, -0.6), xlabel="validity (% of users)")
+        axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+        axes.set_yticks(list(places.values()), [style.METHOD_LABELS[method] for method in places])
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x", color="0.85", linewidth=0.6)
+        axes.label_outer()
+    handles = []
+    for k, (marker, grey) in styles.items():
+        handles.append(Line2D([], [], marker=marker, color=grey, markersize=4.5, label=f"K = {k}, ours"))
+        if table.loc[table["top_k"] == k, "paper"].notna().any():
+            handles.append(Line2D([], [], marker=marker, linestyle="", **_HOLLOW, label=f"K = {k}, paper"))
+    if controls:
+        handles.append(Patch(color=style.BAND, label="controls"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(styles) + 1, 4))
+    return figure
+
+
+def _range(counts: pd.Series) -> str:
+    """'200', or '80 to 200' where the counts differ."""
+    return " to ".join(str(count) for count in sorted({counts.min(), counts.max()}))
+
+
+def learning_curve(curve: pd.DataFrame, epochs: int) -> Figure:
+    """Error and objective by epoch, the chosen number of epochs marked.
+
+    Args:
+        curve: schema ``store.CURVE``.
+        epochs: of the recommender that is explained.
+    """
+    style.use()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(6.8, 2.3))
+    left.plot(
+        curve["epoch"],
+        curve["train_rmse"],
+        color=style.METHOD_COLORS["mlp_reg"],
+        linestyle="--",
+        label="training ratings",
+    )
+    left.plot(curve["epoch"], curve["test_rmse"], color=style.INK, label="test ratings")
+    right.plot(curve["epoch"], curve["objective"], color=style.INK, label="objective")
+    left.set_ylabel("RMSE (stars)")
+    right.set_ylabel("objective")
+    right.yaxis.set_major_formatter(EngFormatter())
+    for axes in (left, right):
+        axes.axvline(epochs, color=style.ACCENT, linestyle=":", linewidth=1.5, label=f"chosen: {epochs} epochs")
+        axes.set_xlabel("epoch")
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
+
+
+def effects_histogram(effects: np.ndarray) -> Figure:
+    """Δŷ of all recorded targets: (n, N), in stars."""
+    style.use()
+    figure, axes = plt.subplots(figsize=(5, 2.2))
+    values = np.ravel(effects)
+    axes.hist(values, bins=81, color=style.METHOD_COLORS["mlp_reg"], log=True)
+    axes.axvline(0, color=style.INK, linewidth=0.8)
+    axes.set(xlabel="Δŷ (stars)", ylabel="targets")
+    axes.locator_params(axis="x", nbins=6)
+    up, down = np.mean(values < 0), np.mean(values > 0)
+    axes.set_title(f"pushed up {up:.1%}, unmoved {1 - up - down:.1%}, pushed down {down:.1%}")
+    return figure
+
+
+def cross_validation(curve: pd.DataFrame, x: str, y: str) -> Figure:
+    """A surrogate's held-out score along ``x``: each fold faint, their mean dark, the best mean marked.
+
+    Args:
+        curve: of ``surrogates.Fit``: columns ``x`` ("penalty", logarithmic, or "epoch"), ``y`` and perhaps "fold".
+        y: "r2" and "accuracy" are best high, everything else low.
+    """
+    style.use()
+    figure, axes = plt.subplots(figsize=(5, 2.2))
+    if "fold" in curve:
+        for _, fold in curve.groupby("fold"):
+            axes.plot(fold[x], fold[y], color="0.75", linewidth=0.8)
+    mean = curve.groupby(x)[y].mean()
+    best = mean.idxmax() if y in ("r2", "accuracy") else mean.idxmin()
+    axes.plot(mean.index, mean, color=style.INK, linewidth=1.6)
+    axes.plot(best, mean[best], "o", color=style.ACCENT, markersize=6)
+    axes.set(xlabel=x, ylabel=f"held-out {y.replace('_', ' ')}", xscale="log" if x == "penalty" else "linear")
+    axes.set_title(f"best: {mean[best]:.3g} at {x} {best:.3g}")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    return figure
+
+
+def rating_histograms(ratings: Ratings) -> Figure:
+    """How many ratings there are of each value, by each user and of each item."""
+    style.use()
+    figure, (values, users, items) = plt.subplots(1, 3, figsize=(7.2, 2.1))
+    stars, counts = np.unique(ratings.values, return_counts=True)
+    width = 0.8 * np.diff(stars).min() if len(stars) > 1 else 0.8
+    values.bar(stars, counts, width=width, color=style.METHOD_COLORS["mlp_reg"])
+    values.set(xlabel="rating (stars)", ylabel="ratings")
+    if len(stars) <= 5:
+        values.set_xticks(stars)
+    values.yaxis.set_major_formatter(EngFormatter(sep=""))
+    for axes, index, name in ((users, ratings.users, "user"), (items, ratings.items, "item")):
+        rated = np.unique(index, return_counts=True)[1]
+        edges = np.unique(np.geomspace(1, rated.max() + 1, 30).round())
+        axes.hist(rated, bins=edges, color=style.METHOD_COLORS["mlp_reg"])
+        axes.axvline(np.median(rated), color=style.ACCENT, linestyle=":", linewidth=1.5)
+        axes.set(xscale="log", xlabel=f"ratings per {name}", ylabel=f"{name}s")
+        axes.set_title(f"median {np.median(rated):g}")
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    return figure
+
+
+def example_card(
+    watched: Sequence[tuple[str, float]],
+    n_watched: int,
+    explanation: Sequence[str],
+    before: Sequence[str],
+    after: Sequence[str],
+    rank_after: int,
+    footer: str,
+) -> Figure:
+    """One explanation and its proof, as a card.
+
+    Args:
+        watched: titles and ratings (stars) from the user's history, best first.
+        n_watched: how long the whole history is.
+        explanation: titles of the deleted items, E.
+        before: titles of the best recommendations, best first; the first is the target.
+        after: the same of the model retrained without the explanation.
+        rank_after: the target's rank there, greater than 1.
+        footer: where the example comes from.
+    """
+    style.use()
+    target, width, margin, gap = before[0], 540, 18, 16
+    inner = width - 2 * margin
+    card = _Card(width)
+
+    header = card.text(margin, 26, f"We recommend: {target}", inner, 13, weight="bold", color="white") - 4
+    claim = f"Had you not watched these {len(explanation)}, we would not recommend it:"
+    y = card.text(margin, header + 22, claim, inner, 10)
+    for title in explanation:
+        y = card.text(margin + 14, y + 4, title, inner - 14, 10.5, weight="bold", color=style.ACCENT, bullet="×")
+    top = y + 18
+
+    column = (inner - 2 * gap) / 3
+    lefts = [margin + k * (column + gap) for k in range(3)]
+    headings = (f"Best rated of {n_watched:,} watched", "Recommended", f"Retrained without the {len(explanation)}")
+    heads = [card.text(x, top, text, column, 9, weight="bold") for x, text in zip(lefts, headings, strict=True)]
+    start = max(heads) + 4
+    bottoms = [start]
+    y = start
+    for title, value in watched:
+        gone = {"color": style.ACCENT, "weight": "bold"} if title in explanation else {}
+        y = card.text(lefts[0] + 32, y, title, column - 32, 8, bullet=f"{value:g} ★", **gone) + 2
+    bottoms.append(y)
+    for x, titles in ((lefts[1], before), (lefts[2], after)):
+        y = start
+        for rank, title in enumerate(titles, start=1):
+            y = card.ranked(x, y, column, rank, title, highlight=title == target)
+        if x == lefts[2] and target not in titles:
+            y = card.text(x + 19, y, "⋮", column, 8, color=style.FAINT) + 2
+            y = card.ranked(x, y, column, rank_after, target, highlight=True)
+        bottoms.append(y)
+    rule = max(bottoms) + 2
+    bottom = card.text(margin, rule + 14, footer, inner, 7, color=style.FAINT)
+    return card.draw(header, [top - 16, rule], bottom)
+
+
+class _Card:
+    """Text laid out from the top, in points, before the height of the figure is known."""
+
+    def __init__(self, width: float) -> None:
+        self.width = width
+        self.texts: list[tuple[float, float, str, dict]] = []
+        self.boxes: list[tuple[float, float, float, float]] = []
+
+    def text(self, x: float, y: float, text: str, width: float, size: float, bullet: str = "", **font: str) -> float:
+        """Put ``text`` with its first baseline at y, in two lines at most, and ``bullet`` left of it.
+
+        Returns:
+            the baseline of the line that would follow.
+        """
+        options = {"fontsize": size, "color": style.INK} | font
+        if bullet:
+            self.texts.append((x - 6, y, bullet, options | {"ha": "right"}))
+        for line in _wrapped(text, width, FontProperties(family="DejaVu Sans", size=size, weight=font.get("weight"))):
+            self.texts.append((x, y, line, options))
+            y += 1.35 * size
+        return y
+
+    def ranked(self, x: float, y: float, width: float, rank: int, title: str, highlight: bool) -> float:
+        """Put a rank and a title; the next baseline is returned."""
+        font = {"weight": "bold"} if highlight else {}
+        end = self.text(x + 32, y, title, width - 36, 8, bullet=str(rank), **font)
+        if highlight:
+            self.boxes.append((x + 1, y - 9, width - 2, end - y + 1))
+        return end + 2
+
+    def draw(self, header: float, rules: list[float], bottom: float) -> Figure:
+        """The figure: a dark header of that height, lines across at ``rules``."""
+        height = bottom + 4
+        figure = plt.figure(figsize=(self.width / 72, height / 72))
+        figure.set_layout_engine("none")
+        axes: Axes = figure.add_axes((0, 0, 1, 1))
+        axes.set(xlim=(0, self.width), ylim=(height, 0))
+        axes.axis("off")
+        axes.axhspan(0, header, color=style.METHOD_COLORS["linear_reg"])
+        axes.hlines(rules, 18, self.width - 18, color="0.85", linewidth=0.8)
+        for x, y, width, tall in self.boxes:
+            axes.add_patch(
+                FancyBboxPatch((x, y), width, tall, boxstyle="round,pad=0,rounding_size=3", color=style.HIGHLIGHT)
+            )
+        for x, y, text, options in self.texts:
+            axes.text(x, y, text, va="baseline", parse_math=False, **options)  # titles may hold dollar signs
+        return figure
+
+
+def _wrapped(text: str, width: float, font: FontProperties) -> list[str]:
+    """``text`` in one or two lines of at most ``width`` points, cut with an ellipsis where that is not enough."""
+    text = " ".join(text.split())
+
+    def lines(characters: int) -> list[str]:
+        return textwrap.wrap(text, characters, max_lines=2, placeholder=" …")
+
+    def too_wide(characters: int) -> bool:
+        return any(TextPath((0, 0), line, prop=font).vertices[:, 0].max() > width for line in lines(characters))
+
+    fitting = bisect_left(range(2, len(text) + 1), True, key=too_wide) + 1
+    return lines(fitting) if fitting > 1 else [text]

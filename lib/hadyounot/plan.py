@@ -1,0 +1,79 @@
+"""What a study will cost on this machine, from a short timing: ``python -m hadyounot.plan config/paper.yaml``."""
+
+import sys
+import time
+from math import comb
+from pathlib import Path
+
+import numba
+import numpy as np
+import pandas as pd
+
+from . import store
+from .config import CellConfig, StudyConfig, load_datasets, load_study
+from .data import data_folder, obtain
+from .ratings import Deletion, Ratings
+from .rng import generator
+from .study import RECOMMENDERS
+
+TIMED_EPOCHS, TIMED_RETRAININGS = 3, 64
+
+
+def ratings_like(users: int, items: int, interactions: int) -> Ratings:
+    """Random ratings of a given size: what training costs depends on how many there are, not on what they say."""
+    rng = generator(0, "plan")
+    pairs = np.sort(rng.choice(users * items, interactions, replace=False))
+    names = [np.arange(count).astype(object) for count in (users, items, items)]
+    return Ratings(
+        (pairs // items).astype(np.int32),
+        (pairs % items).astype(np.int32),
+        rng.integers(1, 6, interactions).astype(np.float32),
+        *names,
+    )
+
+
+def estimate(study: StudyConfig, cell: CellConfig) -> dict[str, str | int | float]:
+    """Retrainings (at most), core-hours of training and disk (GiB, uncompressed) of one cell.
+
+    Raises:
+        DataError: the registry does not say how large the dataset is, and it cannot be obtained either.
+    """
+    expected = load_datasets()[cell.dataset].expected
+    if expected:
+        ratings = ratings_like(expected.users, expected.items, round(expected.interactions * study.train_share))
+    else:
+        ratings = obtain(cell.dataset, data_folder()).ratings
+    counts, explained = study.counterfactual, study.explanation
+    simulated = counts.training_users * counts.deletions_per_user
+    searched = len(ratings) / ratings.n_users + comb(explained.oracle.shortlist, explained.explanation_size)
+    verified = explained.test_users * (len(store.METHODS) + max(searched, explained.oracle.exhaustive))
+
+    settings = study.models[cell.model]
+    short = RECOMMENDERS[settings.kind](**{**settings.model_dump(), "epochs": TIMED_EPOCHS}, seed=study.seed)
+    deletions = [Deletion(int(ratings.users[0]), ())] * TIMED_RETRAININGS
+    short.retrain(ratings, deletions[:1])  # compiles
+    started = time.perf_counter()
+    short.retrain(ratings, deletions)
+    seconds = (time.perf_counter() - started) / len(deletions) / TIMED_EPOCHS * settings.epochs
+    retrainings = round(simulated + verified)
+    row_bytes = 4 * counts.n_targets * len(store.OUTCOMES.same_length)
+    return {
+        "dataset": cell.dataset,
+        "model": cell.model,
+        "retrainings (at most)": retrainings,
+        "ms each": round(seconds * 1e3, 2),
+        "core-hours": round(retrainings * seconds / 3600, 2),
+        "disk, GiB": round(simulated * row_bytes / 2**30, 2),
+    }
+
+
+def main(path: str) -> None:
+    """Print the estimate of every cell."""
+    numba.set_num_threads(1)
+    study = load_study(Path(path))
+    print(pd.DataFrame([estimate(study, cell) for cell in study.cells]).to_markdown(index=False))
+    print("Training alone, on one core of this machine; notebooks, surrogates and influence functions come on top.")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

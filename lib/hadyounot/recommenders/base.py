@@ -1,0 +1,37 @@
+"""What a recommender must offer to be explained."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from ..ratings import Deletion, Ratings
+
+
+class Model(Protocol):
+    """A trained recommender."""
+
+    @property
+    def user_embeddings(self) -> np.ndarray:
+        """φ_u: float32 (n_users, p)."""
+
+    @property
+    def item_embeddings(self) -> np.ndarray:
+        """φ_i: float32 (n_items, q)."""
+
+    def scores(self, users: Sequence[int]) -> np.ndarray:
+        """f(u, ·; θ̂): float32 (len(users), n_items), predicted ratings in the units of the data."""
+
+
+class Recommender(Protocol):
+    """A way to train models, and many counterfactual models at once."""
+
+    def fit(self, ratings: Ratings) -> Model:
+        """θ̂: the model trained on all ratings."""
+
+    def retrain(self, ratings: Ratings, deletions: Sequence[Deletion]) -> np.ndarray:
+        """f(u, ·; θ̂(−D_u)) for each deletion, eq. (1): float32 (len(deletions), n_items).
+
+        Row b holds the scores, for ``deletions[b].user``, of the model trained from scratch without
+        ``deletions[b].items``, with the ids, initial weights and order of examples of ``fit``.
+        """

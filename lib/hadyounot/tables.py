@@ -1,0 +1,271 @@
+"""The study's tables: data frames from what cells hold, and their Markdown twins, laid out like the paper's."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from . import config, evaluation, paths, store
+from .rng import generator
+from .study import Cell
+from .style import METHOD_LABELS
+
+STAGES = ("10_dataset", "20_recommender", "30_simulate", "40_surrogates", "50_explain", "60_evaluate")
+
+
+def write(
+    path: str | Path, frame: pd.DataFrame, schema: store.Schema, markdown: str, study: config.StudyConfig
+) -> None:
+    """Write the CSV at ``path``, its Markdown twin and its provenance beside it.
+
+    Raises:
+        StoreError: the frame is not as the schema says; nothing is written.
+    """
+    store.write_csv(path, frame, schema)
+    write_markdown(Path(path).with_suffix(".md"), markdown)
+    store.provenance(path, config.digest(study), study.seed)
+
+
+def write_markdown(path: str | Path, markdown: str) -> None:
+    """Write a Markdown file."""
+    with store.atomic(path) as temporary:
+        temporary.write_text(markdown, encoding="utf-8")
+
+
+def _json(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _markdown(frame: pd.DataFrame) -> str:
+    return frame.to_markdown(index=False, disable_numparse=True) + "\n"
+
+
+def datasets(cells: Iterable[Cell]) -> pd.DataFrame:
+    """Table 2, schema ``store.TABLE2``: one row per dataset."""
+    registry = config.load_datasets()
+    rows = []
+    for cell in {cell.dataset: cell for cell in cells}.values():
+        facts, paper = _json(cell.path(paths.DATASET)), registry[cell.dataset].paper
+        counts = {name: facts[name] for name in ("users", "items", "interactions", "train", "test")}
+        printed = {f"paper_{name}": getattr(paper, name, None) for name in ("users", "items", "interactions")}
+        rows.append({"dataset": cell.dataset} | counts | printed)
+    types = {name: "Int64" for name in store.TABLE2.columns if name != "dataset"}
+    return pd.DataFrame(rows, columns=list(store.TABLE2.columns)).astype(types)
+
+
+def datasets_markdown(frame: pd.DataFrame) -> str:
+    """Schema ``store.TABLE2`` as the paper lays out its Table 2."""
+    shown = pd.DataFrame({"dataset": frame["dataset"]})
+    for name in ("users", "items", "interactions"):
+        shown[name] = [
+            f"{ours:,}" + ("" if pd.isna(paper) else f" (paper: {paper:,})")
+            for ours, paper in zip(frame[name], frame[f"paper_{name}"], strict=True)
+        ]
+    for name in ("train", "test"):
+        shown[name] = frame[name].map("{:,}".format)
+    return _markdown(shown)
+
+
+def validity_table(cells: Iterable[Cell], kind: str) -> pd.DataFrame:
+    """Table 3 (``kind`` "mf"), schema ``store.TABLE_VALIDITY``: the cells whose model is of that kind."""
+    published = config.load_published()
+    frames = [pd.DataFrame(columns=list(store.TABLE_VALIDITY.columns))]
+    for cell in cells:
+        if cell.study.models[cell.model].kind != kind:
+            continue
+        ours = evaluation.validity(_evaluation(cell), cell.study.explanation.top_k)
+        paper = published.validity(kind, cell.dataset)
+        ours["paper"] = [paper.get(key, np.nan) for key in zip(ours["method"], ours["top_k"], strict=True)]
+        frames.append(ours.assign(dataset=cell.dataset, model=cell.model)[list(store.TABLE_VALIDITY.columns)])
+    return pd.concat(frames[1:] or frames, ignore_index=True)
+
+
+def _evaluation(cell: Cell) -> pd.DataFrame:
+    """What notebook 60 left, by method in the order of ``store.METHODS``."""
+    frame = store.read_parquet(cell.path(paths.EVALUATION), store.EVALUATION)
+    return frame.sort_values("method", key=lambda methods: methods.map(store.METHODS.index), kind="stable")
+
+
+def validity_markdown(frame: pd.DataFrame) -> str:
+    """Schema ``store.TABLE_VALIDITY`` as the paper lays out its Tables 3 and 4: methods by K, for each dataset."""
+    parts = [
+        "Share of users whose recommended item really left the top K once the explanation was deleted and the model "
+        "retrained, with its 95 % Wilson interval. Random, reseed and oracle are controls.\n"
+    ]
+    for (dataset, model), cell in frame.groupby(["dataset", "model"], sort=False):
+        texts = [
+            f"{100 * row.validity:.1f} % [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"
+            + ("" if pd.isna(row.paper) else f" (paper: {100 * row.paper:.4g} %)")
+            for row in cell.itertuples()
+        ]
+        wide = cell.assign(text=texts).pivot(index="method", columns="top_k", values="text")
+        wide = wide.reindex([method for method in store.METHODS if method in wide.index])
+        wide.columns = [f"K = {k}" for k in wide.columns]
+        wide.insert(0, "method", wide.index.map(METHOD_LABELS))
+        users = " to ".join(str(count) for count in sorted({cell["n_users"].min(), cell["n_users"].max()}))
+        parts.append(f"\n## {dataset}, {model} ({users} users)\n\n{_markdown(wide)}")
+    return "".join(parts)
+
+
+def recommenders(cells: Iterable[Cell]) -> pd.DataFrame:
+    """Quality of what is explained, schema ``store.RECOMMENDERS``: one row per cell."""
+    rows = [{"dataset": cell.dataset, "model": cell.model} | _json(cell.path(paths.QUALITY)) for cell in cells]
+    return pd.DataFrame(rows, columns=list(store.RECOMMENDERS.columns))
+
+
+def recommenders_markdown(frame: pd.DataFrame) -> str:
+    """Schema ``store.RECOMMENDERS``, rounded."""
+    shown = frame.rename(columns=lambda name: name.replace("_", " "))
+    for name in ("train rmse", "test rmse", "ndcg 10"):
+        shown[name] = shown[name].map("{:.4f}".format)
+    shown["same top1 share"] = shown["same top1 share"].map("{:.1%}".format)
+    return _markdown(shown)
+
+
+def mcnemar_table(cells: Iterable[Cell]) -> pd.DataFrame:
+    """Methods compared on the same users, schema ``store.MCNEMAR``."""
+    frames = [
+        evaluation.mcnemar(_evaluation(cell), cell.study.explanation.top_k).assign(
+            dataset=cell.dataset, model=cell.model
+        )
+        for cell in cells
+    ]
+    return pd.concat(frames, ignore_index=True)[list(store.MCNEMAR.columns)]
+
+
+def mcnemar_markdown(frame: pd.DataFrame) -> str:
+    """Schema ``store.MCNEMAR``: a triangle of methods for each dataset, model and K."""
+    parts = [
+        "Each entry: users for whom only the row's explanation holds, users for whom only the column's does, and the "
+        "p-value of the exact McNemar test after Holm's correction.\n"
+    ]
+    for (dataset, model, k), pairs in frame.groupby(["dataset", "model", "top_k"], sort=False):
+        texts = [f"{row.only_a} : {row.only_b}, p = {row.p_holm:.2g}" for row in pairs.itertuples()]
+        wide = pairs.assign(text=texts).pivot(index="method_a", columns="method_b", values="text").fillna("")
+        wide = wide.reindex(
+            index=[method for method in store.METHODS if method in wide.index],
+            columns=[method for method in store.METHODS if method in wide.columns],
+        )
+        names = wide.index.map(METHOD_LABELS)
+        wide = wide.rename(columns=METHOD_LABELS)
+        wide.insert(0, "", names)
+        parts.append(f"\n## {dataset}, {model}, K = {k}\n\n{_markdown(wide)}")
+    return "".join(parts)
+
+
+def runtime(cells: Sequence[Cell]) -> pd.DataFrame:
+    """What each stage cost, schema ``store.RUNTIME``, from Snakemake's benchmark files.
+
+    A stage is left out where one of its jobs has no such file, as after running a notebook by hand.
+    """
+    rows = []
+    for stage in STAGES:
+        jobs = {job: None for cell in cells for job in _benchmarks(cell, stage)}  # cells may share a dataset
+        if not all(job.exists() for job in jobs):
+            continue
+        measured = pd.concat([pd.read_csv(job, sep="\t") for job in jobs])
+        seconds, models, work = measured["s"].sum(), 0, 0
+        for cell in cells:
+            retrained = _retrained(cell, stage)
+            models += retrained
+            work += retrained * cell.study.models[cell.model].epochs * _json(cell.path(paths.DATASET))["train"]
+        rows.append(
+            {
+                "stage": stage,
+                "minutes": seconds / 60,
+                "peak_mib": measured["max_rss"].max(),
+                "retrainings": models or None,
+                "ns_per_rating_and_model": seconds * 1e9 / work if work else None,
+            }
+        )
+    types = {"retrainings": "Int64", "ns_per_rating_and_model": "float64"}
+    return pd.DataFrame(rows, columns=list(store.RUNTIME.columns)).astype(types)
+
+
+def _benchmarks(cell: Cell, stage: str) -> list[Path]:
+    place = cell.dataset if stage == "10_dataset" else f"{cell.dataset}/{cell.model}"
+    notebooks = [f"{stage}_{block}" for block in cell.blocks] if stage == "30_simulate" else [stage]
+    return [cell.path(paths.BENCHMARK, cell=place, notebook=notebook) for notebook in notebooks]
+
+
+def _retrained(cell: Cell, stage: str) -> int:
+    """Models that a stage retrained for a cell."""
+    if stage != "30_simulate":
+        return _json(cell.path(paths.RETRAININGS)).get(stage, 0)
+    rows = [pq.read_metadata(cell.path(paths.OUTCOMES, block=block)).num_rows for block in cell.blocks]
+    return sum(rows) + len(cell.training_users)  # every user's original model is a lane too
+
+
+def runtime_markdown(frame: pd.DataFrame) -> str:
+    """Schema ``store.RUNTIME``, rounded."""
+    shown = pd.DataFrame(
+        {
+            "stage": frame["stage"],
+            "minutes": frame["minutes"].map("{:.2f}".format),
+            "peak MiB": ["" if pd.isna(peak) else f"{peak:,.0f}" for peak in frame["peak_mib"]],
+            "models retrained": ["" if pd.isna(count) else f"{count:,}" for count in frame["retrainings"]],
+            "ns per rating, epoch and model": [
+                "" if pd.isna(value) else f"{value:.2f}" for value in frame["ns_per_rating_and_model"]
+            ],
+        }
+    )
+    note = (
+        "Wall time summed over a stage's jobs, which may run side by side. The last column divides all of it, start "
+        "of the kernel included, by the retraining done: an upper bound.\n"
+    )
+    return f"{note}\n{_markdown(shown)}"
+
+
+def examples(cell: Cell, best_rated: int = 5) -> str:
+    """The first ``explanation.examples`` test users in Markdown: history, recommendation, explanations, their fate.
+
+    Args:
+        cell: evaluated.
+        best_rated: how many titles of a history are shown; equal ratings are ordered by the study's seed.
+    """
+    titles, tests = cell.ratings.titles, dict(list(_evaluation(cell).groupby("user")))
+    users = cell.test_users[: cell.study.explanation.examples]
+    parts = [
+        f"# {len(users)} explanations, tested\n\n{cell.dataset}, {cell.model}. Each explanation was deleted from the "
+        "user's history and the recommender retrained; the rank is where the recommendation was then.\n"
+    ]
+    for user in users:
+        rows = cell.train.rows_of(user)
+        chance = generator(cell.study.seed, "examples", int(user)).random(len(rows))
+        best = rows[np.lexsort((chance, -cell.train.values[rows]))][:best_rated]
+        watched = [f"{_escaped(titles[cell.train.items[row]])} ({cell.train.values[row]:g})" for row in best]
+        tested = tests[user].set_index("method")
+        tested = tested.reindex([method for method in store.METHODS if method in tested.index])
+        shown = pd.DataFrame(
+            {
+                "method": tested.index.map(METHOD_LABELS),
+                "had you not watched": [
+                    "; ".join(_escaped(titles[item]) for item in items) or "*(nothing deleted)*"
+                    for items in tested["items"]
+                ],
+                "rank after": tested["rank_after"].astype(str),
+                "really removed?": [_fate(rank, cell.study.explanation.top_k) for rank in tested["rank_after"]],
+            }
+        )
+        parts.append(
+            f"\n## User {_escaped(str(cell.ratings.user_ids[user]))}\n\n"
+            f"**Watched** {len(rows)}, best rated: {'; '.join(watched)}\n\n"
+            f"**Recommended:** {_escaped(titles[tested['target'].iloc[0]])}\n\n{_markdown(shown)}"
+        )
+    return "".join(parts)
+
+
+def _fate(rank: int, top_k: Sequence[int]) -> str:
+    left = [k for k in top_k if rank > k]
+    return f"yes, out of the top {max(left)}" if left else "**no**"
+
+
+def _escaped(title: str, longest: int = 70) -> str:
+    """A title in one line of a Markdown table cell."""
+    title = " ".join(title.split())
+    title = title if len(title) <= longest else title[: longest - 1].rstrip() + "…"
+    return re.sub(r"([\\`*_\[\]<>|~])", r"\\\1", title)

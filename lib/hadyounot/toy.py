@@ -1,0 +1,55 @@
+"""Lets every notebook run alone: what it would read is made by running the notebooks before it on the toy study."""
+
+import contextlib
+import io
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+
+from . import paths
+from .config import CONFIG_FOLDER, load_study
+from .study import Cell
+
+NOTEBOOKS = (
+    *("10_dataset", "20_recommender", "30_simulate", "40_surrogates", "50_explain", "60_evaluate"),
+    *("90_tables", "91_figures"),
+)
+
+
+def open_cell(notebook: str, config: str, dataset: str, model: str, folder: str) -> Cell:
+    """The cell that a notebook works on.
+
+    Args:
+        notebook: which of ``NOTEBOOKS`` asks.
+        config: name of a study in config/, or the path of one.
+        dataset: name of the cell's dataset.
+        model: name of the cell's model.
+        folder: the folder of a run whose earlier stages are there; "" for a new temporary one, in which the
+            notebooks before this one are run first.
+    """
+    named = CONFIG_FOLDER / f"{config}.yaml"
+    study = load_study(named if named.exists() else Path(config))
+    if folder:
+        return Cell(study, dataset, model, Path(folder))
+    cell = Cell(study, dataset, model, Path(tempfile.mkdtemp(prefix="hadyounot-")))
+    given = {"config": config, "dataset": dataset, "model": model, "folder": str(cell.folder)}
+    for earlier in NOTEBOOKS[: NOTEBOOKS.index(notebook)]:
+        blocks = cell.blocks if earlier == "30_simulate" else [""]
+        for block in blocks:
+            _run_silently(earlier, given | {"block": block})
+    return cell
+
+
+def _run_silently(notebook: str, given: dict[str, Any]) -> None:
+    content = json.loads((paths.PROJECT / paths.NOTEBOOK.format(notebook=notebook)).read_text(encoding="utf-8"))
+    names: dict[str, Any] = {}
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        for cell in content["cells"]:
+            if cell["cell_type"] == "code":
+                exec(compile("".join(cell["source"]), notebook, "exec"), names)
+                if "parameters" in cell["metadata"].get("tags", []):
+                    names.update({name: value for name, value in given.items() if name in names})
+    plt.close("all")

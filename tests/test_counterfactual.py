@@ -1,0 +1,273 @@
+"""Algorithm 1 against its definitions, written out one item and one model at a time."""
+
+from collections import Counter
+from itertools import combinations
+from math import comb
+
+import numpy as np
+import pytest
+from hadyounot import counterfactual
+from hadyounot.counterfactual import (
+    Outcomes,
+    candidates,
+    compare,
+    ranks,
+    record,
+    sample_deletions,
+    simulate,
+    subsets,
+)
+from hadyounot.ratings import Deletion, Ratings
+from hadyounot.recommenders.mf import MatrixFactorization
+from hadyounot.rng import generator
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import chisquare
+
+same = np.testing.assert_array_equal
+ARRAYS = [name for name in Outcomes.__dataclass_fields__ if name != "deletions"]
+
+
+# Subsets of a history
+
+
+@given(st.integers(1, 9), st.data(), st.integers(1, 200), st.integers(0, 3))
+def test_subsets_are_distinct_and_all_of_them_when_there_are_no_more(n, data, count, seed):
+    size = data.draw(st.integers(1, n))
+    drawn = subsets(n, size, count, generator(seed, "test"))
+    every = set(combinations(range(n), size))
+    found = [tuple(row) for row in drawn.tolist()]
+    assert drawn.dtype == np.int32
+    assert len(found) == len(set(found)) == min(count, len(every))
+    assert set(found) <= every
+
+
+def test_every_subset_is_equally_likely():
+    drawn = Counter(tuple(row) for seed in range(2000) for row in subsets(6, 3, 5, generator(seed, "test")).tolist())
+    assert len(drawn) == comb(6, 3)
+    assert chisquare(list(drawn.values())).pvalue > 0.001  # the seeds are fixed, so this cannot fail by chance
+
+
+def test_subsets_of_long_histories():
+    drawn = subsets(40_000, 3, 1000, generator(0, "test"))  # C(n, 3) is 10¹³
+    assert len(np.unique(drawn, axis=0)) == 1000
+    assert (np.diff(drawn, axis=1) > 0).all()
+    assert drawn.min() >= 0
+    assert drawn.max() < 40_000
+    assert abs(drawn.mean() / 40_000 - 0.5) < 0.02
+
+
+def test_the_order_of_all_subsets_is_drawn():
+    first, second = (subsets(6, 3, 20, generator(seed, "test")).tolist() for seed in range(2))
+    assert first != second
+    assert sorted(first) == sorted(second) == [list(subset) for subset in combinations(range(6), 3)]
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "message"), [(2, 3, "at least 3"), (0, 1, "at least 1"), (10_000, 9, "lower the explanation size")]
+)
+def test_impossible_subsets(n, size, message):
+    with pytest.raises(ValueError, match=message):
+        subsets(n, size, 5, generator(0, "test"))
+
+
+# A small world: 12 users, 14 items, one of which has no rating left
+
+
+def world() -> Ratings:
+    rng = np.random.default_rng(3)
+    users, items = np.nonzero(rng.random((12, 14)) < 0.45)
+    order = rng.permutation(len(users))
+    ratings = Ratings.from_arrays(users[order], items[order], rng.integers(1, 6, len(users)))
+    return ratings.select(ratings.items != 9)
+
+
+MF = MatrixFactorization(factors=2, epochs=4, learning_rate=0.05, init_scale=0.5, seed=1)
+
+
+def test_sampled_deletions_are_distinct_parts_of_the_history():
+    ratings = world()
+    n = len(ratings.history(4))
+    assert comb(n, 3) > 12
+    drawn = sample_deletions(ratings, 4, 3, 12, seed=0)
+    assert len({frozenset(deletion.items) for deletion in drawn}) == 12
+    for deletion in drawn:
+        assert deletion.user == 4
+        assert len(set(deletion.items)) == 3
+        assert set(deletion.items) <= set(ratings.history(4).tolist())
+    every = {frozenset(items) for items in combinations(ratings.history(4).tolist(), 3)}
+    assert {frozenset(deletion.items) for deletion in sample_deletions(ratings, 4, 3, 10**6, seed=0)} == every
+
+
+def test_a_users_deletions_depend_on_the_seed_and_the_user_alone():
+    ratings = world()
+    one, other = (sample_deletions(ratings, 4, 3, 12, seed) for seed in (0, 1))
+    assert one == sample_deletions(ratings, 4, 3, 12, seed=0) != other
+    both = simulate(MF, ratings, [2, 4], 3, 12, n_targets=2, seed=0).deletions
+    assert [deletion for deletion in both if deletion.user == 4] == one
+
+
+# Ranks and outcomes
+
+
+def naive_rank(scores, eligible, target) -> int:
+    return 1 + sum(bool(scores[item] > scores[target]) for item in eligible)
+
+
+few_scores = st.sampled_from([-1.0, 0.0, 0.5, 1.0, 1.5, 2.0])  # so that many are equal
+
+
+@given(arrays(np.float32, 8, elements=few_scores), arrays(bool, 8), st.lists(st.integers(0, 7)))
+def test_rank_is_one_more_than_the_number_of_better_candidates(scores, mask, targets):
+    eligible = np.flatnonzero(mask)
+    found = ranks(scores, mask, np.array(targets, dtype=np.int32))
+    assert found.dtype == np.int32
+    assert found.tolist() == [naive_rank(scores, eligible, target) for target in targets]
+
+
+def test_candidates_are_rated_by_someone_and_not_by_the_user():
+    ratings = world()
+    for user in range(ratings.n_users):
+        for item in range(ratings.n_items):
+            rated_by = set(ratings.users[ratings.items == item].tolist())
+            assert candidates(ratings, user)[item] == (bool(rated_by) and user not in rated_by)
+
+
+def naive_outcome(ratings: Ratings, deletion: Deletion, before, after, n_targets: int) -> dict[str, list]:
+    """The docstring of ``Outcomes``, item by item."""
+    rated, history = set(ratings.items.tolist()), set(ratings.history(deletion.user).tolist())
+    eligible = sorted(rated - history)
+    targets = sorted(eligible, key=lambda item: -before[item])[:n_targets]
+    ordered_after = sorted((after[item] for item in eligible), reverse=True)
+    old = [naive_rank(before, eligible, target) for target in targets]
+    return {
+        "targets": targets,
+        "rank_before": old,
+        "rank_after": [naive_rank(after, eligible, target) for target in targets],
+        "rank_after_readmitted": [naive_rank(after, eligible + list(deletion.items), target) for target in targets],
+        "score_before": [before[target] for target in targets],
+        "score_after": [after[target] for target in targets],
+        "benchmark_score_after": [ordered_after[rank - 1] for rank in old],
+        "top1_score_before": max(before[item] for item in eligible),
+        "top1_score_after": ordered_after[0],
+    }
+
+
+def deletions_of(ratings: Ratings, count: int) -> list[Deletion]:
+    rng = np.random.default_rng(5)
+    users = rng.integers(ratings.n_users, size=count).tolist()
+    return [Deletion(u, tuple(rng.permutation(ratings.history(u))[: rng.integers(4)].tolist())) for u in users]
+
+
+@settings(deadline=None)
+@given(st.data(), st.integers(1, 4))
+def test_compare_follows_the_definitions(data, n_targets):
+    """Under any scores, with many of them equal."""
+    ratings = world()
+    deletions = deletions_of(ratings, 5)
+    shape = (len(deletions), ratings.n_items)
+    before, after = (data.draw(arrays(np.float32, shape, elements=few_scores)) for _ in range(2))
+    outcomes = compare(ratings, deletions, before, after, n_targets)
+    assert outcomes.deletions == tuple(deletions)
+    for row, deletion in enumerate(deletions):
+        for name, expected in naive_outcome(ratings, deletion, before[row], after[row], n_targets).items():
+            same(getattr(outcomes, name)[row], expected, err_msg=name)
+
+
+def test_too_few_candidates():
+    ratings = world()
+    few = int(candidates(ratings, 0).sum())
+    scores = np.zeros((1, ratings.n_items), np.float32)
+    assert compare(ratings, [Deletion(0, ())], scores, scores, few).targets.shape == (1, few)
+    with pytest.raises(ValueError, match=f"user 0 has {few} candidate items: lower n_targets={few + 1}"):
+        compare(ratings, [Deletion(0, ())], scores, scores, few + 1)
+
+
+def test_record_is_one_model_trained_per_deletion():
+    ratings = world()
+    deletions = deletions_of(ratings, 25)
+    outcomes = record(MF, ratings, deletions, n_targets=3)
+    for row, deletion in enumerate(deletions):
+        left = ratings.select(~((ratings.users == deletion.user) & np.isin(ratings.items, deletion.items)))
+        before, after = (MF.fit(kept).scores([deletion.user])[0] for kept in (ratings, left))
+        for name, expected in naive_outcome(ratings, deletion, before, after, 3).items():
+            same(getattr(outcomes, name)[row], np.float32(expected), err_msg=name)
+    assert {name: getattr(outcomes, name).dtype.name for name in ARRAYS} == {
+        name: "int32" if name.startswith(("targets", "rank")) else "float32" for name in ARRAYS
+    }
+
+
+@pytest.mark.parametrize("chunk", [1, 7])
+def test_chunks_change_no_number(chunk, monkeypatch):
+    ratings = world()
+    deletions = deletions_of(ratings, 25)
+    expected = record(MF, ratings, deletions, n_targets=3)
+    monkeypatch.setattr(counterfactual, "CHUNK", chunk)
+    chunked = record(MF, ratings, deletions, n_targets=3)
+    assert chunked.deletions == expected.deletions
+    for name in ARRAYS:
+        same(getattr(chunked, name), getattr(expected, name))
+
+
+def test_deleting_nothing_changes_nothing():
+    ratings = world()
+    outcomes = record(MF, ratings, [Deletion(user, ()) for user in range(ratings.n_users)], n_targets=3)
+    same(outcomes.rank_after, outcomes.rank_before)
+    same(outcomes.rank_after, np.tile([1, 2, 3], (ratings.n_users, 1)))
+    same(outcomes.score_after, outcomes.score_before)
+    same(outcomes.benchmark_score_after, outcomes.score_after)
+    same(outcomes.top1_score_after, outcomes.top1_score_before)
+
+
+# A planted world whose best deletion is known
+
+
+HORROR, COMEDY = range(10), range(10, 20)
+
+
+def planted() -> Ratings:
+    """Half of the people love horror and cannot bear comedy, half the other way round.
+
+    User 0 loved three horror films and found five comedies just all right: were those three gone, no reason to
+    recommend horror would be left.
+    """
+    rows = [(0, item, 5) for item in HORROR[:3]] + [(0, item, 3.5) for item in COMEDY[:5]]
+    rng = np.random.default_rng(0)
+    for user in range(1, 41):
+        loved, borne = (HORROR, COMEDY) if user % 2 else (COMEDY, HORROR)
+        rows += [(user, int(item), 5) for item in rng.permutation(loved)[:8]]
+        rows += [(user, int(item), 1) for item in rng.permutation(borne)[:8]]
+    return Ratings.from_arrays(*zip(*rows, strict=True))
+
+
+def naive_explanation(mf, ratings: Ratings, user: int, target: int, top_k: int, size: int) -> set[tuple[int, ...]]:
+    """Algorithm 2 over deletions of one size: every one that pushes the target out of the top K, by training anew."""
+    history = ratings.history(user).tolist()
+    eligible = sorted(set(ratings.items.tolist()) - set(history))
+    found = set()
+    for items in combinations(history, size):
+        scores = mf.fit(ratings.select(~((ratings.users == user) & np.isin(ratings.items, items)))).scores([user])[0]
+        if naive_rank(scores, eligible, target) > top_k:
+            found.add(items)
+    return found
+
+
+def test_algorithm_1_finds_what_algorithm_2_finds_in_a_planted_world():
+    ratings = planted()
+    mf = MatrixFactorization(factors=2, epochs=60, learning_rate=0.05, regularization=0.05, seed=0)
+    outcomes = simulate(mf, ratings, [0], size=3, count=1000, n_targets=2, seed=0)
+    assert len(outcomes.deletions) == comb(8, 3)
+    target = int(outcomes.targets[0, 0])
+    assert ratings.item_ids[target] in HORROR
+    best = outcomes.deletions[int(np.argmin(outcomes.score_after[:, 0] - outcomes.benchmark_score_after[:, 0]))]
+    assert {ratings.item_ids[item] for item in best.items} == set(HORROR[:3])
+    for top_k in (1, 3, 5):
+        found = {
+            tuple(sorted(deletion.items))
+            for deletion, rank in zip(outcomes.deletions, outcomes.rank_after[:, 0], strict=True)
+            if rank > top_k
+        }
+        expected = {tuple(sorted(items)) for items in naive_explanation(mf, ratings, 0, target, top_k, 3)}
+        assert found == expected
+        assert tuple(sorted(best.items)) in found

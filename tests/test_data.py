@@ -1,0 +1,640 @@
+"""Datasets: the same bytes from every source, and one clear error for each way in which data can be wrong."""
+
+import csv
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import numpy as np
+import pandas as pd
+import pytest
+from hadyounot import data
+from hadyounot.config import ConfigError, ContentConfig, DatasetConfig, load_datasets, load_study
+from hadyounot.data import DataError, obtain
+from hadyounot.ratings import Ratings
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+CSV = "user,item,rating,name\nann,x,4,The X\nbob,x,2.5,The X\nann,y,1,Why\n"
+COLUMNS = {"user": "user", "item": "item", "rating": "rating"}
+BYTES = "user\titem\trating\nann\tx\t4.0\nbob\tx\t2.5\nann\ty\t1.0\n"
+
+
+def row(*sources, **fields):
+    return DatasetConfig.model_validate({"sources": list(sources), **fields})
+
+
+def local(path="mine/stars.csv", **fields):
+    return {"kind": "folder", "ratings": {"path": path, **COLUMNS, **fields}}
+
+
+def put(folder, content, path="mine/stars.csv"):
+    file = folder / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def canonical(ratings):
+    """The bytes that a dataset comes to, written without pandas: oracle of ratings.tsv and titles.tsv."""
+    lines = zip(ratings.user_ids[ratings.users], ratings.item_ids[ratings.items], ratings.values, strict=True)
+    stars = "user\titem\trating\n" + "".join(f"{user}\t{item}\t{value}\n" for user, item, value in lines)
+    titles = zip(ratings.item_ids, ratings.titles, strict=True)
+    quoted = io.StringIO()
+    csv.writer(quoted, delimiter="\t", lineterminator="\n").writerows([("item", "title"), *titles])
+    return stars.encode(), quoted.getvalue().encode()
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+# ---- MovieLens-100K, the real files
+
+
+@pytest.fixture(scope="module")
+def movielens(tmp_path_factory):
+    """The wheel's own members, and the dataset that is made of them."""
+    folder = tmp_path_factory.mktemp("movielens")
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, "recbole==1.2.1"]
+    subprocess.run(pip, check=True)
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        members = {name: archive.read(f"recbole/dataset_example/ml-100k/ml-100k.{name}") for name in ("inter", "item")}
+    whole = load_datasets()["ml-100k"]
+    datasets = {"ml-100k": whole.model_copy(update={"sources": [s for s in whole.sources if s.kind == "wheel"]})}
+    return members, datasets, folder, obtain("ml-100k", folder, datasets)
+
+
+def test_the_wheel_holds_movielens(movielens):
+    members, _, _, obtained = movielens
+    u_data = members["inter"].split(b"\n", 1)[1]
+    assert sha256(u_data) == "06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490"
+    ratings = obtained.ratings
+    assert (ratings.n_users, ratings.n_items, len(ratings)) == (943, 1682, 100_000)
+    known = [line.split("\t")[:3] for line in u_data.decode().splitlines()]
+    assert [*zip(ratings.user_ids[ratings.users], ratings.item_ids[ratings.items], strict=True)] == [
+        (user, item) for user, item, _ in known
+    ]
+    assert ratings.values.tolist() == [float(value) for *_, value in known]
+    assert obtained.source == "wheel recbole==1.2.1"
+    assert [*obtained.files.values()] == ["9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"]
+
+
+def test_movielens_has_the_titles_of_u_item(movielens):
+    ratings = movielens[3].ratings
+    titles = dict(zip(ratings.item_ids, ratings.titles, strict=True))
+    assert titles["1"] == "Toy Story (1995)"
+    assert titles["267"] == "unknown"
+    assert titles["1128"] == "Heidi Fleiss: Hollywood Madam (1995)"
+    assert titles["1682"] == "Scream of Stone (Schrei aus Stein) (1991)"
+    assert any("é" in title for title in titles.values())
+
+
+def test_movielens_is_the_same_bytes_from_the_files_of_grouplens(movielens, tmp_path):
+    """The real files in HADYOUNOT_DATA where they are, else the wheel's written as GroupLens writes them."""
+    members, _, _, obtained = movielens
+    whole = load_datasets()["ml-100k"]
+    folder_source = next(source for source in whole.sources if source.kind == "folder")
+    folder = data.data_folder()
+    if not (folder / "ml-100k" / "u.item").exists():
+        folder = tmp_path
+        put(folder, members["inter"].split(b"\n", 1)[1], "ml-100k/u.data")
+        odd = {"267": "unknown", "1201": "Marlene Dietrich: Shadow and Light (1996) "}
+        lines = [line.split("\t") for line in members["item"].decode().splitlines()[1:]]
+        u_item = [f"{item}|{odd.get(item, f'{title} ({year})')}|||0|1\n" for item, title, year, _ in lines]
+        put(folder, "".join(u_item).encode("latin-1"), "ml-100k/u.item")
+        rebuilt = folder_source.titles.model_copy(update={"sha256": None})
+        folder_source = folder_source.model_copy(update={"titles": rebuilt})
+    other = obtain("ml-100k", folder, {"ml-100k": whole.model_copy(update={"sources": [folder_source]})})
+    assert canonical(other.ratings) == canonical(obtained.ratings)
+    assert [sha256(content) for content in canonical(other.ratings)] == [whole.content.ratings, whole.content.titles]
+
+
+def test_a_kept_dataset_needs_no_network_and_is_the_same(movielens, monkeypatch, capsys):
+    _, datasets, folder, first = movielens
+    assert sorted(file.name for file in (folder / "ml-100k").iterdir()) == [
+        "TERMS.txt",
+        "obtained.json",
+        "ratings.tsv",
+        "titles.tsv",
+    ]
+    kept = tuple((folder / "ml-100k" / file).read_bytes() for file in ("ratings.tsv", "titles.tsv"))
+    assert kept == canonical(first.ratings)
+    monkeypatch.setattr(data.subprocess, "run", None)
+    before = {file: file.stat().st_mtime_ns for file in (folder / "ml-100k").iterdir()}
+    second = obtain("ml-100k", folder, datasets)
+    assert {file: file.stat().st_mtime_ns for file in (folder / "ml-100k").iterdir()} == before
+    assert (second.source, second.files) == (first.source, first.files)
+    assert canonical(second.ratings) == kept
+    assert "terms of use" not in capsys.readouterr().err
+
+
+def test_the_slice_is_the_rule_by_hand(movielens):
+    _, datasets, folder, whole = movielens
+    lines = movielens[0]["inter"].decode().splitlines()[1:20_001]
+    rows = [tuple(line.split("\t")[:3]) for line in lines]
+    for column, count in ((1, 200), (0, 120)):
+        counts = Counter(line[column] for line in rows)
+        chosen = [one for _, one in sorted((-number, one) for one, number in counts.items())][:count]
+        rows = [line for line in rows if line[column] in chosen]
+    piece = obtain("ml-100k-slice", folder, load_datasets() | datasets)
+    ratings = piece.ratings
+    found = zip(ratings.user_ids[ratings.users], ratings.item_ids[ratings.items], ratings.values, strict=True)
+    assert [*found] == [(user, item, float(value)) for user, item, value in rows]
+    assert (
+        dict(zip(ratings.item_ids, ratings.titles, strict=True)).items()
+        <= dict(zip(whole.ratings.item_ids, whole.ratings.titles, strict=True)).items()
+    )
+    assert piece.source == "slice of wheel recbole==1.2.1"
+
+
+# ---- downloads
+
+
+class Server(HTTPServer):
+    """Answers request by request as told: (status, body, announced length); the last answer is repeated."""
+
+    def __init__(self):
+        self.answers, self.requests = [], 0
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}/stars.zip"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        server = self.server
+        status, body, length = server.answers[min(server.requests, len(server.answers) - 1)]
+        server.requests += 1
+        self.send_response(status)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)  # its pause before it tries again
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with Server() as running:
+        threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield running
+        running.shutdown()
+
+
+def zipped(content=CSV, name="stars.csv"):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr(name, content)
+    return archive.getvalue()
+
+
+def remote(server, digest=None):
+    return {"kind": "url", "url": server.url, "sha256": digest, "ratings": {"path": "stars.csv", **COLUMNS}}
+
+
+def test_a_download_is_verified_kept_and_its_terms_shown_once(server, tmp_path, capsys):
+    body = zipped()
+    server.answers = [(200, body, len(body))]
+    datasets = {"stars": row(local(), remote(server, sha256(body)), terms="Be kind.", citation="Ann, 1999.")}
+    first = obtain("stars", tmp_path, datasets)
+    said = capsys.readouterr().err
+    assert said.index("mine/stars.csv is not there") < said.index("Be kind.\nPlease cite: Ann, 1999.")
+    assert "100%" in said
+    assert (first.source, first.files) == (server.url, {"stars.zip": sha256(body)})
+    assert (tmp_path / "stars" / "ratings.tsv").read_text() == BYTES
+    second = obtain("stars", tmp_path, datasets)
+    assert server.requests == 1
+    assert canonical(second.ratings) == canonical(first.ratings)
+    assert "Be kind" not in capsys.readouterr().err
+    (tmp_path / "stars" / "obtained.json").unlink()  # the archive is still there and needs no second download
+    obtain("stars", tmp_path, datasets)
+    assert server.requests == 1
+    assert "Be kind" not in capsys.readouterr().err
+
+
+def test_a_download_is_tried_again(server, tmp_path):
+    body = zipped()
+    server.answers = [(503, b"", 0), (200, body[:50], len(body)), (200, body, len(body))]
+    obtained = obtain("stars", tmp_path, {"stars": row(remote(server, sha256(body)))})
+    assert server.requests == 3
+    assert len(obtained.ratings) == 3
+
+
+def test_a_wrong_download_is_refused_and_not_left_lying(server, tmp_path):
+    body, wanted = zipped(), "0" * 64
+    server.answers = [(200, body, len(body))]
+    with pytest.raises(DataError) as error:
+        obtain("stars", tmp_path, {"stars": row(remote(server, wanted))})
+    for part in (server.url, wanted, sha256(body), f"download {server.url} to {tmp_path}/stars/stars.zip"):
+        assert part in str(error.value)
+    assert server.requests == 3
+    assert not (tmp_path / "stars").exists() or not list((tmp_path / "stars").iterdir())
+
+
+def test_a_truncated_archive_without_a_digest(server, tmp_path):
+    body = zipped(CSV * 50)[:-40]
+    server.answers = [(200, body, len(body))]
+    with pytest.raises(DataError, match=r"stars\.zip is truncated or no zip archive .*; delete it and run again"):
+        obtain("stars", tmp_path, {"stars": row(remote(server))})
+
+
+def test_an_archive_without_the_file(server, tmp_path):
+    body = zipped(name="other.csv")
+    server.answers = [(200, body, len(body))]
+    with pytest.raises(DataError, match=r"stars\.zip: .*stars\.csv.*; correct `path`"):
+        obtain("stars", tmp_path, {"stars": row(remote(server))})
+
+
+def test_a_host_that_is_not_there_costs_seconds_and_the_next_source_is_taken(tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with Server() as closed:
+        dead = remote(closed)
+    put(tmp_path, CSV)
+    began = time.monotonic()
+    obtained = obtain("stars", tmp_path, {"stars": row(local("nowhere.csv"), dead, local())})
+    assert time.monotonic() - began < 10
+    assert len(obtained.ratings) == 3
+    said = capfd.readouterr().err
+    assert said.index("nowhere.csv is not there") < said.index(f"stars: {closed.url}: ")
+
+
+def test_no_source_left(tmp_path):
+    with pytest.raises(DataError) as error:
+        obtain("stars", tmp_path, {"stars": row(local())})
+    assert str(error.value) == (
+        f"stars could not be obtained:\n  {tmp_path}/mine/stars.csv is not there\n"
+        f"  To go on: put {tmp_path}/mine/stars.csv there; then run again."
+    )
+
+
+def wheel_in(folder, monkeypatch):
+    """A wheel that pip finds without a network."""
+    name = "tinystars-1.0.dist-info"
+    with zipfile.ZipFile(folder / "tinystars-1.0-py3-none-any.whl", "w") as file:
+        file.writestr("tinystars/stars.csv", CSV)
+        file.writestr(f"{name}/METADATA", "Metadata-Version: 2.1\nName: tinystars\nVersion: 1.0\n")
+        file.writestr(f"{name}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{name}/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return sha256((folder / "tinystars-1.0-py3-none-any.whl").read_bytes())
+
+
+def wheel_source(digest, version="1.0"):
+    ratings = {"path": "tinystars/stars.csv", **COLUMNS, "title": "name"}
+    return {"kind": "wheel", "requirement": f"tinystars=={version}", "sha256": digest, "ratings": ratings}
+
+
+def test_a_wheel(tmp_path, monkeypatch):
+    digest = wheel_in(tmp_path, monkeypatch)
+    with pytest.raises(DataError, match=rf"tinystars-1.0-py3-none-any.whl: sha256 is {digest}, the registry says 000"):
+        obtain("stars", tmp_path / "a", {"stars": row(wheel_source("0" * 64))})
+    with pytest.raises(DataError, match=r"pip download tinystars==2\.0: ERROR: .*tinystars"):
+        obtain("stars", tmp_path / "a", {"stars": row(wheel_source(digest, "2.0"))})
+    obtained = obtain("stars", tmp_path / "a", {"stars": row(wheel_source(digest))})
+    assert obtained.ratings.titles.tolist() == ["The X", "Why"]
+
+
+@pytest.fixture
+def stars(server):
+    body = zipped()
+    server.answers = [(200, body, len(body))]
+    return row(remote(server, sha256(body)))
+
+
+@pytest.mark.parametrize("file", ["ratings.tsv", "titles.tsv", "obtained.json"])
+def test_kept_files_that_were_changed(stars, tmp_path, file):
+    obtain("stars", tmp_path, {"stars": stars})
+    kept = tmp_path / "stars" / file
+    kept.write_bytes(kept.read_bytes()[:-3])
+    with pytest.raises(DataError, match=r"is not as it was kept; delete .*obtained\.json and run again"):
+        obtain("stars", tmp_path, {"stars": stars})
+    (tmp_path / "stars" / "obtained.json").unlink()
+    assert len(obtain("stars", tmp_path, {"stars": stars}).ratings) == 3
+
+
+def test_kept_files_of_another_source_or_content_do_not_count(stars, server, tmp_path):
+    obtain("stars", tmp_path, {"stars": stars})
+    note = tmp_path / "stars" / "obtained.json"
+    known = json.loads(note.read_text())
+    note.write_text(json.dumps(known | {"source": "wheel other==3"}))
+    assert obtain("stars", tmp_path, {"stars": stars}).source == server.url
+    wanted = ContentConfig(ratings=known["content"]["ratings"], titles="0" * 64)
+    with pytest.raises(DataError, match=r"expects ratings=.* titles='000.*correct `content` in the row"):
+        obtain("stars", tmp_path, {"stars": stars.model_copy(update={"content": wanted})})
+
+
+def test_kept_files_of_an_older_content_are_fetched_again(stars, server, tmp_path):
+    obtain("stars", tmp_path, {"stars": stars})
+    newer = CSV.replace("4", "5")
+    body = zipped(newer)
+    server.answers, server.requests = [(200, body, len(body))], 0
+    put(tmp_path, newer)
+    ratings, titles = map(sha256, canonical(obtain("mine", tmp_path, {"mine": row(local())}).ratings))
+    update = row(remote(server, sha256(body)), content={"ratings": ratings, "titles": titles})
+    assert obtain("stars", tmp_path, {"stars": update}).ratings.values.tolist() == [5, 2.5, 1]
+    assert server.requests == 1
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    digest = wheel_in(tmp_path, monkeypatch)
+    put(tmp_path, "a file", "stars")
+    with pytest.raises(DataError, match=r"stars: cannot write \(.*\); set HADYOUNOT_DATA to a folder where"):
+        obtain("stars", tmp_path, {"stars": row(wheel_source(digest))})
+
+
+# ---- a user's own files
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "fields"),
+    [
+        ("a.csv", CSV, {}),
+        ("a.tsv", CSV.replace(",", "\t"), {}),
+        ("a.csv", "\ufeff" + CSV, {}),
+        ("a.csv", CSV.replace("\n", "\r\n"), {}),
+        ("a.csv", CSV.replace("\n", "\n\n"), {}),
+        ("a.csv", CSV.replace(",", " , "), {}),
+        ("a.txt", CSV.replace(",", ";"), {"separator": ";"}),
+        ("a.csv", CSV.encode("utf-16"), {"encoding": "utf-16"}),
+        ("a.csv", CSV.split("\n", 1)[1], {"user": 1, "item": 2, "rating": 3, "title": 4}),
+    ],
+)
+def test_own_data(tmp_path, path, content, fields):
+    put(tmp_path, content, path)
+    obtained = obtain("mine", tmp_path, {"mine": row(local(path, **{"title": "name"} | fields))})
+    ratings = obtained.ratings
+    assert canonical(ratings) == (BYTES.encode(), b"item\ttitle\nx\tThe X\ny\tWhy\n")
+    assert all(type(one) is str for one in (*ratings.user_ids, *ratings.item_ids, *ratings.titles))
+    assert obtained.source == f"data folder ({path})"
+    assert obtained.files == {path: sha256((tmp_path / path).read_bytes())}
+    assert [file.name for file in tmp_path.iterdir()] == [path], "nothing is written beside a user's own files"
+
+
+def test_own_data_elsewhere_and_titles_in_another_file(tmp_path):
+    put(tmp_path, CSV, "a.csv")
+    put(tmp_path, 'id|film|year\nx| "Café" |1995\ny||2000\n'.encode("latin-1"), "titles.txt")
+    titles = {"path": "titles.txt", "item": "id", "title": "film", "year": "year"}
+    titles |= {"separator": "|", "encoding": "latin-1", "quoted": False, "corrections": {"z": "Zed"}}
+    source = local(str(tmp_path / "a.csv"))
+    source["titles"] = titles | {"path": str(tmp_path / "titles.txt")}
+    obtained = obtain("mine", tmp_path / "data", {"mine": row(source)})
+    assert obtained.ratings.titles.tolist() == ['"Café" (1995)', "y"]
+
+
+text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=5).map(str.strip).filter(bool)
+triples = st.lists(
+    st.tuples(text, text, st.floats(-1e6, 1e6, width=32)), min_size=1, max_size=20, unique_by=lambda one: one[:2]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(triples, st.booleans())
+def test_any_csv_and_any_kept_dataset_are_read_as_they_were_written(tmp_path_factory, rows, tabs):
+    folder = tmp_path_factory.mktemp("own")
+    path = "a.tsv" if tabs else "a.csv"
+    with open(folder / path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, delimiter="\t" if tabs else ",").writerows([("user", "item", "rating"), *rows])
+    ratings = obtain("mine", folder, {"mine": row(local(path))}).ratings
+    truth = Ratings.from_arrays(*zip(*rows, strict=True))
+    for field in ("users", "items", "values", "user_ids", "item_ids", "titles"):
+        assert getattr(ratings, field).tolist() == getattr(truth, field).tolist()
+    files = data._canonical(ratings)
+    again = data._ratings(data._KEPT_RATINGS, data._KEPT_TITLES, files.__getitem__, "")
+    assert data._canonical(again) == files
+
+
+HEADER, LINE = "user,item,rating\n", "ann,x,4\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("user,itm,rating\n" + LINE, "stars.csv, line 1: there is no column 'item'; the header has 'user', 'itm', "),
+        ("user,itm,rating\n" + LINE, "write `item: itm` in the registry row"),
+        ("user;item;rating\nann;x;4\n", "and `separator` if ',' is not it"),
+        (HEADER + LINE + "bob,x,four\n", "stars.csv, line 3: rating 'four' is not a finite number; write one such as"),
+        (HEADER + LINE + "bob,x,nan\n", "stars.csv, line 3: rating 'nan' is not a finite number"),
+        (HEADER + LINE + "bob,x,\n", "stars.csv, line 3: rating '' is not a finite number"),
+        (HEADER + LINE + "bob,x,1e39\n", "stars.csv, line 3: rating '1e39' is not a finite number"),
+        (HEADER + LINE + '"b\nob",x,-inf\n', "stars.csv, line 4: rating '-inf' is not a finite number"),
+        (
+            HEADER + LINE + "bob,x,1\n\nann,x,2\n",
+            "stars.csv, lines 2 and 5: user 'ann' rates item 'x' twice; delete one",
+        ),
+        (HEADER + LINE + ",x,2\n", "stars.csv, line 3: the user is empty; fill it in or delete the line"),
+        (HEADER + LINE + "bob,,2\n", "stars.csv, line 3: the item is empty"),
+        (HEADER + LINE + "bob,x\n", "stars.csv, line 3: 2 columns where there should be 3; complete the line"),
+        (HEADER + "bob,x, or y,3\n", "stars.csv, line 2: 4 columns where there should be 3"),
+        (HEADER + LINE + 'bob,"x,3\n', "stars.csv, line 3: unexpected end of data; mend the quotes"),
+        (b"user,item,rating\nann,x,4\nb\xf6b,x,3\n", "stars.csv, line 3: byte 0xf6 is not utf-8; write the file's"),
+        ("", "stars.csv is empty; put ratings in it"),
+        ("\n\n", "stars.csv is empty"),
+        (HEADER, "stars.csv has a header and nothing else"),
+    ],
+)
+def test_bad_input_is_one_error_that_names_place_and_fix(tmp_path, content, message):
+    put(tmp_path, content)
+    with pytest.raises(DataError) as error:
+        obtain("mine", tmp_path, {"mine": row(local())})
+    assert message in str(error.value)
+    assert str(tmp_path) in str(error.value)
+
+
+def test_too_few_columns_for_a_number(tmp_path):
+    put(tmp_path, "ann,x,4\n")
+    with pytest.raises(DataError, match="line 1: 3 columns where there should be 4"):
+        obtain("mine", tmp_path, {"mine": row(local(user=1, item=2, rating=4))})
+
+
+def test_a_file_that_is_not_the_one_meant(tmp_path):
+    put(tmp_path, CSV)
+    with pytest.raises(DataError, match=rf"stars.csv: sha256 is {sha256(CSV.encode())}, the registry says 000"):
+        obtain("mine", tmp_path, {"mine": row(local(sha256="0" * 64))})
+    with pytest.raises(DataError, match=r"users=2 items=2 interactions=3 where .* users=3 items=2 interactions=3; get"):
+        obtain("mine", tmp_path, {"mine": row(local(), expected={"users": 3, "items": 2, "interactions": 3})})
+    with pytest.raises(DataError, match=r"cannot be read \(Is a directory\); make it a readable file"):
+        obtain("mine", tmp_path, {"mine": row(local("mine"))})
+
+
+def test_unknown_dataset(tmp_path):
+    with pytest.raises(DataError, match=r"unknown dataset 'ml100k'; .* has ml-100k, .*; write ml-100k$"):
+        obtain("ml100k", tmp_path)
+    with pytest.raises(DataError, match="give it a row zzz"):
+        obtain("zzz", tmp_path)
+
+
+def test_data_folder(monkeypatch, tmp_path):
+    monkeypatch.delenv("HADYOUNOT_DATA", raising=False)
+    assert data.data_folder(tmp_path) == tmp_path / "data"
+    monkeypatch.chdir(tmp_path)
+    assert data.data_folder() == tmp_path / "data"
+    monkeypatch.setenv("HADYOUNOT_DATA", "elsewhere")
+    assert data.data_folder() == tmp_path / "elsewhere"
+
+
+# ---- planted world and split
+
+
+def test_planted_world(tmp_path):
+    toy = obtain("toy", tmp_path)
+    ratings = toy.ratings
+    assert canonical(ratings) == canonical(data.planted()) != canonical(data.planted(1))
+    lengths = np.bincount(ratings.users)
+    assert (len(lengths), lengths.min() >= 12, lengths.max() <= 18) == (60, True, True)
+    assert ratings.n_items == 40
+    assert set(ratings.values.tolist()) <= set(np.arange(1, 5.5, 0.5).tolist())
+    assert not list(tmp_path.iterdir())
+
+
+def test_planted_world_can_be_learnt():
+    """Surprise's SVD with two factors is far better on unseen ratings than its user and item biases."""
+    from surprise import SVD, BaselineOnly, Dataset, Reader, accuracy
+
+    ratings = data.planted()
+    train = data.split(ratings, 0.8, 0, "toy")
+    frame = pd.DataFrame({"user": ratings.users, "item": ratings.items, "rating": ratings.values.astype(float)})
+    trainset = Dataset.load_from_df(frame[train], Reader(rating_scale=(1, 5))).build_full_trainset()
+    unseen = [*frame[~train].itertuples(index=False, name=None)]
+    learner = SVD(n_factors=2, n_epochs=300, lr_all=0.02, reg_all=0.02, random_state=0).fit(trainset)
+    biases = BaselineOnly(verbose=False).fit(trainset)
+    learnt, by_means = (accuracy.rmse(one.test(unseen), verbose=False) for one in (learner, biases))
+    assert learnt < 0.6 * by_means
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(2, 300), st.floats(0.05, 0.95), st.integers(0, 99))
+def test_split_has_exactly_its_share(n, share, seed):
+    ratings = Ratings.from_arrays(["u"] * n, range(n), np.ones(n))
+    if not 0 < round(share * n) < n:
+        with pytest.raises(DataError, match=f"toy: train_share {share} of {n} ratings leaves .*; choose"):
+            data.split(ratings, share, seed, "toy")
+        return
+    train = data.split(ratings, share, seed, "toy")
+    assert (train.dtype, train.shape, train.sum()) == (bool, (n,), round(share * n))
+    assert (train == data.split(ratings, share, seed, "toy")).all()
+
+
+def test_split_depends_on_seed_and_dataset_and_favours_no_rating():
+    ratings = Ratings.from_arrays(["u"] * 40, range(40), np.ones(40))
+    digests = {data.split_digest(data.split(ratings, 0.7, seed, name)) for seed in range(20) for name in ("a", "b")}
+    assert len(digests) == 40
+    often = sum(data.split(ratings, 0.7, seed, "a").astype(int) for seed in range(1000))
+    assert np.abs(often - 700).max() < 5 * np.sqrt(1000 * 0.7 * 0.3)
+
+
+@given(npst.arrays(bool, st.integers(0, 40)))
+def test_split_digest_is_of_the_bytes(mask):
+    assert data.split_digest(mask) == sha256(bytes(int(one) for one in mask))
+
+
+# ---- configuration files
+
+
+def test_the_registry():
+    registry = load_datasets()
+    movielens = registry["ml-100k"]
+    assert [source.kind for source in movielens.sources] == ["folder", "url", "wheel"]
+    assert movielens.sources[1].url == "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
+    assert movielens.sources[1].sha256 == "50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229"
+    assert movielens.expected == movielens.paper
+    assert {"toy", "ml-100k-slice"} <= registry.keys()
+
+
+STUDY = "models: {mf: {factors: 4}}\ncells:\n- {dataset: toy, model: mf}\n"
+ROW = "mine:\n  sources:\n  - kind: folder\n    ratings: {path: a.csv, user: u, item: i, rating: r}\n"
+
+
+def test_a_study_and_a_registry_that_are_right(tmp_path):
+    put(tmp_path, STUDY, "study.yaml")
+    put(tmp_path, ROW, "datasets.yaml")
+    assert load_study(tmp_path / "study.yaml").models["mf"].factors == 4
+    put(tmp_path, STUDY.replace("toy", "mine"), "study.yaml")
+    assert load_study(tmp_path / "study.yaml", tmp_path / "datasets.yaml").cells[0].dataset == "mine"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("factors", "factor", ["models.mf.factor: unknown key, with the value 4", "epochs", "write `factors: 4`"]),
+        ("factors: 4", "zzz: 4", ["models.mf.zzz: unknown key", "allowed: kind, factors,", "remove zzz"]),
+        ("factors: 4", "factors: 0", ["models.mf.factors: Input", "equal to 1, not 0", "write `factors: 16`, say"]),
+        ("factors: 4", "factors: four", ["models.mf.factors: ", "valid integer", "not four", "write `factors: 16`"]),
+        ("factors: 4", "kind: mff", ["models.mf.kind: Input should be 'mf', not mff", "write `kind: mf`"]),
+        ("cells:", "train_share: 1.5\ncells:", ["train_share: ", "not 1.5", "write `train_share: 0.7`, say"]),
+        ("dataset: toy", "dataset: 7", ["cells.0.dataset: ", "valid string, not 7", 'write `dataset: "7"`']),
+        ("dataset: toy, ", "", ["cells.0.dataset: missing", "write `dataset: ...` (A name from datasets.yaml.)"]),
+        (
+            "dataset: toy",
+            "dataset: toyy",
+            ["cells.0.dataset: unknown dataset toyy", "known: ml-100k", "`dataset: toy`"],
+        ),
+        ("model: mf", "model: mff", ["cells.0.model: unknown model mff", "known: mf", "write `model: mf`"]),
+        ("- {dataset", "- 3\n- {dataset", ["cells.0: ", "valid dictionary", "not 3"]),
+        (
+            "cells:",
+            "surrogates: {logistic: {penalties: [1, -2]}}\ncells:",
+            ["surrogates.logistic.penalties.1: ", "greater than 0, not -2", "write `penalties: ["],
+        ),
+        ("{factors: 4}}", "{factors: 4}", ["study.yaml: line 2: expected ',' or '}'", "cells:", "write `key: value`"]),
+        (STUDY, "", ["the file: ", "not null"]),
+        (STUDY, "\x07", ["study.yaml: not YAML", "remove"]),
+    ],
+)
+def test_a_wrong_study_is_one_error_that_says_what_to_write(tmp_path, old, new, said):
+    assert old in STUDY
+    put(tmp_path, STUDY.replace(old, new), "study.yaml")
+    with pytest.raises(ConfigError) as error:
+        load_study(tmp_path / "study.yaml")
+    for part in (str(tmp_path / "study.yaml"), *said):
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("user: u", "usr: u", ["mine.sources.0.ratings.usr: unknown key", "write `user: u`"]),
+        ("user: u", "usr: u", ["mine.sources.0.ratings.user: missing", "write `user: ...` (Column of the user ids"]),
+        ("user: u", "user: 0", ["mine.sources.0.ratings.user: Input should be greater than or equal to 1, not 0"]),
+        ("user: u", "user: 3", ["mine.sources.0.ratings: columns are given by name and by number", "one way for all"]),
+        ("kind: folder", "kind: folders", ["mine.sources.0.kind: unknown kind folders", "wheel", "`kind: folder`"]),
+        ("- kind: folder\n    ", "- ", ["mine.sources.0.kind: unknown kind null", "allowed: folder, url,"]),
+        ("user: u", "user: u, encoding: utf8x", ["mine.sources.0.ratings.encoding: Python knows no", "utf8x"]),
+        ("user: u", "user: u, sha256: abc", ["mine.sources.0.ratings.sha256: ", "not abc", "write `sha256: ...`"]),
+        ("mine:", "My shop:", ["My shop: ", "write `my-shop:`"]),
+        ("mine:", "100:", ["100: ", "write `'100':`"]),
+    ],
+)
+def test_a_wrong_registry_is_one_error_that_says_what_to_write(tmp_path, old, new, said):
+    assert old in ROW
+    put(tmp_path, ROW.replace(old, new), "datasets.yaml")
+    with pytest.raises(ConfigError) as error:
+        load_datasets(tmp_path / "datasets.yaml")
+    for part in (str(tmp_path / "datasets.yaml"), *said):
+        assert part in str(error.value)
+
+
+def test_every_problem_of_a_file_is_named_at_once(tmp_path):
+    put(tmp_path, STUDY.replace("factors: 4", "factors: 0, epoch: 3"), "study.yaml")
+    with pytest.raises(ConfigError, match=r"2 to correct\n  models\.mf\.factors: (?s:.*)\n  models\.mf\.epoch: "):
+        load_study(tmp_path / "study.yaml")
+
+
+def test_a_configuration_file_that_is_not_there(tmp_path):
+    put(tmp_path, STUDY, "study.yaml")
+    with pytest.raises(ConfigError, match=r"studi\.yaml: cannot be read .*has study\.yaml; write .*/study\.yaml"):
+        load_study(tmp_path / "studi.yaml")
+    put(tmp_path, b"\xff\xfe", "study.yaml")
+    with pytest.raises(ConfigError, match=r"study\.yaml: byte 0 is not UTF-8; save the file as UTF-8"):
+        load_study(tmp_path / "study.yaml")

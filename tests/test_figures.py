@@ -1,0 +1,263 @@
+"""Figures: what they show is what the tables say, nothing overlaps, and the same table gives the same bytes."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from itertools import combinations
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from hadyounot import figures, store, style
+from hadyounot.ratings import Ratings
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+matplotlib.use("agg")
+LONG = "Dr. Strangelove or: How I Learned to Stop Worrying and Love the Bomb (1963)"
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    plt.close("all")
+
+
+def validity_frame(datasets=("ml-100k",), top_k=(1, 3, 5)) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    rows = []
+    for dataset in datasets:
+        for method in store.METHODS:
+            for k in top_k:
+                valid = int(rng.integers(5, 95))
+                share = valid / 100
+                paper = 0.3 if method in ("knn", "linear_reg") and dataset == "ml-100k" else None
+                rows.append((dataset, "mf", method, k, 100, valid, share, share - 0.04, share + 0.05, paper))
+    return pd.DataFrame(rows, columns=list(store.TABLE_VALIDITY.columns))
+
+
+def times_frame() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    seconds = {method: 10.0 ** (index - 6) * rng.uniform(1, 2, 9) for index, method in enumerate(store.METHODS)}
+    return pd.DataFrame(
+        [(user, method, each) for method, some in seconds.items() for user, each in enumerate(some)],
+        columns=["user", "method", "seconds"],
+    )
+
+
+def card(**changes):
+    given_ = {
+        "watched": [("Schindler's List (1993)", 5.0), (LONG, 4.5), ("Star Wars (1977)", 4.0)],
+        "n_watched": 87,
+        "explanation": ["Star Wars (1977)", LONG, "Casablanca (1942)"],
+        "before": ["Close Shave, A (1995)", "Rear Window (1954)", LONG],
+        "after": ["Rear Window (1954)", "Wrong Trousers, The (1993)", LONG],
+        "rank_after": 14,
+        "footer": "MovieLens-100K, user 196, linear surrogate (reg)",
+    }
+    return figures.example_card(**(given_ | changes))
+
+
+def texts(figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
+
+
+def assert_nothing_overlaps(figure) -> None:
+    figure.canvas.draw()
+    beyond = {  # labels of ticks outside the axes are there but not drawn
+        label
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for minor in (False, True)
+        for place, label in zip(axis.get_ticklocs(minor=minor), axis.get_ticklabels(minor=minor), strict=False)
+        if not (axes.axison and min(axis.get_view_interval()) <= place <= max(axis.get_view_interval()))
+    }
+    boxes = [
+        (text.get_text(), text.get_window_extent())
+        for text in figure.findobj(matplotlib.text.Text)
+        if text.get_text().strip() and text.get_visible() and text not in beyond
+    ]
+    for text, box in boxes:
+        assert box.x0 >= 0, text
+        assert box.y0 >= 0, text
+        assert box.x1 <= figure.bbox.x1, text
+        assert box.y1 <= figure.bbox.y1, text
+    for (one, a), (other, b) in combinations(boxes, 2):
+        across = min(a.x1, b.x1) - max(a.x0, b.x0)
+        down = min(a.y1, b.y1) - max(a.y0, b.y0)
+        assert across <= 0 or down <= 0, f"{one!r} overlaps {other!r}"
+
+
+def test_every_method_has_a_label_and_a_colour():
+    assert list(style.METHOD_LABELS) == list(store.METHODS)
+    assert set(style.METHOD_COLORS) == set(store.METHODS)
+    assert len(set(style.METHOD_LABELS.values())) == len(store.METHODS)
+
+
+def test_families_of_methods_and_values_of_k_differ_in_grey():
+    def lightness(color) -> float:
+        return float(np.dot(to_rgb(color), (0.299, 0.587, 0.114)))
+
+    families = sorted(lightness(style.METHOD_COLORS[name]) for name in ("knn", "influence", "linear_reg", "mlp_reg"))
+    assert min(np.diff(families)) > 0.06
+    styles = style.top_k_styles([5, 1, 3, 1])
+    assert list(styles) == [1, 3, 5]
+    assert len({shape for shape, _ in styles.values()}) == 3
+    assert min(np.diff([lightness(grey) for _, grey in styles.values()])) > 0.2
+
+
+def test_figure5_shows_every_user_of_the_methods_that_generate_and_their_median():
+    frame = times_frame()
+    figure = figures.generation_time(frame)
+    shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert shown == [style.METHOD_LABELS[name] for name in store.METHODS if name not in ("reseed", "oracle")]
+    for row, cloud in enumerate(figure.axes[0].collections):
+        method = [name for name in store.METHODS if name not in ("reseed", "oracle")][row]
+        np.testing.assert_allclose(cloud.get_offsets()[:, 0], frame.loc[frame["method"] == method, "seconds"])
+    medians = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]
+    expected = frame.groupby("method")["seconds"].median()
+    np.testing.assert_allclose(medians, [expected[name] for name in store.METHODS if name not in ("reseed", "oracle")])
+    assert figure.axes[0].get_xscale() == "log"
+    assert_nothing_overlaps(figure)
+    assert {"wall time of one explanation", "1 µs", "1 s"} <= set(texts(figure))
+
+
+@pytest.mark.parametrize("datasets", [["ml-100k"], ["ml-100k", "toy"], ["ml-100k", "toy", "amazon-music", "netflix"]])
+def test_figure6_draws_each_number_of_the_table(datasets):
+    frame = validity_frame(datasets)
+    figure = figures.validity(frame)
+    assert len(figure.axes) == len(datasets)
+    for axes, dataset in zip(figure.axes, datasets, strict=True):
+        rows = frame[frame["dataset"] == dataset]
+        hollow = [line.get_xdata()[0] for line in axes.lines if line.get_markerfacecolor() == "none"]
+        bars = [tuple(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2]
+        points = [
+            line.get_xdata()[0]
+            for line in axes.lines
+            if len(line.get_xdata()) == 1 and line.get_markerfacecolor() != "none"
+        ]
+        assert sorted(hollow) == sorted(rows["paper"].dropna())
+        assert sorted(bars) == sorted(zip(rows["ci_low"], rows["ci_high"], strict=True))
+        assert sorted(points) == sorted(rows["validity"])
+        assert axes.get_title(loc="left") == f"{dataset} · mf (100 users)"
+    figure.canvas.draw()
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert sorted(labels) == sorted(style.METHOD_LABELS.values())
+    assert labels[-3:] == [style.METHOD_LABELS[name] for name in style.CONTROLS]
+    legend = figure.legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == [
+        *("K = 1, ours", "K = 1, paper", "K = 3, ours", "K = 3, paper", "K = 5, ours", "K = 5, paper", "controls")
+    ]
+    assert not any(legend.get_window_extent().overlaps(axes.get_window_extent()) for axes in figure.axes)
+    assert_nothing_overlaps(figure)
+
+
+def test_figure6_does_without_paper_controls_and_several_k():
+    frame = validity_frame(top_k=(10,))
+    figure = figures.validity(frame[frame["method"].isin(["knn_cosine", "mlp_clf"])])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["K = 10, ours"]
+
+
+def test_learning_curve_marks_the_chosen_epoch():
+    epochs = np.arange(1, 41)
+    curve = pd.DataFrame({"epoch": epochs, "train_rmse": 1 / epochs, "test_rmse": 1 / epochs + 0.5, "objective": 9e4})
+    figure = figures.learning_curve(curve, 20)
+    assert [list(axes.lines[-1].get_xdata()) for axes in figure.axes] == [[20, 20], [20, 20]]
+    assert {"training ratings", "test ratings", "chosen: 20 epochs", "RMSE (stars)", "epoch"} <= set(texts(figure))
+    np.testing.assert_array_equal(figure.axes[0].lines[1].get_ydata(), curve["test_rmse"])
+    assert_nothing_overlaps(figure)
+
+
+def test_effects_histogram_counts_every_target():
+    effects = np.array([[-0.2, 0.0, 0.0], [0.1, 0.3, 0.0], [0.4, 0.4, 0.1]], dtype=np.float32)
+    figure = figures.effects_histogram(effects)
+    assert sum(bar.get_height() for bar in figure.axes[0].patches) == 9
+    assert figure.axes[0].get_title(loc="left") == "pushed up 11.1%, unmoved 33.3%, pushed down 55.6%"
+    assert_nothing_overlaps(figure)
+
+
+@pytest.mark.parametrize(("y", "best"), [("r2", 0.1), ("log_loss", 0.001)])
+def test_cross_validation_marks_the_best_mean(y, best):
+    curve = pd.DataFrame({"penalty": [0.001, 0.01, 0.1] * 2, "fold": [0] * 3 + [1] * 3, y: [1.0, 2, 3, 1, 4, 4]})
+    figure = figures.cross_validation(curve, "penalty", y)
+    marked = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert marked == [best]
+    assert len(figure.axes[0].lines) == 2 + 2
+    assert_nothing_overlaps(figure)
+
+
+def test_cross_validation_by_epoch_needs_no_folds():
+    figure = figures.cross_validation(pd.DataFrame({"epoch": [1, 2, 3], "r2": [0.1, 0.3, 0.2]}), "epoch", "r2")
+    assert figure.axes[0].get_title(loc="left") == "best: 0.3 at epoch 2"
+    assert figure.axes[0].get_xscale() == "linear"
+
+
+def test_rating_histograms_count_every_rating_user_and_item():
+    users, items = np.divmod(np.random.default_rng(0).choice(600, 200, replace=False), 20)
+    ratings = Ratings.from_arrays(users, items, 1 + (users * items) % 5)
+    figure = figures.rating_histograms(ratings)
+    totals = [sum(bar.get_height() for bar in axes.patches) for axes in figure.axes]
+    assert totals == [200, ratings.n_users, ratings.n_items]
+    assert_nothing_overlaps(figure)
+
+
+def test_the_card_says_what_was_found():
+    shown = " ".join(texts(card()))
+    assert "We recommend: Close Shave, A (1995)" in shown
+    assert "Had you not watched these 3, we would not recommend it:" in shown
+    assert "Best rated of 87 watched" in shown
+    for word in ("4.5 ★", "Casablanca (1942)", "14", "MovieLens-100K, user 196"):
+        assert word in shown
+
+
+def test_the_card_does_not_repeat_a_target_that_is_still_in_the_list():
+    figure = card(after=["Rear Window (1954)", "Close Shave, A (1995)"], rank_after=2)
+    assert texts(figure).count("Close Shave, A (1995)") == 2
+    assert "⋮" not in texts(figure)
+
+
+@pytest.mark.parametrize("rank", [2, 9999])
+@pytest.mark.parametrize(
+    "title", [LONG, "W" * 90, "The $5,000 $Reward_{x}", "I", "i " * 80, "Wörter, viele " * 9, LONG.replace(" ", "\xa0")]
+)
+def test_no_title_overlaps_another_on_the_card(title, rank):
+    titles = [f"{title}{number}" for number in range(9)]
+    figure = card(
+        watched=[(title, 4.5) for title in titles[:4]],
+        explanation=titles[:3],
+        before=titles[3:6],
+        after=titles[6:],
+        rank_after=rank,
+        n_watched=12345,
+    )
+    assert_nothing_overlaps(figure)
+
+
+FIGURES = {
+    "generation_time": lambda: figures.generation_time(times_frame()),
+    "validity": lambda: figures.validity(validity_frame(["ml-100k", "toy", "third"])),
+    "card": card,
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_two_saves_are_the_same_bytes_and_fit_the_report(name, tmp_path):
+    saved = [figures.save(FIGURES[name](), tmp_path / str(attempt) / name) for attempt in range(2)]
+    assert [path.name for path in saved[0]] == [f"{name}.pdf", f"{name}.png"]
+    for one, other in zip(*saved, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    assert b"CreationDate" not in saved[0][0].read_bytes()
+    assert 800 <= Image.open(saved[0][1]).width <= 1200
+
+
+def test_another_process_saves_the_same_bytes(tmp_path):
+    program = "import sys, test_figures as t; t.figures.save(t.FIGURES['generation_time'](), sys.argv[1])"
+    here = figures.save(FIGURES["generation_time"](), tmp_path / "here")
+    environment = os.environ | {"PYTHONPATH": os.path.dirname(__file__), "PYTHONHASHSEED": "7"}
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "there")], env=environment, check=True)
+    for path in here:
+        there = tmp_path / f"there{path.suffix}"
+        assert hashlib.sha256(there.read_bytes()).hexdigest() == hashlib.sha256(path.read_bytes()).hexdigest()

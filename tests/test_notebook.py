@@ -1,0 +1,406 @@
+"""The strict runner, against real kernels; and the digests of code."""
+
+import ast
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+from hadyounot import notebook
+from hadyounot.notebook import NotebookError, code_digest, run
+from nbformat import v4
+
+PARAMETERS = """\
+'''The toy cell.'''
+seed: int = 0  # root of every random number
+rate: float = 0.5
+name: str = "toy"
+sizes: list[int] = [1, 2]
+fast = False
+"""
+
+
+def write(path, *cells, parameters=PARAMETERS, hide=()):
+    """A notebook of code cells after a parameters cell."""
+    book = v4.new_notebook(cells=[v4.new_markdown_cell("# Title")])
+    if parameters is not None:
+        book.cells.append(v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}))
+    for i, source in enumerate(cells):
+        book.cells.append(v4.new_code_cell(source, metadata={"tags": ["hide"]} if i in hide else {}))
+    nbformat.write(book, path)
+    return path
+
+
+def wait_for(condition, seconds=15):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def gone(pid):
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+# -- a run that succeeds ----------------------------------------------------------------------------------------------
+
+TELLS = """\
+import json, os, sys
+hidden_input = 1
+names = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "MPLBACKEND"]
+told = {"python": sys.executable, "cwd": os.getcwd(), "env": {name: os.environ.get(name) for name in names}}
+told |= {"seed": seed, "rate": repr(rate), "name": name, "sizes": sizes, "fast": fast}
+told |= {"startup": "from_startup" in globals()}
+open("told.json", "w").write(json.dumps(told));
+"""
+# What two runs may interleave differently: the kernel sends either stream when its clock says so.
+CHATTERS = """\
+import time
+for i in range(30):
+    print("line", i, flush=True)
+    print("warning", i, file=sys.stderr, flush=True)
+    time.sleep(0.01)
+"""
+DRAWS = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory):
+    """The same run twice, where a user's own Jupyter and IPython files and variables would like to interfere."""
+    folder = tmp_path_factory.mktemp("a {b} c")
+    book = write(folder / "book.ipynb", TELLS, CHATTERS, DRAWS, hide=[0])
+    before = book.read_bytes()
+    kernel = folder / "share" / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    (kernel / "kernel.json").write_text(json.dumps({"argv": ["false"], "display_name": "x", "language": "python"}))
+    startup = folder / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "00.py").write_text("from_startup = True")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("JUPYTER_PATH", str(folder / "share"))
+        patch.setenv("IPYTHONDIR", str(folder / "ipython"))
+        patch.setenv("MPLBACKEND", "TkAgg")
+        patch.setenv("OMP_NUM_THREADS", "7")
+        environment = dict(os.environ)
+        given = {"seed": 3, "rate": 1, "name": 'O\'Brien "{x}" é\n', "sizes": [], "fast": True}
+        said = []
+        with pytest.MonkeyPatch.context() as streams:
+            for name in ("one", "two"):
+                with open(folder / f"{name}.txt", "w+", encoding="utf-8") as stdout:
+                    streams.setattr(sys, "stdout", stdout)
+                    run(Path("book.ipynb"), given, f"logs/{name}.ipynb", f"html/{name}.html", timeout=60, threads=2)
+                said.append((folder / f"{name}.txt").read_text(encoding="utf-8"))
+        assert dict(os.environ) == environment
+    assert book.read_bytes() == before
+    return folder, given, said
+
+
+def test_kernel_is_this_interpreter_in_the_caller_s_folder(two_runs):
+    folder, given, _ = two_runs
+    told = json.loads((folder / "told.json").read_text())
+    assert told["python"] == sys.executable
+    assert told["cwd"] == str(folder)
+    assert not told["startup"]
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    assert told["env"] == one | {
+        "NUMBA_NUM_THREADS": "2",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    }
+    assert {name: told[name] for name in given} == given | {"rate": "1.0"}  # an int where a float is declared
+
+
+def test_two_runs_are_the_same_bytes(two_runs):
+    folder, _, said = two_runs
+    log = (folder / "logs" / "one.ipynb").read_bytes()
+    assert log == (folder / "logs" / "two.ipynb").read_bytes()
+    assert (folder / "html" / "one.html").read_bytes() == (folder / "html" / "two.html").read_bytes()
+    assert str(folder) not in log.decode()
+    chatter = next(cell for cell in json.loads(log)["cells"] if "".join(cell["source"]) == CHATTERS)
+    assert [output["name"] for output in chatter["outputs"]] == ["stdout", "stderr"]
+    assert all(text == "".join(f"line {i}\n" for i in range(30)) for text in said)
+    assert sorted(os.listdir(folder / "logs")) == ["one.ipynb", "two.ipynb"]
+    nbformat.validate(nbformat.read(folder / "logs" / "one.ipynb", as_version=4))
+
+
+def test_page_needs_no_network_and_shows_what_is_not_hidden(two_runs):
+    page = (two_runs[0] / "html" / "one.html").read_text()
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#|["'])[^>]{0,80}|import\(["']http""", page)
+    assert "data:image/png;base64" in page
+    assert "hidden_input" not in page
+    assert "plot" in page
+    assert "line 29" in page
+
+
+# -- runs that fail ---------------------------------------------------------------------------------------------------
+
+
+def failing(tmp_path, *cells, **options):
+    """The message of a failing run, the kept notebook's cells."""
+    book = write(tmp_path / "bad book.ipynb", *cells, "open('after', 'w')")
+    with pytest.raises(NotebookError) as raised:
+        run(book, {"seed": 5}, tmp_path / "logs" / "x.ipynb", tmp_path / "x.html", **options)
+    assert not Path("after").exists()
+    assert os.listdir(tmp_path / "logs") == ["x.ipynb"]
+    assert not (tmp_path / "x.html").exists()
+    return str(raised.value), nbformat.read(tmp_path / "logs" / "x.ipynb", as_version=4).cells
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_failing_notebook_is_kept_and_said_how_to_run_again(tmp_path):
+    cells = "def deep():\n    return {}['missing']", "print('so far')\n\nx = deep()  # here"
+    message, kept = failing(tmp_path, *cells)
+    lines = message.splitlines()
+    assert lines[0] == f"{tmp_path / 'bad book.ipynb'}, cell [4], line 3:"  # parameters, given ones, deep, this
+    assert lines[1].strip() == "x = deep()  # here"
+    assert lines[2] == "KeyError: 'missing'"
+    assert shlex.split(lines[3])[-4:] == ["&&", "jupyter", "lab", str(tmp_path / "logs" / "x.ipynb")]
+    failed = next(cell for cell in kept if "deep()  # here" in cell.source)
+    assert [output.output_type for output in failed.outputs] == ["stream", "error"]
+    words = shlex.split(lines[4].partition("  ")[2])
+    assert words[:5] == ["cd", str(tmp_path), "&&", sys.executable, "-m"]
+    assert words[5:7] == ["hadyounot.notebook", str(tmp_path / "bad book.ipynb")]
+    assert json.loads(words[words.index("--params") + 1]) == {"seed": 5}
+    assert words[words.index("--log") + 1] == str(tmp_path / "logs" / "x.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("cell", "options", "place", "reason"),
+    [
+        ("import sys\nsys.exit(0)", {}, r"cell \[3\]", "SystemExit: 0"),
+        ("import os\nos._exit(0)", {}, r"cell \[3\]", "DeadKernelError: the kernel died"),
+        ("import time\ntime.sleep(60)", {"timeout": 1}, r"cell \[3\]", r"CellTimeoutError: .* longer than 1 s"),
+        ("1 +", {}, r"cell \[3\], line 1:\n    1 \+", "SyntaxError: invalid syntax"),
+    ],
+    ids=["sys.exit", "dead kernel", "timeout", "syntax"],
+)
+def test_other_ways_to_fail(tmp_path, cell, options, place, reason):
+    message, kept = failing(tmp_path, cell, **options)
+    assert re.search(place, message)
+    assert re.search(reason, message)
+    failed = next(c for c in kept if c.source == cell)
+    assert "error" in [output.output_type for output in failed.outputs]
+
+
+WRONG = [
+    ({"sede": 1}, "there is no parameter 'sede'; did you mean 'seed'?"),
+    ({"zzz": 1}, "there is no parameter 'zzz'; it has seed, rate, name, sizes, fast"),
+    ({"seed": "1"}, 'parameter seed = "1": input should be a valid integer'),
+    ({"seed": 1.0}, "parameter seed = 1.0: input should be a valid integer"),
+    ({"seed": True}, "parameter seed = true: input should be a valid integer"),
+    ({"seed": None}, "parameter seed = null: input should be a valid integer"),
+    ({"rate": "0.1"}, 'parameter rate = "0.1": input should be a valid number'),
+    ({"rate": True}, "parameter rate = true: input should be a valid number"),
+    ({"name": 1}, "parameter name = 1: input should be a valid string"),
+    ({"sizes": [1, "2"]}, 'parameter sizes[1] = "2": input should be a valid integer'),
+    ({"fast": 1}, "parameter fast = 1: input should be a valid boolean"),
+]
+
+
+@pytest.mark.parametrize(("given", "message"), WRONG)
+def test_wrong_parameters_are_refused_before_anything_runs(tmp_path, given, message):
+    book = write(tmp_path / "book.ipynb", "open('ran', 'w')")
+    with pytest.raises(NotebookError, match=re.escape(f"{book}: {message}")):
+        run(book, given, tmp_path / "log.ipynb")
+    assert os.listdir(tmp_path) == ["book.ipynb"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (None, "0 cells are tagged 'parameters'"),
+        ("n = 3\nm = n * 2", "line 2: 'm = n * 2' must give a literal value"),
+        ("import os", "line 1: 'import os' is not `name: type = value`"),
+        ("a = b = 1", "line 1: 'a = b = 1' is not"),
+        ("n: int = None", "line 1: 'n: int = None' must give a literal value of a built-in type"),
+        ("n: Path = 'x'", "line 1: \"n: Path = 'x'\" must give"),
+        ("n: int", "line 1: 'n: int' is not"),
+        ("%matplotlib inline", "the parameters cell, line 1: not plain Python"),
+    ],
+)
+def test_wrong_parameters_cells(tmp_path, parameters, message):
+    with pytest.raises(NotebookError, match=re.escape(message)):
+        run(write(tmp_path / "book.ipynb", parameters=parameters), {}, tmp_path / "log.ipynb")
+
+
+def test_two_parameters_cells(tmp_path):
+    book = nbformat.read(write(tmp_path / "book.ipynb"), as_version=4)
+    book.cells.append(v4.new_code_cell("n = 1", metadata={"tags": ["parameters"]}))
+    nbformat.write(book, tmp_path / "book.ipynb")
+    with pytest.raises(NotebookError, match="2 cells are tagged 'parameters'; tag exactly one"):
+        run(tmp_path / "book.ipynb", {}, tmp_path / "log.ipynb")
+
+
+def test_files_that_are_no_notebooks(tmp_path):
+    (tmp_path / "bad.ipynb").write_text("{")
+    for name in ("bad.ipynb", "missing.ipynb"):
+        with pytest.raises(NotebookError, match=f"{name}: cannot be read as a notebook"):
+            run(name, {}, "log.ipynb")
+    with pytest.raises(NotebookError, match=r"book\.ipynb: the log would overwrite the notebook"):
+        run(write(tmp_path / "book.ipynb"), {}, "book.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["book.ipynb", "--params", '{"sede": 1}'], 1, "did you mean 'seed'?"),
+        (["book.ipynb", "--params", "[1]"], 2, "not a JSON object"),
+        (["book.ipynb", "--params", "{"], 2, "is not JSON"),
+    ],
+)
+def test_command_line_errors(tmp_path, arguments, code, message):
+    write(tmp_path / "book.ipynb")
+    command = [sys.executable, "-m", "hadyounot.notebook", *arguments, "--log", "log.ipynb"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# -- whoever asked for the run is gone --------------------------------------------------------------------------------
+
+TICKS = """\
+import os, time
+open("kernel", "w").write(str(os.getpid()))
+while True:
+    open("ticks", "a").write(".")
+    time.sleep(0.05)
+"""
+
+
+@pytest.fixture
+def ticking(tmp_path):
+    """A process that asked, as Snakemake does, a shell for a run that never ends; the runner's pid, the kernel's."""
+    book = write(tmp_path / "book.ipynb", TICKS)
+    command = shlex.join([sys.executable, "-m", "hadyounot.notebook", str(book), "--log", "log.ipynb"])
+    asks = f"import subprocess; subprocess.run(['bash', '-c', {f'set -e; {command}; true'!r}])"
+    asker = subprocess.Popen([sys.executable, "-c", asks], start_new_session=True)
+    try:
+        wait_for(lambda: Path("ticks").exists() and Path("kernel").read_text(), 30)
+        kernel = int(Path("kernel").read_text())
+        yield asker, psutil.Process(kernel).ppid(), kernel
+    finally:
+        asker.kill()
+        asker.wait()
+
+
+def test_kill_9_of_the_asker_leaves_no_writer(ticking):
+    asker, runner, kernel = ticking
+    asker.kill()
+    wait_for(lambda: gone(runner) and gone(kernel))
+    left = Path("ticks").read_bytes(), Path("log.ipynb").read_bytes()
+    time.sleep(0.3)
+    assert left == (Path("ticks").read_bytes(), Path("log.ipynb").read_bytes())
+
+
+def test_a_terminated_runner_takes_its_kernel_along(ticking):
+    _, runner, kernel = ticking
+    os.kill(runner, signal.SIGTERM)
+    wait_for(lambda: gone(runner))
+    assert gone(kernel)
+
+
+# -- digests of code --------------------------------------------------------------------------------------------------
+
+
+def test_code_digest_follows_what_the_code_does(tmp_path):
+    def digest(*cells):
+        return code_digest(write(tmp_path / "book.ipynb", *cells))
+
+    base = digest("def f(x):\n    return x + 1", "f(1)")
+    assert base == digest('def f(x):\n    """Adds."""\n    return (x +\n            1)  # one', "f( 1 )")
+    assert base != digest("def f(x):\n    return x + 2", "f(1)")
+    assert base != digest("f(1)", "def f(x):\n    return x + 1")
+    book = nbformat.read(tmp_path / "book.ipynb", as_version=4)
+    before = code_digest(tmp_path / "book.ipynb")
+    book.cells.insert(0, v4.new_markdown_cell("Text"))
+    book.cells[-1].outputs = [v4.new_output("stream", text="2")]
+    book.cells[-1].execution_count = 9
+    nbformat.write(book, tmp_path / "book.ipynb")
+    assert code_digest(tmp_path / "book.ipynb") == before
+    with pytest.raises(NotebookError, match=r"book\.ipynb: code cell 3, line 2: not plain Python"):
+        digest("x = 1", "x = 2\n!ls")
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package in which `heart` imports, in every way, all modules but `stranger`."""
+    folder = tmp_path / "hadyounot"
+    modules = dict.fromkeys(("__init__", "two", "three", "four", "six", "seven", "stranger", "sub/__init__"), "")
+    modules |= {
+        "heart": "from .one import a\nfrom . import two\nimport hadyounot.three\nfrom hadyounot import four\n"
+        "def later():\n    from .sub.five import c\n    import numpy, json as one_more",
+        "one": "from hadyounot.six import x",
+        "sub/five": "from ..seven import x\nfrom .eight import y",
+        "sub/eight": "",
+    }
+    for name, text in modules.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / f"{name}.py").write_text(f"'''Doc.'''\n{text}\na = 1  # one\n")
+    monkeypatch.setattr(notebook, "PACKAGE", folder)
+    return folder
+
+
+@pytest.fixture
+def digest_of(package, tmp_path):
+    """The digest of a notebook that imports a module."""
+
+    def digest(module, ignore=()):
+        return code_digest(write(tmp_path / "book.ipynb", f"import numpy\nimport hadyounot.{module}"), ignore)
+
+    return digest
+
+
+@pytest.mark.parametrize("name", ["heart", "one", "two", "three", "four", "sub/five", "six", "seven", "sub/eight"])
+def test_code_digest_follows_the_imports(package, digest_of, name):
+    path = package / f"{name}.py"
+    before, text = digest_of("heart"), path.read_text()
+    path.write_text(text.replace("'''Doc.'''", "'''Another.'''").replace("# one", ""))
+    assert digest_of("heart") == before
+    path.write_text(text.replace("a = 1", "a = 2"))
+    assert digest_of("heart") != before
+
+
+def test_code_digest_leaves_strangers_and_the_ignored_out(package, digest_of):
+    before, without_one, without_two = digest_of("heart"), digest_of("heart", ["one"]), digest_of("heart", ["two"])
+    (package / "stranger.py").write_text("a = 2")
+    assert digest_of("heart") == before
+    (package / "six.py").write_text("a = 2")  # which only `one` imports
+    assert digest_of("heart", ["one"]) == without_one
+    assert digest_of("heart", ["two"]) != without_two
+
+
+def test_code_digest_counts_a_package_only_for_who_imports_from_it(package, digest_of):
+    (package / "stranger.py").write_text("from . import a")
+    imports_from_it, does_not = digest_of("stranger"), digest_of("heart")
+    (package / "__init__.py").write_text("a = 2")
+    assert digest_of("stranger") != imports_from_it
+    assert digest_of("heart") == does_not
+
+
+def test_code_digest_reads_every_module_of_the_library(tmp_path):
+    names = [path.relative_to(notebook.PACKAGE).with_suffix("") for path in notebook.PACKAGE.rglob("*.py")]
+    modules = [".".join(name.parts) for name in names if name.name != "__init__"]
+    assert "store" in modules
+    imports = "\n".join(f"import hadyounot.{module}" for module in modules)
+    with_all = code_digest(write(tmp_path / "book.ipynb", imports))
+    assert with_all != code_digest(tmp_path / "book.ipynb", modules)
+
+
+def test_importing_the_module_is_cheap():
+    tree = ast.parse(Path(notebook.__file__).read_text())
+    imported = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
+    assert {name.split(".")[0] for name in imported} <= sys.stdlib_module_names

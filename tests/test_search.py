@@ -1,0 +1,169 @@
+import math
+import time
+from itertools import combinations, pairwise
+
+import numpy as np
+import pytest
+from hadyounot.rng import generator
+from hadyounot.search import exact, explain, sampled, subsets
+from hadyounot.surrogates import LinearSurrogate, MlpSurrogate
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def embeddings(n_items=30, q=4, seed=0):
+    return generator(seed, "embeddings").normal(size=(n_items, q)).astype(np.float32)
+
+
+def mlp(p=3, q=4, seed=0):
+    rng = generator(seed, "mlp")
+    sizes = [p + 2 * q, 8, 5, 1]
+    shapes = list(pairwise(sizes))
+    return MlpSurrogate(
+        tuple(rng.normal(size=shape).astype(np.float32) for shape in shapes),
+        tuple(rng.normal(size=shape[1]).astype(np.float32) for shape in shapes),
+    )
+
+
+@given(st.integers(1, 12), st.integers(1, 4), st.integers(1, 600), st.integers(0, 2**32))
+def test_subsets_are_distinct_and_all_of_them_when_few(n, size, count, seed):
+    if n < size:
+        with pytest.raises(ValueError, match=f"history of {n} items has no subset of size {size}"):
+            subsets(n, size, count, generator(seed))
+        return
+    drawn = subsets(n, size, count, generator(seed))
+    every = set(combinations(range(n), size))
+    found = [tuple(row) for row in drawn.tolist()]
+    assert drawn.dtype == np.int32
+    assert len(found) == len(set(found)) == min(count, len(every))
+    assert set(found) <= every
+    assert found == [tuple(row) for row in subsets(n, size, count, generator(seed)).tolist()]
+
+
+def test_subsets_are_drawn_without_bias():
+    seen = np.zeros((7, 7, 7))
+    for seed in range(3000):
+        a, b, c = subsets(7, 3, 5, generator(seed)).T
+        seen[a, b, c] += 1
+    counts = np.array([seen[subset] for subset in combinations(range(7), 3)])
+    expected = 3000 * 5 / math.comb(7, 3)
+    # a binomial's standard deviation is about 19 here: 5 of them
+    assert np.abs(counts - expected).max() < 5 * np.sqrt(expected)
+
+
+def test_the_order_of_all_subsets_is_drawn_too():
+    first = {tuple(subsets(4, 2, 100, generator(seed))[0].tolist()) for seed in range(100)}
+    assert first == set(combinations(range(4), 2))
+
+
+def test_subsets_of_a_long_history_are_right_and_fast():
+    subsets(300, 3, 10, generator(0))
+    started = time.perf_counter()
+    drawn = subsets(300, 3, 100_000, generator(0))
+    assert time.perf_counter() - started < 1  # 0.03 s on an idle core
+    assert (np.diff(drawn, axis=1) > 0).all()
+    assert drawn.min() == 0
+    assert drawn.max() == 299
+    assert len(np.unique(drawn, axis=0)) == 100_000
+
+
+def test_subsets_larger_than_half_the_history():
+    drawn = subsets(100, 98, 10_000, generator(0))
+    assert len({tuple(row) for row in drawn.tolist()}) == math.comb(100, 98)
+
+
+def test_too_many_subsets_to_number():
+    with pytest.raises(ValueError, match=r"C\(2000, 9\) subsets .* lower the explanation size"):
+        subsets(2000, 9, 10, generator(0))
+
+
+@given(
+    st.lists(st.integers(-5, 5), min_size=1, max_size=9),
+    st.integers(1, 4),
+    st.integers(0, 2**32),
+)
+def test_exact_is_the_best_of_all_subsets(weights, size, seed):
+    history = np.arange(len(weights), dtype=np.int32) * 7 + 3
+    weights = np.array(weights, dtype=np.float64)
+    if len(weights) < size:
+        with pytest.raises(ValueError, match=f"history of {len(weights)} items is smaller"):
+            exact(weights, history, size, generator(seed))
+        return
+    explanation = exact(weights, history, size, generator(seed))
+    of = dict(zip(history.tolist(), weights, strict=True))
+    assert len(set(explanation)) == size
+    assert sum(of[item] for item in explanation) == max(sum(subset) for subset in combinations(weights.tolist(), size))
+
+
+@given(st.integers(3, 9), st.integers(1, 3), st.integers(0, 2**32))
+def test_sampled_is_the_best_of_all_subsets_when_few(n, size, seed):
+    q = embeddings()
+    rng = generator(seed, "case")
+    history = rng.choice(30, n, replace=False)
+    surrogate, user = mlp(seed=seed), rng.normal(size=3).astype(np.float32)
+    explanation = sampled(surrogate, user, q, history, 29, size, 1000, generator(seed))
+    every = list(combinations(history.tolist(), size))
+    scores = surrogate.predict(user, np.stack([q[list(subset)].sum(axis=0) for subset in every]), q[29])
+    # predictions of one row may differ in the last bit with the batch it stands in
+    assert scores[every.index(explanation)] == pytest.approx(scores.max(), abs=1e-5)
+
+
+def test_sampled_scores_no_more_candidates_than_allowed():
+    class Counting:
+        def predict(self, user, deletion_features, target):
+            assert len(deletion_features) == len(np.unique(deletion_features, axis=0)) == 50
+            return np.arange(50.0)
+
+    assert len(sampled(Counting(), np.zeros(3), embeddings(), np.arange(20), 25, 3, 50, generator(0))) == 3
+
+
+@pytest.mark.parametrize("search", ["exact", "sampled"])
+def test_ties_are_broken_by_the_seed(search):
+    class Indifferent:
+        def predict(self, user, deletion_features, target):
+            return np.zeros(len(deletion_features))
+
+    found = set()
+    for seed in range(200):
+        if search == "exact":
+            explanation = exact(np.zeros(4), np.arange(4), 2, generator(seed))
+        else:
+            explanation = sampled(Indifferent(), None, embeddings(), np.arange(4), 9, 2, 100, generator(seed))
+        found.add(tuple(sorted(explanation)))
+    assert found == set(combinations(range(4), 2))
+
+
+def test_explain_searches_additive_surrogates_exactly_and_samples_the_others():
+    q, history = embeddings(), np.arange(0, 20)
+    rng = generator(1)
+    additive = LinearSurrogate(rng.normal(size=3), rng.normal(size=4), rng.normal(size=4), np.float64(1))
+    arguments = (np.ones(3, dtype=np.float32), q, history, 25, 3)
+    best = explain(additive, *arguments, 1, generator(0))  # one candidate would not do
+    assert set(best) == set(sampled(additive, *arguments, 10_000, generator(0)))
+    assert explain(mlp(), *arguments, 7, generator(0)) == sampled(mlp(), *arguments, 7, generator(0))
+
+
+@given(st.integers(0, 2**32))
+def test_additive_explanations_depend_on_neither_the_target_nor_the_user_embedding(seed):
+    q, rng = embeddings(), generator(seed, "case")
+    additive = LinearSurrogate(rng.normal(size=3), rng.normal(size=4), rng.normal(size=4), np.float64(0))
+    history = rng.choice(25, 10, replace=False)
+    found = {
+        explain(additive, rng.normal(size=3) * 100, q, history, int(target), 3, 100, generator(0))
+        for target in range(25, 30)
+    }
+    assert len(found) == 1
+
+
+def test_sampled_explanations_may_depend_on_the_target():
+    surrogate, q = mlp(), embeddings()
+    found = {
+        explain(surrogate, np.ones(3), q, np.arange(20), target, 3, 10_000, generator(0)) for target in range(20, 30)
+    }
+    assert len(found) > 1
+
+
+@pytest.mark.parametrize("surrogate", [LinearSurrogate(np.ones(3), np.ones(4), np.ones(4), np.float64(0)), mlp()])
+def test_short_histories_are_refused(surrogate):
+    with pytest.raises(ValueError, match="history of 2 items"):
+        explain(surrogate, np.ones(3), embeddings(), np.arange(2), 9, 3, 100, generator(0))

@@ -1,0 +1,328 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hadyounot import surrogates
+from hadyounot.config import LassoConfig, LogisticConfig, MlpConfig
+from hadyounot.ratings import Deletion
+from hadyounot.rng import generator
+from hadyounot.surrogates import (
+    LinearSurrogate,
+    MlpSurrogate,
+    SurrogateData,
+    fit_lasso,
+    fit_logistic,
+    fit_mlp_clf,
+    fit_mlp_reg,
+    surrogate_data,
+)
+from scipy.optimize import check_grad
+from sklearn.linear_model import Lasso, LogisticRegression
+from sklearn.metrics import accuracy_score, log_loss, mean_squared_error, r2_score
+from sklearn.model_selection import GridSearchCV, PredefinedSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+P, Q, N_TARGETS, FOLDS = 3, 4, 5, 4
+MLP = MlpConfig(hidden=[16, 8], batch_size=64, learning_rate=3e-3, max_epochs=4, patience=2)
+
+
+def planted(effect="reg", n_users=13, deletions=20, interaction=0.0, noise=0.5, seed=0) -> SurrogateData:
+    """Rows of a bilinear world; users differ in their number of deletions."""
+    rng = generator(seed, "planted")
+    user_embeddings = rng.normal(1, 0.5, size=(20, P)).astype(np.float32)
+    item_embeddings = rng.normal(-0.3, 0.2, size=(50, Q)).astype(np.float32)
+    chosen = rng.choice(20, n_users, replace=False)
+    users = np.repeat(chosen, deletions + np.arange(n_users)).astype(np.int32)
+    deletion_features = item_embeddings[rng.integers(0, 50, size=(len(users), 3))].sum(axis=1)
+    targets = rng.integers(0, 50, size=(20, N_TARGETS)).astype(np.int32)[users]
+    values = (deletion_features @ rng.normal(size=Q))[:, None] + item_embeddings[targets] @ rng.normal(size=Q)
+    values += interaction * np.einsum("nq,nkq->nk", deletion_features + 0.9, item_embeddings[targets] + 0.3)
+    values += noise * rng.normal(size=values.shape)
+    values -= values.mean()
+    effects = {
+        "reg": values.astype(np.float32),
+        "clf": (np.sign(values) * (np.abs(values) > 0.2)).astype(np.int8),
+        "binary": np.where(values > 0.2, 1, -1).astype(np.int8),
+    }
+    return SurrogateData(users, user_embeddings, item_embeddings, deletion_features, targets, effects[effect])
+
+
+def materialised(data: SurrogateData) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features, effects and users of every row of eq. (8), by a plain loop."""
+    rows = [
+        (np.concatenate([data.user_embeddings[u], data.deletion_features[d], data.item_embeddings[i]]), effect, u)
+        for d, u in enumerate(data.users)
+        for i, effect in zip(data.targets[d], data.effects[d], strict=True)
+    ]
+    features, effects, users = zip(*rows, strict=True)
+    return np.array(features, dtype=np.float64), np.array(effects), np.array(users)
+
+
+def predictions(surrogate, data: SurrogateData) -> np.ndarray:
+    """Of every row, by the public ``predict`` alone."""
+    return np.array(
+        [
+            surrogate.predict(data.user_embeddings[u], data.deletion_features[[d]], data.item_embeddings[i])[0]
+            for d, u in enumerate(data.users)
+            for i in data.targets[d]
+        ]
+    )
+
+
+def coefficients(surrogate: LinearSurrogate) -> np.ndarray:
+    return np.concatenate([surrogate.user_weights, surrogate.item_weights, surrogate.target_weights])
+
+
+def test_surrogate_data_sums_the_deleted_items():
+    rng = generator(0)
+    user_embeddings, item_embeddings = rng.normal(size=(4, P)), rng.normal(size=(9, Q))
+    outcomes = SimpleNamespace(
+        deletions=(Deletion(2, (0, 5, 8)), Deletion(3, (1, 2, 4))), targets=np.array([[3, 6], [7, 0]])
+    )
+    data = surrogate_data(user_embeddings, item_embeddings, outcomes, np.array([[1.0, 2.0], [3.0, 4.0]]))
+    features, effects, users = materialised(data)
+    i = item_embeddings
+    expected = np.concatenate([user_embeddings[3], i[1] + i[2] + i[4], i[7]])
+    np.testing.assert_allclose(features[2], expected)
+    np.testing.assert_array_equal(data.features(np.arange(4)), features)
+    np.testing.assert_array_equal(effects, [1, 2, 3, 4])
+    np.testing.assert_array_equal(users, [2, 2, 3, 3])
+
+
+def test_folds_are_whole_users_and_balanced():
+    users = planted().users
+    fold_of = surrogates._folds(users, FOLDS, generator(0))
+    folds_of_user = [np.unique(fold_of[users == user]) for user in np.unique(users)]
+    assert all(len(folds) == 1 for folds in folds_of_user)
+    assert sorted(np.bincount(np.concatenate(folds_of_user))) == [3, 3, 3, 4]
+    assert (fold_of != surrogates._folds(users, FOLDS, generator(1))).any()
+
+
+def test_lasso_equals_scikit_learn_on_materialised_rows():
+    data, config = planted(), LassoConfig(penalties=50, path_ratio=1e-3)
+    fit = fit_lasso(data, FOLDS, config, generator(7))
+    features, effects, _ = materialised(data)
+
+    fold_of = np.repeat(surrogates._folds(data.users, FOLDS, generator(7)), N_TARGETS)
+    penalties = np.sort(fit.curve["penalty"].unique())[::-1]
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), Lasso(tol=1e-10, max_iter=100_000)),
+        {"lasso__alpha": penalties},
+        scoring=["neg_mean_squared_error", "r2"],
+        refit="neg_mean_squared_error",
+        cv=PredefinedSplit(fold_of),
+    ).fit(features, effects)
+    found = search.cv_results_
+    for fold, curve in fit.curve.groupby("fold"):
+        np.testing.assert_allclose(curve["mse"], -found[f"split{fold}_test_neg_mean_squared_error"], rtol=1e-6)
+        np.testing.assert_allclose(curve["r2"], found[f"split{fold}_test_r2"], rtol=1e-5, atol=1e-6)
+        assert (curve["n_rows"] == (fold_of == fold).sum()).all()
+    assert fit.report["penalty"] == search.best_params_["lasso__alpha"]
+    assert penalties[0] > fit.report["penalty"] > penalties[-1]  # a choice was made
+    np.testing.assert_allclose(predictions(fit.surrogate, data), search.predict(features), rtol=1e-5, atol=1e-6)
+    scaled = coefficients(fit.surrogate) * search.best_estimator_["standardscaler"].scale_
+    np.testing.assert_allclose(scaled, search.best_estimator_["lasso"].coef_, atol=1e-6)
+    assert fit.report["weights"] == np.count_nonzero(search.best_estimator_["lasso"].coef_)
+    assert fit.report["mse"] == pytest.approx(-search.best_score_)
+
+    # the path starts where the first weight leaves zero
+    standardised = StandardScaler().fit_transform(features)
+    for penalty, any_weight in ((penalties[0] * 1.0001, False), (penalties[0] * 0.999, True)):
+        assert Lasso(penalty, tol=1e-12).fit(standardised, effects).coef_.any() == any_weight
+    assert penalties[-1] == pytest.approx(penalties[0] * 1e-3)
+    assert len(penalties) == 50
+
+
+def test_lasso_of_constant_and_repeated_features():
+    data = planted()
+    user_embeddings, item_embeddings, deletion_features = (
+        block.copy() for block in (data.user_embeddings, data.item_embeddings, data.deletion_features)
+    )
+    user_embeddings[:, 0] = 0.1
+    item_embeddings[:, 1] = item_embeddings[:, 0]
+    deletion_features[:, 1] = deletion_features[:, 0]
+    data = replace(
+        data,
+        user_embeddings=user_embeddings,
+        item_embeddings=item_embeddings,
+        deletion_features=deletion_features,
+    )
+    fit = fit_lasso(data, FOLDS, LassoConfig(penalties=50), generator(0))
+    features, effects, _ = materialised(data)
+    oracle = make_pipeline(StandardScaler(), Lasso(fit.report["penalty"], tol=1e-10, max_iter=100_000))
+    # equal weights share their sum arbitrarily, predictions do not change with it
+    np.testing.assert_allclose(
+        predictions(fit.surrogate, data), oracle.fit(features, effects).predict(features), atol=1e-5
+    )
+    assert fit.surrogate.user_weights[0] == 0
+
+
+def test_rounding_errors_of_a_constant_feature_are_not_its_scale():
+    mean, variance = np.array([0.1, 0.1, 0.0, 1e-9]), np.array([1e-18, 1e-4, 0.0, 1e-20])
+    np.testing.assert_allclose(surrogates._scale(mean, variance), [np.inf, 1e-2, np.inf, 1e-10])
+
+
+@pytest.mark.parametrize("effect", ["clf", "binary"])
+def test_logistic_equals_scikit_learn_on_materialised_rows(effect):
+    data, config = planted(effect), LogisticConfig(penalties=[1e-3, 1e-2, 0.3])
+    fit = fit_logistic(data, FOLDS, config, generator(7))
+    features, effects, _ = materialised(data)
+    classes = np.unique(effects)
+    # scikit-learn's two-class weights are the difference of softmax's, whose squares are then a quarter, twice
+    factor = 2 if effect == "binary" else 1
+
+    def oracle(rows, penalty):
+        logistic = LogisticRegression(C=factor / (rows.sum() * penalty), solver="newton-cholesky", tol=1e-10)
+        return make_pipeline(StandardScaler(), logistic).fit(features[rows], effects[rows])
+
+    fold_of = np.repeat(surrogates._folds(data.users, FOLDS, generator(7)), N_TARGETS)
+    assert list(fit.curve["penalty"]) == [0.3, 1e-2, 1e-3] * FOLDS
+    for row in fit.curve.itertuples():
+        held_out = fold_of == row.fold
+        probabilities = oracle(~held_out, row.penalty).predict_proba(features[held_out])
+        assert row.log_loss == pytest.approx(log_loss(effects[held_out], probabilities, labels=classes), rel=1e-5)
+        accuracy = accuracy_score(effects[held_out], classes[probabilities.argmax(axis=1)])
+        assert row.accuracy == pytest.approx(accuracy, abs=2.5 / held_out.sum())
+        assert row.n_rows == held_out.sum()
+    means = fit.curve.groupby("penalty")["log_loss"].mean()
+    assert fit.report["penalty"] == means.idxmin()
+    assert fit.report["log_loss"] == means.min()
+    assert fit.report["majority"] == np.unique(effects, return_counts=True)[1].max() / effects.size
+
+    best = oracle(np.full(effects.size, True), fit.report["penalty"])
+    logarithms = best.predict_log_proba(features)  # logits, but for a constant of each row
+    centred = logarithms[:, -1] - logarithms.mean(axis=1)
+    np.testing.assert_allclose(predictions(fit.surrogate, data), centred, atol=2e-4)
+
+
+def test_softmax_gradient_is_that_of_finite_differences():
+    data = planted("clf", n_users=3, deletions=5)
+    labels = surrogates._classes(data.effects)[1]
+    softmax = surrogates._Softmax(data, labels, 3)
+    at = generator(0).normal(size=softmax.shape).ravel()
+    assert check_grad(*(lambda x, part=part: softmax.loss(x, 0.1)[part] for part in (0, 1)), at) < 1e-6
+
+
+@pytest.mark.parametrize("fit", [fit_logistic, fit_mlp_clf])
+@pytest.mark.parametrize("classes", [[-1, 0], [1]])
+def test_classifiers_need_ranked_lower_and_another_class(fit, classes):
+    data = planted("clf")
+    data = replace(data, effects=generator(0).choice(np.array(classes, dtype=np.int8), data.effects.shape))
+    arguments = (FOLDS, LogisticConfig()) if fit is fit_logistic else (MLP,)
+    with pytest.raises(ValueError, match=r"classes are \[.*\]: .* needs \+1 and another"):
+        fit(data, *arguments, generator(0))
+
+
+def test_too_few_users():
+    data = planted(n_users=3)
+    clf = planted("clf", n_users=3)
+    with pytest.raises(ValueError, match=r"4 folds .* need 4 training users, there are 3; lower surrogates\.folds"):
+        fit_lasso(data, 4, LassoConfig(), generator(0))
+    with pytest.raises(ValueError, match=r"4 folds .* need 4 training users, there are 3"):
+        fit_logistic(clf, 4, LogisticConfig(), generator(0))
+    with pytest.raises(ValueError, match="needs 2 training users, there is 1"):
+        fit_mlp_reg(planted(n_users=1), MLP, generator(0))
+
+
+@pytest.mark.parametrize(("fit", "arguments"), [(fit_lasso, (FOLDS, LassoConfig())), (fit_mlp_reg, (MLP,))])
+def test_effects_that_do_not_vary(fit, arguments):
+    data = planted()
+    with pytest.raises(ValueError, match="record more deletions or users"):
+        fit(replace(data, effects=np.zeros_like(data.effects)), *arguments, generator(0))
+
+
+def test_held_out_users_are_whole_and_a_share():
+    users = planted(n_users=10).users
+    held_out = surrogates._held_out(users, 0.2, generator(0))
+    assert len(np.unique(users[held_out])) == 2
+    assert not set(users[held_out]) & set(users[~held_out])
+    for share in (0.01, 0.99):
+        assert 0 < surrogates._held_out(users, share, generator(0)).mean() < 1
+
+
+def test_mlp_reg_reports_what_it_predicts_for_users_it_has_not_seen():
+    data = planted(noise=0.2)
+    fit = fit_mlp_reg(data, MLP, generator(3))
+    unseen = data.select(surrogates._held_out(data.users, MLP.held_out_share, generator(3)))
+    _, effects, _ = materialised(unseen)
+    predicted = predictions(fit.surrogate, unseen)
+    assert fit.report["mse"] == pytest.approx(mean_squared_error(effects, predicted), rel=1e-4)
+    assert fit.report["r2"] == pytest.approx(r2_score(effects, predicted), rel=1e-4)
+
+
+@pytest.mark.parametrize("effect", ["clf", "binary"])
+def test_mlp_clf_predicts_the_centred_logit_of_its_network(effect, monkeypatch):
+    networks = []
+
+    class Recorded(surrogates.MLPClassifier):
+        def partial_fit(self, *arguments, **named):
+            networks.append(self)
+            return super().partial_fit(*arguments, **named)
+
+    monkeypatch.setattr(surrogates, "MLPClassifier", Recorded)
+    data = planted(effect)
+    fit = fit_mlp_clf(data, MLP.model_copy(update={"max_epochs": 1}), generator(3))
+    held_out = np.repeat(surrogates._held_out(data.users, MLP.held_out_share, generator(3)), N_TARGETS)
+    features, effects, _ = materialised(data)
+    standardised = StandardScaler().fit(features[~held_out]).transform(features)
+    logarithms = networks[-1].predict_log_proba(standardised)
+    centred = logarithms[:, -1] - logarithms.mean(axis=1)
+    np.testing.assert_allclose(predictions(fit.surrogate, data), centred, atol=1e-4)
+    probabilities = np.exp(logarithms[held_out])
+    assert fit.report["log_loss"] == pytest.approx(log_loss(effects[held_out], probabilities), rel=1e-4)
+    assert fit.report["majority"] == np.unique(effects, return_counts=True)[1].max() / effects.size
+
+
+@pytest.mark.parametrize(("fit", "effect", "loss"), [(fit_mlp_reg, "reg", "mse"), (fit_mlp_clf, "clf", "log_loss")])
+def test_mlp_stops_early_and_keeps_its_best_epoch(fit, effect, loss):
+    config = MLP.model_copy(update={"max_epochs": 50, "patience": 2, "learning_rate": 0.03})
+    data = planted(effect, noise=2.0)
+    found = fit(data, config, generator(0))
+    best = found.curve[loss].idxmin()
+    assert found.report["epoch"] == found.curve["epoch"][best]
+    assert found.report[loss] == found.curve[loss].min()
+    assert len(found.curve) == found.report["epoch"] + config.patience < 50
+    again = fit(data, config.model_copy(update={"max_epochs": int(found.report["epoch"])}), generator(0))
+    for name, array in found.surrogate.to_arrays().items():
+        np.testing.assert_array_equal(array, again.surrogate.to_arrays()[name])
+
+
+def test_only_the_mlp_learns_what_depends_on_the_target():
+    data = planted(deletions=100, interaction=20.0, noise=0.1)
+    config = MLP.model_copy(update={"max_epochs": 40, "patience": 5})
+    mlp, linear = fit_mlp_reg(data, config, generator(0)), fit_lasso(data, FOLDS, LassoConfig(), generator(0))
+    assert mlp.report["r2"] > 0.8
+    assert linear.report["r2"] < 0.5
+
+
+@pytest.mark.parametrize(
+    ("fit", "effect", "arguments"),
+    [
+        (fit_lasso, "reg", (FOLDS, LassoConfig())),
+        (fit_logistic, "clf", (FOLDS, LogisticConfig())),
+        (fit_mlp_reg, "reg", (MLP,)),
+        (fit_mlp_clf, "clf", (MLP,)),
+    ],
+)
+def test_fits_are_deterministic_and_survive_a_file(fit, effect, arguments, tmp_path):
+    data = planted(effect)
+    first, second = (fit(data, *arguments, generator(5)) for _ in range(2))
+    np.savez(tmp_path / "surrogate.npz", **first.surrogate.to_arrays())
+    with np.load(tmp_path / "surrogate.npz") as arrays:
+        read = type(first.surrogate).from_arrays(dict(arrays))
+    for surrogate in (second.surrogate, read):
+        np.testing.assert_array_equal(predictions(surrogate, data), predictions(first.surrogate, data))
+    assert isinstance(read, LinearSurrogate | MlpSurrogate)
+    assert first.curve.equals(second.curve)
+
+
+def test_predict_of_many_deletions_is_predict_of_each():
+    data = planted()
+    surrogate = fit_mlp_reg(data, MLP, generator(0)).surrogate
+    user, target = data.user_embeddings[0], data.item_embeddings[0]
+    together = surrogate.predict(user, data.deletion_features, target)
+    alone = [surrogate.predict(user, features[None], target)[0] for features in data.deletion_features]
+    assert together.dtype == np.float32
+    np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)

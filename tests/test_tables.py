@@ -1,0 +1,271 @@
+"""Tables: every number against a count made here from what the cells hold; the Markdown against its CSV."""
+
+import json
+import re
+from math import sqrt
+
+import numpy as np
+import pandas as pd
+import pytest
+from hadyounot import config, paths, store, tables
+from hadyounot.counterfactual import Outcomes
+from hadyounot.ratings import Deletion
+from hadyounot.study import Cell
+from hadyounot.style import METHOD_LABELS
+
+N_USERS, N_ITEMS = 14, 12
+TITLES = ["Monty Python's | Life_of *Brian* (1979)", "Long " * 40, *(f"Film {number}" for number in range(2, N_ITEMS))]
+
+
+def make_cell(folder, dataset="ml-100k", model="mf", seed=0) -> Cell:
+    """A cell with invented artefacts: 14 users who rated all 12 items, 10 of them explained."""
+    study = config.StudyConfig.model_validate(
+        {
+            "models": {"mf": {"kind": "mf", "epochs": 7}, "again": {"kind": "mf", "epochs": 7}},
+            "cells": [{"dataset": dataset, "model": model}],
+            "counterfactual": {"training_users": 4, "deletions_per_user": 3, "users_per_block": 3, "n_targets": 2},
+            "explanation": {"test_users": 10, "examples": 4},
+        }
+    )
+    cell, rng = Cell(study, dataset, model, folder), np.random.default_rng(seed)
+    users, items = np.divmod(np.arange(N_USERS * N_ITEMS), N_ITEMS)
+    is_train = items < N_ITEMS - 2
+    store.write_parquet(
+        cell.path(paths.RATINGS),
+        {"user": users, "item": items, "value": rng.integers(1, 6, len(users)), "train": is_train},
+        store.RATINGS,
+    )
+    ids = [f"u{number}" for number in range(N_USERS)]
+    store.write_parquet(cell.path(paths.USERS), {"id": ids}, store.USERS)
+    store.write_parquet(cell.path(paths.ITEMS), {"id": [str(n) for n in range(N_ITEMS)], "title": TITLES}, store.ITEMS)
+    facts = {"users": N_USERS, "items": N_ITEMS, "interactions": len(users), "train": int(is_train.sum())}
+    store.write_json(cell.path(paths.DATASET), facts | {"name": dataset, "test": int((~is_train).sum())})
+    quality = {"factors": 16, "epochs": 7, "train_rmse": 0.71234, "test_rmse": 0.95, "ndcg_10": 0.25}
+    store.write_json(
+        cell.path(paths.QUALITY), quality | {"same_top1_share": 0.125, "distinct_top1": 9, "n_candidates": 10}
+    )
+    rows = [
+        (user, 11, method, [] if method == "reseed" else rng.choice(10, 3, replace=False), 1, rank, rank, 4.5, 4.25)
+        for method in reversed(store.METHODS)  # not in the order that tables must have
+        for user in cell.test_users
+        for rank in [int(rng.integers(1, 9))]
+    ]
+    store.write_parquet(
+        cell.path(paths.EVALUATION), pd.DataFrame(rows, columns=list(store.EVALUATION.columns)), store.EVALUATION
+    )
+    store.write_json(cell.path(paths.RETRAININGS), {"60_evaluate": 110})
+    for block in cell.blocks:
+        n = 3 * len(cell.block_users(block))
+        deletions = tuple(Deletion(int(user), (0, 1, 2)) for user in np.repeat(cell.block_users(block), 3))
+        arrays = {
+            name: np.ones((n, 2), np.int32 if name == "targets" or name.startswith("rank") else np.float32)
+            for name in Outcomes.__dataclass_fields__
+            if name != "deletions" and not name.startswith("top1")
+        }
+        top1 = np.ones(n, np.float32)
+        Outcomes(deletions, **arrays, top1_score_before=top1, top1_score_after=top1).write(
+            cell.path(paths.OUTCOMES, block=block)
+        )
+    return cell
+
+
+@pytest.fixture
+def cell(tmp_path) -> Cell:
+    return make_cell(tmp_path)
+
+
+def benchmark(cell, notebook, seconds, rss, place=None):
+    path = cell.path(paths.BENCHMARK, cell=place or f"{cell.dataset}/{cell.model}", notebook=notebook)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time"
+    path.write_text(f"{header}\n{seconds}\t0:00:01\t{rss}\t1\t1\t1\t0\t0\t99\t1\n")
+
+
+def pipes(markdown) -> list[list[str]]:
+    """Rows of the Markdown tables: cells between pipes that are not escaped."""
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    return [[part.strip() for part in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def test_published_numbers_are_the_papers():
+    published = config.load_published()
+    assert published.validity("mf", "ml-100k")["linear_reg", 1] == 0.82
+    assert published.validity("mf", "ml-100k")["knn", 5] == 0.03
+    assert published.validity("mf", "netflix-small")["mlp_clf", 3] == 0.61
+    assert published.validity("mf", "amazon-music")["linear_clf", 5] == 0.405
+    assert len(published.validity("mf", "ml-100k")) == 6 * 3
+    assert published.validity("mf", "toy") == {}
+    assert published.validity("ncf", "ml-100k") == {}
+
+
+def test_a_slip_in_the_published_numbers_is_named(tmp_path):
+    file = tmp_path / "published.yaml"
+    row = "knn: [17, 10, 3], influence: [3, 2, 1], linear_reg: [3, 2, 1], mlp_reg: [3, 2, 1], linear_clf: [3, 2, 1]"
+    file.write_text(f"table3:\n  ml-100k: {{{row}, mlp_clf: [3, 2, 101]}}\n")
+    with pytest.raises(config.ConfigError, match=r"table3\.ml-100k\.mlp_clf"):
+        config.load_published(file)
+    file.write_text(f"table3:\n  ml-100k: {{{row}, mlp_cls: [3, 2, 1]}}\n")
+    with pytest.raises(config.ConfigError, match="mlp_cls"):
+        config.load_published(file)
+
+
+def test_datasets_have_a_row_each_with_the_papers_counts(tmp_path, cell):
+    frame = tables.datasets([cell, make_cell(tmp_path, model="again"), make_cell(tmp_path, "toy")])
+    store.write_csv(tmp_path / "table.csv", frame, store.TABLE2)
+    assert (tmp_path / "table.csv").read_text().splitlines() == [
+        ",".join(store.TABLE2.columns),
+        "ml-100k,14,12,168,140,28,943,1682,100000",
+        "toy,14,12,168,140,28,,,",
+    ]
+    assert pipes(tables.datasets_markdown(frame))[2:] == [
+        ["ml-100k", "14 (paper: 943)", "12 (paper: 1,682)", "168 (paper: 100,000)", "140", "28"],
+        ["toy", "14", "12", "168", "140", "28"],
+    ]
+
+
+def test_validity_counts_the_targets_that_left(tmp_path, cell):
+    frame = tables.validity_table([cell, make_cell(tmp_path, "toy", seed=1)], "mf")
+    store.write_csv(tmp_path / "table.csv", frame, store.TABLE_VALIDITY)
+    assert list(frame["dataset"].unique()) == ["ml-100k", "toy"]
+    expected = [(method, k) for method in store.METHODS for k in (1, 3, 5)] * 2
+    assert list(zip(frame["method"], frame["top_k"], strict=True)) == expected
+    evaluation = store.read_parquet(cell.path(paths.EVALUATION), store.EVALUATION)
+    for row in frame[frame["dataset"] == "ml-100k"].itertuples():
+        ranks = evaluation.loc[evaluation["method"] == row.method, "rank_after"]
+        assert (row.n_users, row.n_valid) == (10, sum(rank > row.top_k for rank in ranks))
+        share, z = row.n_valid / 10, 1.959963984540054  # Wilson (1927)
+        centre = (share + z**2 / 20) / (1 + z**2 / 10)
+        half = z / (1 + z**2 / 10) * sqrt(share * (1 - share) / 10 + z**2 / 400)
+        assert (row.validity, row.ci_low, row.ci_high) == pytest.approx((share, centre - half, centre + half))
+    assert frame.loc[(frame["dataset"] == "toy"), "paper"].isna().all()
+    paper = frame[frame["dataset"] == "ml-100k"].set_index(["method", "top_k"])["paper"]
+    assert paper["influence", 1] == 0.355
+    assert paper[["random", "oracle", "influence_block"]].isna().all()
+    assert paper.notna().sum() == 18
+
+
+def test_validity_of_another_kind_is_an_empty_table(tmp_path, cell):
+    frame = tables.validity_table([cell], "ncf")
+    store.write_csv(tmp_path / "table.csv", frame, store.TABLE_VALIDITY)
+    assert (tmp_path / "table.csv").read_text() == ",".join(store.TABLE_VALIDITY.columns) + "\n"
+    assert "|" not in tables.validity_markdown(frame)
+
+
+def test_validity_markdown_has_methods_by_k_with_the_papers_value_beside_ours(cell):
+    frame = tables.validity_table([cell], "mf")
+    header, _, *rows = pipes(tables.validity_markdown(frame))
+    assert header == ["method", "K = 1", "K = 3", "K = 5"]
+    assert [row[0] for row in rows] == list(METHOD_LABELS.values())
+    for row in frame.itertuples():
+        text = f"{row.validity:.1%} [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]".replace("%", " %")
+        if row.method == "influence":
+            text += f" (paper: { {1: 35.5, 3: 15.5, 5: 9.5}[row.top_k] } %)"
+        if row.method in ("influence", "oracle"):
+            assert rows[store.METHODS.index(row.method)][(1, 3, 5).index(row.top_k) + 1] == text
+    assert "## ml-100k, mf (10 users)" in tables.validity_markdown(frame)
+
+
+def test_recommenders_show_the_quality_files(tmp_path, cell):
+    frame = tables.recommenders([cell])
+    store.write_csv(tmp_path / "table.csv", frame, store.RECOMMENDERS)
+    assert (tmp_path / "table.csv").read_text().splitlines()[1] == "ml-100k,mf,16,7,0.71234,0.95,0.25,0.125,9,10"
+    assert pipes(tables.recommenders_markdown(frame))[2] == [
+        *("ml-100k", "mf", "16", "7", "0.7123", "0.9500", "0.2500", "12.5%", "9", "10")
+    ]
+
+
+def test_mcnemar_compares_every_pair_once(tmp_path, cell):
+    frame = tables.mcnemar_table([cell, make_cell(tmp_path, "toy", seed=1)])
+    store.write_csv(tmp_path / "table.csv", frame, store.MCNEMAR)
+    assert len(frame) == 2 * 3 * 55
+    order = {method: place for place, method in enumerate(store.METHODS)}
+    assert all(order[row.method_a] < order[row.method_b] for row in frame.itertuples())
+    evaluation = store.read_parquet(cell.path(paths.EVALUATION), store.EVALUATION).set_index(["method", "user"])
+    left = evaluation["rank_after"].unstack("method") > 3
+    some = frame.query("dataset == 'ml-100k' and top_k == 3 and method_a == 'knn' and method_b == 'mlp_reg'").iloc[0]
+    assert some["only_a"] == sum(left["knn"] & ~left["mlp_reg"])
+    assert some["only_b"] == sum(left["mlp_reg"] & ~left["knn"])
+    markdown = tables.mcnemar_markdown(frame)
+    assert markdown.count("\n## ") == 6
+    header, _, *rows = pipes(markdown.split("\n## ")[2])
+    assert markdown.split("\n## ")[2].startswith("ml-100k, mf, K = 3\n")
+    found = rows[[row[0] for row in rows].index("KNN")][header.index("MLP surrogate (reg)")]
+    assert found == f"{some['only_a']} : {some['only_b']}, p = {some['p_holm']:.2g}"
+    assert sum(entry != "" for row in rows for entry in row[1:]) == 55
+
+
+def test_runtime_adds_up_the_benchmarks(tmp_path, cell):
+    other = make_cell(tmp_path, model="again")
+    benchmark(cell, "10_dataset", 6, 100, place="ml-100k")  # one job for both cells
+    for one, seconds in ((cell, 12.0), (other, 3.0)):
+        benchmark(one, "20_recommender", seconds, 200)
+        benchmark(one, "30_simulate_000", seconds, 300)
+        benchmark(one, "30_simulate_001", seconds / 2, 400)
+        benchmark(one, "60_evaluate", seconds, "NA")  # what Snakemake writes when it could not measure
+    benchmark(cell, "50_explain", 1, 1)  # that of the other cell is missing
+    frame = tables.runtime([cell, other])
+    store.write_csv(tmp_path / "table.csv", frame, store.RUNTIME)
+    assert list(frame["stage"]) == ["10_dataset", "20_recommender", "30_simulate", "60_evaluate"]
+    assert list(frame["minutes"]) == pytest.approx([0.1, 0.25, 0.375, 0.25])
+    assert list(frame["peak_mib"].fillna(-1)) == [100, 200, 400, -1]
+    models = 2 * (4 * 3 + 4)  # 4 users in 2 blocks, 3 deletions each, and each user's original model
+    assert list(frame["retrainings"].fillna(-1)) == [-1, -1, models, 220]
+    assert list(frame["ns_per_rating_and_model"].fillna(-1)) == pytest.approx(
+        [-1, -1, 22.5e9 / (models * 7 * 140), 15e9 / (220 * 7 * 140)]
+    )
+    rows = pipes(tables.runtime_markdown(frame))
+    assert rows[2] == ["10_dataset", "0.10", "100", "", ""]
+    assert rows[4][:4] == ["30_simulate", "0.38", "400", "32"]
+    assert "upper bound" in tables.runtime_markdown(frame)
+
+
+def test_runtime_of_notebooks_run_by_hand_is_empty(tmp_path, cell):
+    frame = tables.runtime([cell])
+    store.write_csv(tmp_path / "table.csv", frame, store.RUNTIME)
+    assert frame.empty
+    tables.runtime_markdown(frame)
+
+
+def test_examples_spell_out_what_was_tested(cell):
+    markdown = tables.examples(cell)
+    evaluation = store.read_parquet(cell.path(paths.EVALUATION), store.EVALUATION).set_index(["user", "method"])
+    sections = markdown.split("\n## User ")[1:]
+    assert [section.split("\n")[0] for section in sections] == [f"u{user}" for user in cell.test_users[:4]]
+    for user, section in zip(cell.test_users, sections, strict=False):
+        header, _, *rows = pipes(section)
+        assert header == ["method", "had you not watched", "rank after", "really removed?"]
+        assert [row[0] for row in rows] == list(METHOD_LABELS.values())
+        for method, (_, deleted, rank, fate) in zip(store.METHODS, rows, strict=True):
+            tested = evaluation.loc[(user, method)]
+            assert rank == str(tested["rank_after"])
+            left = [k for k in (1, 3, 5) if tested["rank_after"] > k]
+            assert fate == (f"yes, out of the top {left[-1]}" if left else "**no**")
+            plain = [title for item, title in enumerate(TITLES) if item in tested["items"] and item > 1]
+            assert all(title in deleted.split("; ") for title in plain)
+            assert deleted.count("; ") == max(len(tested["items"]) - 1, 0)
+        assert "**Recommended:** Film 11" in section
+        watched = re.search(r"\*\*Watched\*\* 10, best rated: (.*)", section)[1]
+        stars = [float(each) for each in re.findall(r"\(([\d.]+)\)(?=; |$)", watched)]
+        values = cell.train.values[cell.train.rows_of(user)]
+        assert stars == sorted(values, reverse=True)[:5]
+    assert r"Monty Python's \| Life\_of \*Brian\* (1979)" in markdown
+    assert "*(nothing deleted)*" in markdown
+    assert "Long Long …" not in markdown
+    assert re.search(r"(Long )+Long…", markdown)
+    assert tables.examples(cell) == markdown
+
+
+def test_write_puts_table_twin_and_provenance_or_nothing(tmp_path, cell):
+    frame = tables.recommenders([cell])
+    path = tmp_path / "tables/recommenders.csv"
+    with pytest.raises(store.StoreError, match="ndcg_10"):
+        tables.write(path, frame.assign(ndcg_10=2.0), store.RECOMMENDERS, "text", cell.study)
+    assert not path.parent.exists() or not list(path.parent.iterdir())
+    tables.write(path, frame, store.RECOMMENDERS, tables.recommenders_markdown(frame), cell.study)
+    assert sorted(each.name for each in path.parent.iterdir()) == [
+        *("recommenders.csv", "recommenders.csv.provenance.json", "recommenders.md")
+    ]
+    pd.testing.assert_frame_equal(store.read_csv(path, store.RECOMMENDERS), frame, check_dtype=False)
+    assert path.with_suffix(".md").read_text() == tables.recommenders_markdown(frame)
+    provenance = json.loads((path.parent / "recommenders.csv.provenance.json").read_text())
+    assert provenance["config_sha256"] == config.digest(cell.study)
