@@ -28,13 +28,14 @@ configfile: HERE / "config/study.yaml"
 
 study = check_study(config, "the study's configuration")
 resolved = json.loads(study.model_dump_json())
+# what the notebooks read: overrides by --config included
 if not Path(paths.STUDY).exists() or json.loads(Path(paths.STUDY).read_text()) != resolved:
-    store.write_json(paths.STUDY, resolved)  # what the notebooks read: --config overrides included
+    store.write_json(paths.STUDY, resolved)
 
 BLOCKS = [paths.block_name(block) for block in range(study.counterfactual.n_blocks)]
 DATASETS = sorted({cell.dataset for cell in study.cells})
 TABLES = ["table2_datasets", "table3_mf", "recommenders", "mcnemar", "runtime"]
-FIGURES = ["figure5_generation_time", "figure6_validity_mf"]
+FIGURES = ["figure5_generation_time", "figure6_validity_mf", "example_card"]
 RUN = (
     f'"{sys.executable}" -m hadyounot.notebook {{input.notebook:q}} --params {{params.given:q}}'
     " --log {log.notebook:q} --html {output.html:q} --threads {threads} > {log.text:q} 2>&1"
@@ -42,48 +43,61 @@ RUN = (
 
 
 def notebook(name):
-    """The notebook; saving it with other outputs is no change, see ``code``."""
+    """The notebook; saving it with other outputs is no change, see ``because``."""
     return ancient(HERE / paths.NOTEBOOK.format(notebook=name))
 
 
-def code(name, ignore=("config", "toy", "figures", "style")):
-    """Digest of the notebook's code and of the library code it imports: a change runs the rule again.
-
-    How a stage looks does not count, nor does config.py: the settings themselves are params.
+def because(name, wildcards=(), settings=(), ignore=("config", "toy", "figures", "style")):
+    """What a job is given, and what makes it run again: the notebook's code with the library code it imports, and
+    the part of the study that decides its numbers. Neither how it looks counts nor config.py, whose values do.
     """
-    return code_digest(HERE / paths.NOTEBOOK.format(notebook=name), ignore)
-
-
-def settings(*fields):
-    """The part of the study that decides a stage's numbers: a change runs the rule again."""
-    return json.dumps({field: resolved[field] for field in fields}, sort_keys=True)
+    return {
+        "given": lambda w: json.dumps({"config": paths.STUDY, "folder": ".", **{each: w[each] for each in wildcards}}),
+        "code": code_digest(HERE / paths.NOTEBOOK.format(notebook=name), ignore),
+        "settings": json.dumps({field: resolved[field] for field in ("seed", *settings)}),
+    }
 
 
 def recommender(wildcards):
-    """Settings of the cell's recommender, likewise."""
-    return json.dumps(resolved["models"][wildcards.model], sort_keys=True)
+    """Settings of the cell's recommender."""
+    return json.dumps(resolved["models"][wildcards.model])
 
 
-def given(*names):
-    """The notebook's parameters."""
-    return lambda wildcards: json.dumps(
-        {"config": paths.STUDY, "folder": ".", **{name: wildcards[name] for name in names}}
-    )
+def simulation(wildcards):
+    """What decides a block beside: more training users are more blocks, and change none that is there."""
+    counts = dict(resolved["counterfactual"])
+    start = int(wildcards.block) * counts["users_per_block"]
+    counts["training_users"] = min(counts["users_per_block"], counts["training_users"] - start)
+    return json.dumps([counts, study.explanation.explanation_size])
+
+
+def shown(path, name, category, **labels):
+    """An output that the report shows, with the text beside it."""
+    caption = HERE / f"notebooks/captions/{name.removesuffix('_{block}')}.rst"
+    return report(path, caption=caption, category=category, labels={"name": name, **labels})
 
 
 def executed(name, cell):
     """The executed notebook, as a page of the report."""
-    return report(
-        paths.HTML.format(cell=cell, notebook=name),
-        caption=HERE / f"notebooks/captions/{name.split('_{')[0]}.rst",
-        category="Notebooks",
-        labels={"notebook": name, "cell": cell},
-    )
+    return shown(paths.HTML.format(cell=cell, notebook=name), name, "Notebooks", cell=cell)
+
+
+def logs(name, cell):
+    """Where the notebook is written as it runs, and what it prints: kept when it fails."""
+    return {"notebook": paths.EXECUTED.format(cell=cell, notebook=name), "text": f"logs/{cell}/{name}.log"}
+
+
+def timed(name, cell):
+    """Where time and memory of the job are kept."""
+    return paths.BENCHMARK.format(cell=cell, notebook=name)
 
 
 def of_cells(pattern, **names):
     """The pattern's files of every cell of the study."""
     return [path for cell in study.cells for path in expand(pattern, dataset=cell.dataset, model=cell.model, **names)]
+
+
+CELL = "{dataset}/{model}"
 
 
 wildcard_constraints:
@@ -110,18 +124,15 @@ rule dataset:
         titles=paths.ITEMS,
         facts=paths.DATASET,
         html=executed("10_dataset", "{dataset}"),
-    params:
-        given=given("dataset"),
-        code=code("10_dataset"),
-        settings=settings("seed", "train_share"),
     log:
-        notebook=paths.EXECUTED.format(cell="{dataset}", notebook="10_dataset"),
-        text="logs/{dataset}/10_dataset.log",
+        **logs("10_dataset", "{dataset}"),
     benchmark:
-        paths.BENCHMARK.format(cell="{dataset}", notebook="10_dataset")
+        timed("10_dataset", "{dataset}")
     conda:
         "envs/environment.yaml"
     threads: 1
+    params:
+        **because("10_dataset", ["dataset"], ["train_share"]),
     message:
         "10 obtain and split {wildcards.dataset}"
     shell:
@@ -138,20 +149,17 @@ rule recommender:
         curve=paths.CURVE,
         quality=paths.QUALITY,
         embeddings=paths.EMBEDDINGS,
-        html=executed("20_recommender", "{dataset}/{model}"),
-    params:
-        given=given("dataset", "model"),
-        code=code("20_recommender"),
-        settings=settings("seed"),
-        recommender=recommender,
+        html=executed("20_recommender", CELL),
     log:
-        notebook=paths.EXECUTED.format(cell="{dataset}/{model}", notebook="20_recommender"),
-        text="logs/{dataset}/{model}/20_recommender.log",
+        **logs("20_recommender", CELL),
     benchmark:
-        paths.BENCHMARK.format(cell="{dataset}/{model}", notebook="20_recommender")
+        timed("20_recommender", CELL)
     conda:
         "envs/environment.yaml"
     threads: 1
+    params:
+        **because("20_recommender", ["dataset", "model"]),
+        recommender=recommender,
     message:
         "20 train {wildcards.model} on {wildcards.dataset}"
     shell:
@@ -166,21 +174,18 @@ rule simulate:
         titles=rules.dataset.output.titles,
     output:
         outcomes=paths.OUTCOMES,
-        html=executed("30_simulate_{block}", "{dataset}/{model}"),
-    params:
-        given=given("dataset", "model", "block"),
-        code=code("30_simulate"),
-        settings=settings("seed", "counterfactual"),
-        size=study.explanation.explanation_size,
-        recommender=recommender,
+        html=executed("30_simulate_{block}", CELL),
     log:
-        notebook=paths.EXECUTED.format(cell="{dataset}/{model}", notebook="30_simulate_{block}"),
-        text="logs/{dataset}/{model}/30_simulate_{block}.log",
+        **logs("30_simulate_{block}", CELL),
     benchmark:
-        paths.BENCHMARK.format(cell="{dataset}/{model}", notebook="30_simulate_{block}")
+        timed("30_simulate_{block}", CELL)
     conda:
         "envs/environment.yaml"
     threads: 1
+    params:
+        **because("30_simulate", ["dataset", "model", "block"]),
+        simulation=simulation,
+        recommender=recommender,
     message:
         f"30 retrain {{wildcards.model}} on {{wildcards.dataset}}, block {{wildcards.block}} of {len(BLOCKS)}"
     shell:
@@ -196,19 +201,16 @@ rule surrogates:
     output:
         surrogates=expand(paths.SURROGATE, surrogate=store.SURROGATES, allow_missing=True),
         fits=paths.SURROGATE_FITS,
-        html=executed("40_surrogates", "{dataset}/{model}"),
-    params:
-        given=given("dataset", "model"),
-        code=code("40_surrogates"),
-        settings=settings("seed", "surrogates"),
+        html=executed("40_surrogates", CELL),
     log:
-        notebook=paths.EXECUTED.format(cell="{dataset}/{model}", notebook="40_surrogates"),
-        text="logs/{dataset}/{model}/40_surrogates.log",
+        **logs("40_surrogates", CELL),
     benchmark:
-        paths.BENCHMARK.format(cell="{dataset}/{model}", notebook="40_surrogates")
+        timed("40_surrogates", CELL)
     conda:
         "envs/environment.yaml"
     threads: 1
+    params:
+        **because("40_surrogates", ["dataset", "model"], ["surrogates"]),
     message:
         "40 fit surrogates of {wildcards.model} on {wildcards.dataset}"
     shell:
@@ -224,19 +226,16 @@ rule explain:
     output:
         explanations=paths.EXPLANATIONS,
         times=paths.GENERATION_TIME,
-        html=executed("50_explain", "{dataset}/{model}"),
-    params:
-        given=given("dataset", "model"),
-        code=code("50_explain"),
-        settings=settings("seed", "counterfactual", "explanation"),
+        html=executed("50_explain", CELL),
     log:
-        notebook=paths.EXECUTED.format(cell="{dataset}/{model}", notebook="50_explain"),
-        text="logs/{dataset}/{model}/50_explain.log",
+        **logs("50_explain", CELL),
     benchmark:
-        paths.BENCHMARK.format(cell="{dataset}/{model}", notebook="50_explain")
+        timed("50_explain", CELL)
     conda:
         "envs/environment.yaml"
     threads: 1
+    params:
+        **because("50_explain", ["dataset", "model"], ["counterfactual", "explanation"]),
     message:
         "50 explain {wildcards.model} on {wildcards.dataset}"
     shell:
@@ -251,19 +250,16 @@ rule evaluate:
     output:
         evaluation=paths.EVALUATION,
         retrainings=paths.RETRAININGS,
-        html=executed("60_evaluate", "{dataset}/{model}"),
-    params:
-        given=given("dataset", "model"),
-        code=code("60_evaluate"),
-        settings=settings("seed", "explanation"),
+        html=executed("60_evaluate", CELL),
     log:
-        notebook=paths.EXECUTED.format(cell="{dataset}/{model}", notebook="60_evaluate"),
-        text="logs/{dataset}/{model}/60_evaluate.log",
+        **logs("60_evaluate", CELL),
     benchmark:
-        paths.BENCHMARK.format(cell="{dataset}/{model}", notebook="60_evaluate")
+        timed("60_evaluate", CELL)
     conda:
         "envs/environment.yaml"
     threads: 2
+    params:
+        **because("60_evaluate", ["dataset", "model"], ["explanation"]),
     message:
         "60 verify explanations of {wildcards.model} on {wildcards.dataset} by retraining"
     shell:
@@ -279,29 +275,19 @@ rule tables:
         outcomes=of_cells(paths.OUTCOMES, block=BLOCKS),
         evaluation=of_cells(paths.EVALUATION),
     output:
-        tables=report(
-            expand(paths.TABLE, table=TABLES),
-            caption=HERE / "notebooks/captions/tables.rst",
-            category="Tables",
-            labels=lambda wildcards: {},
-        ),
+        tables=[shown(paths.TABLE.format(table=table), table, "Tables") for table in TABLES],
         twins=expand("tables/{table}.md", table=TABLES),
-        examples=report(
-            "tables/examples.md", caption=HERE / "notebooks/captions/examples.rst", category="Tables"
-        ),
+        examples=shown("tables/examples.md", "examples", "Tables"),
         html=executed("90_tables", "all"),
-    params:
-        given=given(),
-        code=code("90_tables", ignore=("config", "toy")),
-        settings=settings("cells", "explanation"),
     log:
-        notebook=paths.EXECUTED.format(cell="all", notebook="90_tables"),
-        text="logs/all/90_tables.log",
+        **logs("90_tables", "all"),
     benchmark:
-        paths.BENCHMARK.format(cell="all", notebook="90_tables")
+        timed("90_tables", "all")
     conda:
         "envs/environment.yaml"
     threads: 1
+    params:
+        **because("90_tables", [], ["cells", "explanation"], ignore=("config", "toy")),
     message:
         "90 write tables"
     shell:
@@ -315,29 +301,18 @@ rule figures:
         times=of_cells(paths.GENERATION_TIME),
         tables=rules.tables.output.tables,
     output:
-        png=[
-            report(
-                paths.FIGURE.format(figure=figure),
-                caption=HERE / f"notebooks/captions/{figure}.rst",
-                category="Figures",
-                labels={"figure": figure},
-            )
-            for figure in FIGURES
-        ],
+        png=[shown(paths.FIGURE.format(figure=figure), figure, "Figures") for figure in FIGURES],
         pdf=expand("figures/{figure}.pdf", figure=FIGURES),
         html=executed("91_figures", "all"),
-    params:
-        given=given(),
-        code=code("91_figures", ignore=("config", "toy")),
-        settings=settings("cells"),
     log:
-        notebook=paths.EXECUTED.format(cell="all", notebook="91_figures"),
-        text="logs/all/91_figures.log",
+        **logs("91_figures", "all"),
     benchmark:
-        paths.BENCHMARK.format(cell="all", notebook="91_figures")
+        timed("91_figures", "all")
     conda:
         "envs/environment.yaml"
     threads: 1
+    params:
+        **because("91_figures", [], ["cells"], ignore=("config", "toy")),
     message:
         "91 draw figures"
     shell:

@@ -43,7 +43,7 @@ MF = MatrixFactorization(**SETTINGS)
 
 def movielens() -> Ratings:
     """The training ratings."""
-    ratings = data.obtain("ml-100k", data.data_folder(HERE.parent)).ratings
+    ratings = data.obtain("ml-100k", data.data_folder()).ratings
     return ratings.select(data.split(ratings, 0.7, 0, "ml-100k"))
 
 
@@ -169,7 +169,7 @@ def ns_of_copy(library: Path) -> float:
     """ns per rating and model, measured in a process of its own."""
     found = subprocess.run(
         [sys.executable, __file__, "--shipped"],
-        env={**os.environ, "PYTHONPATH": str(library), "HADYOUNOT_DATA": str(data.data_folder(HERE.parent))},
+        env={**os.environ, "PYTHONPATH": str(library), "HADYOUNOT_DATA": str(data.data_folder())},
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     return float(found.stdout)

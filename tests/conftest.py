@@ -5,7 +5,6 @@ import os
 # so that tests of many threads have many on any machine; read when numba is first imported
 os.environ.setdefault("NUMBA_NUM_THREADS", "4")
 
-from pathlib import Path
 
 import pytest
 from hadyounot import data
@@ -15,4 +14,4 @@ from hadyounot.ratings import Ratings
 @pytest.fixture(scope="session")
 def ml100k() -> Ratings:
     """The real MovieLens-100K, from HADYOUNOT_DATA or else kept in data/ once it was downloaded."""
-    return data.obtain("ml-100k", data.data_folder(Path(__file__).parents[1])).ratings
+    return data.obtain("ml-100k", data.data_folder()).ratings

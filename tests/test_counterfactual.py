@@ -108,6 +108,12 @@ def test_a_users_deletions_depend_on_the_seed_and_the_user_alone():
     assert [deletion for deletion in both if deletion.user == 4] == one
 
 
+def test_every_user_has_draws_of_its_own():
+    same_items = Ratings.from_arrays(np.repeat([0, 1], 9), np.tile(np.arange(9), 2), np.ones(18))
+    one, other = (sample_deletions(same_items, user, 3, 12, seed=0) for user in (0, 1))
+    assert [deletion.items for deletion in one] != [deletion.items for deletion in other]
+
+
 # Ranks and outcomes
 
 

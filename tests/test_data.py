@@ -18,6 +18,7 @@ import pytest
 from hadyounot import data
 from hadyounot.config import ConfigError, ContentConfig, DatasetConfig, load_datasets, load_study
 from hadyounot.data import DataError, obtain
+from hadyounot.paths import PROJECT
 from hadyounot.ratings import Ratings
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -477,11 +478,11 @@ def test_unknown_dataset(tmp_path):
 
 def test_data_folder(monkeypatch, tmp_path):
     monkeypatch.delenv("HADYOUNOT_DATA", raising=False)
-    assert data.data_folder(tmp_path) == tmp_path / "data"
-    monkeypatch.chdir(tmp_path)
-    assert data.data_folder() == tmp_path / "data"
+    assert data.data_folder() == PROJECT / "data"
     monkeypatch.setenv("HADYOUNOT_DATA", "elsewhere")
-    assert data.data_folder() == tmp_path / "elsewhere"
+    assert data.data_folder() == PROJECT / "elsewhere"
+    monkeypatch.setenv("HADYOUNOT_DATA", str(tmp_path))
+    assert data.data_folder() == tmp_path
 
 
 # ---- planted world and split

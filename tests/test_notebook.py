@@ -97,7 +97,7 @@ def two_runs(tmp_path_factory):
             for name in ("one", "two"):
                 with open(folder / f"{name}.txt", "w+", encoding="utf-8") as stdout:
                     streams.setattr(sys, "stdout", stdout)
-                    run(Path("book.ipynb"), given, f"logs/{name}.ipynb", f"html/{name}.html", timeout=60, threads=2)
+                    run(Path("book.ipynb"), given, f"{{l}}ogs/{name}.ipynb", f"html/{name}.html", timeout=60, threads=2)
                 said.append((folder / f"{name}.txt").read_text(encoding="utf-8"))
         assert dict(os.environ) == environment
     assert book.read_bytes() == before
@@ -120,15 +120,15 @@ def test_kernel_is_this_interpreter_in_the_caller_s_folder(two_runs):
 
 def test_two_runs_are_the_same_bytes(two_runs):
     folder, _, said = two_runs
-    log = (folder / "logs" / "one.ipynb").read_bytes()
-    assert log == (folder / "logs" / "two.ipynb").read_bytes()
+    log = (folder / "{l}ogs" / "one.ipynb").read_bytes()
+    assert log == (folder / "{l}ogs" / "two.ipynb").read_bytes()
     assert (folder / "html" / "one.html").read_bytes() == (folder / "html" / "two.html").read_bytes()
     assert str(folder) not in log.decode()
     chatter = next(cell for cell in json.loads(log)["cells"] if "".join(cell["source"]) == CHATTERS)
     assert [output["name"] for output in chatter["outputs"]] == ["stdout", "stderr"]
     assert all(text == "".join(f"line {i}\n" for i in range(30)) for text in said)
-    assert sorted(os.listdir(folder / "logs")) == ["one.ipynb", "two.ipynb"]
-    nbformat.validate(nbformat.read(folder / "logs" / "one.ipynb", as_version=4))
+    assert sorted(os.listdir(folder / "{l}ogs")) == ["one.ipynb", "two.ipynb"]
+    nbformat.validate(nbformat.read(folder / "{l}ogs" / "one.ipynb", as_version=4))
 
 
 def test_page_needs_no_network_and_shows_what_is_not_hidden(two_runs):

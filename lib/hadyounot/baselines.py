@@ -13,7 +13,6 @@ from scipy.spatial.distance import cdist
 from torch import Tensor
 from torch.autograd import grad
 from torch.func import jvp
-from torch.nn.functional import embedding
 
 from . import search
 from .config import InfluenceConfig
@@ -158,25 +157,16 @@ def factorization_influence(
     """
     mean = float(model.mean)
 
-    def visited(users_table: Tensor, items_table: Tensor, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
-        return embedding(users, users_table), embedding(items, items_table)
+    def predict(b_u: Tensor, b_i: Tensor, p: Tensor, q: Tensor, users: Tensor, items: Tensor) -> Tensor:
+        return mean + b_u[users] + b_i[items] + (p[users] * q[items]).sum(dim=1)
 
-    def predict(*arguments: Tensor) -> Tensor:
-        user, item = visited(*arguments)
-        return mean + user[:, 0] + item[:, 0] + (user[:, 1:] * item[:, 1:]).sum(dim=1)
+    def penalty(b_u: Tensor, b_i: Tensor, p: Tensor, q: Tensor, users: Tensor, items: Tensor) -> Tensor:
+        of_users, of_items = b_u.square() + p.square().sum(dim=1), b_i.square() + q.square().sum(dim=1)
+        return regularization * (of_users[users] + of_items[items])
 
-    def penalty(*arguments: Tensor) -> Tensor:
-        user, item = visited(*arguments)
-        return regularization * (user.square().sum(dim=1) + item.square().sum(dim=1))
-
-    tables = [
-        torch.from_numpy(np.column_stack([biases, embeddings]).astype(np.float64))
-        for biases, embeddings in (
-            (model.user_biases, model.user_embeddings),
-            (model.item_biases, model.item_embeddings),
-        )
-    ]
-    return Influence(ratings, predict, lambda f, values: (values - f).square(), penalty, tables, config)
+    arrays = (model.user_biases, model.item_biases, model.user_embeddings, model.item_embeddings)
+    parameters = [torch.from_numpy(array.astype(np.float64)) for array in arrays]
+    return Influence(ratings, predict, lambda f, values: (values - f).square(), penalty, parameters, config)
 
 
 def influence(

@@ -103,9 +103,11 @@ class SurrogateConfig(_Strict):
 class InfluenceConfig(_Strict):
     """Baseline of eq. (10)."""
 
-    damping: float = Field(1e-3, gt=0, description="Added to the diagonal of the Hessian of the mean loss.")
-    tolerance: float = Field(1e-4, gt=0, description="Relative residual at which conjugate gradients stop.")
-    max_iterations: int = Field(200, ge=1, description="Iterations of conjugate gradients at most.")
+    damping: float = Field(
+        1e-5, gt=0, description="Added to the diagonal of the Gauss-Newton Hessian of the mean loss."
+    )
+    tolerance: float = Field(1e-3, gt=0, description="Relative residual at which conjugate gradients stop.")
+    max_iterations: int = Field(1000, ge=1, description="Iterations of conjugate gradients at most.")
 
 
 class OracleConfig(_Strict):

@@ -33,6 +33,7 @@ from .config import (
     WheelSource,
     load_datasets,
 )
+from .paths import PROJECT
 from .ratings import Ratings
 from .rng import generator
 from .store import atomic
@@ -66,9 +67,9 @@ class Obtained:
     files: dict[str, str]
 
 
-def data_folder(run: Path = Path()) -> Path:
-    """The folder that HADYOUNOT_DATA names; ``data/`` of the run where it is not set."""
-    return Path(os.environ.get("HADYOUNOT_DATA") or Path(run) / "data").absolute()
+def data_folder() -> Path:
+    """The folder that HADYOUNOT_DATA names, ``data`` by default; a relative one is below the project's folder."""
+    return PROJECT / (os.environ.get("HADYOUNOT_DATA") or "data")
 
 
 def obtain(name: str, folder: Path, datasets: dict[str, DatasetConfig] | None = None) -> Obtained:

@@ -336,7 +336,8 @@ def _wrapped(text: str, width: float, font: FontProperties) -> list[str]:
         return textwrap.wrap(text, characters, max_lines=2, placeholder=" …")
 
     def too_wide(characters: int) -> bool:
-        return any(TextPath((0, 0), line, prop=font).vertices[:, 0].max() > width for line in lines(characters))
+        paths = (TextPath((0, 0), line.replace("$", r"\$"), prop=font) for line in lines(characters))
+        return any(path.vertices[:, 0].max() > width for path in paths)
 
     fitting = bisect_left(range(2, len(text) + 1), True, key=too_wide) + 1
     return lines(fitting) if fitting > 1 else [text]

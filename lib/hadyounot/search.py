@@ -1,36 +1,9 @@
 """Eq. (9): the subset of a history whose deletion the surrogate expects to push the target down most."""
 
-import math
-
 import numpy as np
 
+from .counterfactual import subsets
 from .surrogates import Surrogate
-
-
-def subsets(n: int, size: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """``count`` distinct subsets of 0..n-1, every set of them equally likely; all C(n, size) if there are no more.
-
-    Subsets are numbered by the combinatorial number system (Knuth, TAOCP 4A, 7.2.1.3, theorem L), so that
-    drawing distinct subsets is drawing distinct numbers.
-
-    Returns:
-        int32 (min(count, C(n, size)), size), in an order drawn by ``rng``; members ascend within a subset.
-
-    Raises:
-        ValueError: n is smaller than size, or C(n, size) does not fit in 63 bits.
-    """
-    if n < size:
-        raise ValueError(f"a history of {n} items has no subset of size {size}; explain users with at least {size}")
-    total = math.comb(n, size)
-    if total >= 2**63:
-        raise ValueError(f"C({n}, {size}) subsets are too many to number in 63 bits; lower the explanation size")
-    left = rng.permutation(total) if total <= count else rng.choice(total, count, replace=False)
-    drawn = np.empty((len(left), size), dtype=np.int32)
-    for k in range(size, 0, -1):  # the k-th smallest member is the largest c with C(c, k) <= what is left
-        below = np.array([min(math.comb(c, k), total) for c in range(n)])
-        drawn[:, k - 1] = np.searchsorted(below, left, side="right") - 1
-        left = left - below[drawn[:, k - 1]]
-    return drawn
 
 
 def exact(weights: np.ndarray, history: np.ndarray, size: int, rng: np.random.Generator) -> tuple[int, ...]:

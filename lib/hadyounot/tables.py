@@ -4,15 +4,18 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
 from . import config, evaluation, paths, store
+from .counterfactual import candidates, top_items
+from .ratings import Deletion
 from .rng import generator
 from .study import Cell
-from .style import METHOD_LABELS
+from .style import CONTROLS, METHOD_LABELS
 
 STAGES = ("10_dataset", "20_recommender", "30_simulate", "40_surrogates", "50_explain", "60_evaluate")
 
@@ -257,6 +260,41 @@ def examples(cell: Cell, best_rated: int = 5) -> str:
             f"**Recommended:** {_escaped(titles[tested['target'].iloc[0]])}\n\n{_markdown(shown)}"
         )
     return "".join(parts)
+
+
+def verified_example(cell: Cell, best_rated: int = 6, shown: int = 5) -> dict[str, Any]:
+    """What ``figures.example_card`` shows: the first explanation that held at K = 1, in the order of the test users
+    and, for one user, of ``METHODS``; controls are passed over.
+
+    Raises:
+        LookupError: none of them held.
+    """
+    rows = _evaluation(cell)
+    held = rows[(rows["rank_after"] > 1) & ~rows["method"].isin(CONTROLS)].set_index("user")
+    for user in cell.test_users.tolist():
+        if user in held.index:
+            break
+    else:
+        raise LookupError(f"{cell.dataset}, {cell.model}: no explanation removed a recommendation")
+    found = (
+        held.loc[[user]].set_index("method").loc[lambda each: [name for name in store.METHODS if name in each.index]]
+    )
+    method, explanation = found.index[0], found.iloc[0]
+    train, titles, deleted = cell.train, cell.ratings.titles, explanation["items"]
+    before, after = cell.recommender().retrain(train, [Deletion(user, ()), Deletion(user, tuple(deleted.tolist()))])
+    eligible = candidates(train, user)
+    watched = train.rows_of(user)
+    best = watched[np.argsort(-train.values[watched], kind="stable")][:best_rated]
+    return {
+        "watched": [(titles[train.items[row]], float(train.values[row])) for row in best],
+        "n_watched": len(watched),
+        "explanation": titles[deleted].tolist(),
+        "before": titles[top_items(before, eligible, shown)].tolist(),
+        "after": titles[top_items(after, eligible, shown)].tolist(),
+        "rank_after": int(explanation["rank_after"]),
+        "footer": f"{cell.dataset}, {cell.model}, user {cell.ratings.user_ids[user]}; {METHOD_LABELS[method]}. "
+        "Both lists are of models trained from scratch.",
+    }
 
 
 def _fate(rank: int, top_k: Sequence[int]) -> str:

@@ -1,0 +1,94 @@
+"""Ratings keep ids, order and values, and say what is wrong with bad ones."""
+
+from uuid import UUID
+
+import numpy as np
+import pytest
+from hadyounot import Deletion, Ratings
+from hypothesis import given
+from hypothesis import strategies as st
+
+same = np.testing.assert_array_equal
+ids = st.one_of(st.integers(-3, 3), st.sampled_from(["a", "b", ("a", 1), UUID(int=7), 2.5]))  # any hashable
+rows = st.lists(st.tuples(ids, ids), min_size=1, max_size=20, unique=True)
+
+
+def rate(rows, values=None, **how) -> Ratings:
+    users, items = zip(*rows, strict=True)
+    return Ratings.from_arrays(users, items, values or [1.0 + k for k in range(len(rows))], **how)
+
+
+@given(rows)
+def test_indices_are_given_by_first_appearance_and_ids_are_kept(rows):
+    ratings = rate(rows)
+    users, items = (list(dict.fromkeys(column)) for column in zip(*rows, strict=True))
+    assert ratings.user_ids.tolist() == users
+    assert ratings.item_ids.tolist() == items
+    same(ratings.users, [users.index(user) for user, _ in rows])
+    same(ratings.items, [items.index(item) for _, item in rows])
+    same(ratings.values, np.arange(1, len(rows) + 1))
+    assert (len(ratings), ratings.n_users, ratings.n_items) == (len(rows), len(users), len(items))
+    assert [array.dtype.name for array in (ratings.users, ratings.items, ratings.values)] == ["int32"] * 2 + ["float32"]
+    same(ratings.titles, [str(item) for item in items])
+
+
+@given(rows, st.data())
+def test_histories_are_in_the_order_given_and_selections_keep_ids(rows, data):
+    ratings = rate(rows)
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))))
+    for part, kept in ((ratings, range(len(rows))), (ratings.select(mask), np.flatnonzero(mask))):
+        for user, user_id in enumerate(part.user_ids):
+            mine = [item for k, (who, item) in enumerate(rows) if who == user_id and k in kept]
+            assert part.item_ids[part.history(user)].tolist() == mine
+            same(part.items[part.rows_of(user)], part.history(user))
+        rated = {rows[k][1] for k in kept}
+        assert part.rated.tolist() == [item in rated for item in part.item_ids]
+        assert (part.n_users, part.n_items) == (ratings.n_users, ratings.n_items)
+
+
+@given(rows, st.data())
+def test_deleted_rows_are_those_of_the_user_and_the_items(rows, data):
+    ratings = rate(rows)
+    users = data.draw(st.lists(st.integers(0, ratings.n_users - 1), max_size=4))
+    deletions = [
+        Deletion(user, tuple(data.draw(st.lists(st.sampled_from(ratings.history(user).tolist()), unique=True))))
+        for user in users
+    ]
+    found = ratings.deleted_rows(deletions)
+    assert len(found) == len(deletions)
+    for deletion, deleted in zip(deletions, found, strict=True):
+        expected = [
+            k for k in range(len(rows)) if ratings.users[k] == deletion.user and ratings.items[k] in deletion.items
+        ]
+        assert deleted.tolist() == expected
+
+
+def test_titles():
+    ratings = rate([("ann", 50), ("ann", 7)], titles={50: "Star Wars (1977)"})
+    assert ratings.titles.tolist() == ["Star Wars (1977)", "7"]
+    assert ratings.select(np.array([1])).titles.tolist() == ["Star Wars (1977)", "7"]
+
+
+@pytest.mark.parametrize(
+    ("users", "items", "values", "message"),
+    [
+        ([], [], [], "there are no ratings"),
+        ([1, 2], [1, 2], [3], "columns differ in length: 2 users, 2 items, 1 values"),
+        ([1, 2], [1], [3, 4], "columns differ in length: 2 users, 1 items, 2 values"),
+        ([1, 2], [1, 2], [3, float("nan")], "row 1: rating nan is not a finite number"),
+        ([1, 2], [1, 2], [float("inf"), 3], "row 0: rating inf is not a finite number"),
+        ([1, 2], [1, 2], [3, "good"], "row 1: rating 'good' is not a finite number"),
+        ([1, 2], [1, 2], [3, None], "row 1: rating None is not a finite number"),
+        (["a", None], [1, 2], [3, 4], "row 1: the user is missing"),
+        (["a", "b"], [float("nan"), 2], [3, 4], "row 0: the item is missing"),
+        (["a", "b", "a"], ["x", "x", "x"], [3, 4, 3], "row 2: user 'a' already rated item 'x' in row 0"),
+    ],
+)
+def test_bad_ratings_are_named(users, items, values, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        Ratings.from_arrays(users, items, values)
+
+
+def test_any_iterables_will_do():
+    ratings = Ratings.from_arrays((user for user in "ab"), iter([1, 2]), np.array([3, 4], dtype=np.int8))
+    assert ratings.values.tolist() == [3.0, 4.0]
