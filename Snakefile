@@ -23,7 +23,9 @@ min_version("9.27")
 HERE = Path(workflow.basedir)
 
 
-configfile: HERE / "config/study.yaml"
+if not workflow.configfiles:  # else what the named study leaves out would be study.yaml's, not the default
+
+    configfile: HERE / "config/study.yaml"
 
 
 study = check_study(config, "the study's configuration")

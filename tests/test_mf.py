@@ -255,7 +255,7 @@ def test_bad_deletions_are_named():
 @pytest.mark.parametrize(
     "setting",
     [{"factors": 0}, {"epochs": 0}, {"learning_rate": 0}, {"regularization": -1}, {"init_scale": -1}, {"seed": -1},
-     {"factors": 1.5}, {"learning_rate": math.nan}, {"factor": 3}],
+     {"factors": 1.5}, {"learning_rate": math.nan}, {"learning_rate": math.inf}, {"factor": 3}],
 )  # fmt: skip
 def test_bad_settings_are_named(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):

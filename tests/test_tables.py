@@ -18,10 +18,10 @@ TITLES = ["Monty Python's | Life_of *Brian* (1979)", "Long " * 40, *(f"Film {num
 
 
 def make_cell(folder, dataset="ml-100k", model="mf", seed=0) -> Cell:
-    """A cell with invented artefacts: 14 users who rated all 12 items, 10 of them explained."""
+    """A cell with invented artefacts: 14 users with 9 training ratings and 3 test ratings, 10 explained."""
     study = config.StudyConfig.model_validate(
         {
-            "models": {"mf": {"kind": "mf", "epochs": 7}, "again": {"kind": "mf", "epochs": 7}},
+            "models": {"mf": {"kind": "mf", "epochs": 7, "learning_rate": 0.2}, "again": {"kind": "mf", "epochs": 7}},
             "cells": [{"dataset": dataset, "model": model}],
             "counterfactual": {"training_users": 4, "deletions_per_user": 3, "users_per_block": 3, "n_targets": 2},
             "explanation": {"test_users": 10, "examples": 4},
@@ -29,7 +29,7 @@ def make_cell(folder, dataset="ml-100k", model="mf", seed=0) -> Cell:
     )
     cell, rng = Cell(study, dataset, model, folder), np.random.default_rng(seed)
     users, items = np.divmod(np.arange(N_USERS * N_ITEMS), N_ITEMS)
-    is_train = items < N_ITEMS - 2
+    is_train = (users + items) % 4 > 0
     store.write_parquet(
         cell.path(paths.RATINGS),
         {"user": users, "item": items, "value": rng.integers(1, 6, len(users)), "train": is_train},
@@ -45,10 +45,11 @@ def make_cell(folder, dataset="ml-100k", model="mf", seed=0) -> Cell:
         cell.path(paths.QUALITY), quality | {"same_top1_share": 0.125, "distinct_top1": 9, "n_candidates": 10}
     )
     rows = [
-        (user, 11, method, [] if method == "reseed" else rng.choice(10, 3, replace=False), 1, rank, rank, 4.5, 4.25)
+        (user, target, method, [] if method == "reseed" else deleted, 1, rank, rank, 4.5, 4.25)
         for method in reversed(store.METHODS)  # not in the order that tables must have
         for user in cell.test_users
-        for rank in [int(rng.integers(1, 9))]
+        for rank, target in [(int(rng.integers(1, 9)), int(-user % 4) + 4)]
+        for deleted in [rng.choice(cell.train.history(user), 3, replace=False)]
     ]
     store.write_parquet(
         cell.path(paths.EVALUATION), pd.DataFrame(rows, columns=list(store.EVALUATION.columns)), store.EVALUATION
@@ -114,12 +115,12 @@ def test_datasets_have_a_row_each_with_the_papers_counts(tmp_path, cell):
     store.write_csv(tmp_path / "table.csv", frame, store.TABLE2)
     assert (tmp_path / "table.csv").read_text().splitlines() == [
         ",".join(store.TABLE2.columns),
-        "ml-100k,14,12,168,140,28,943,1682,100000",
-        "toy,14,12,168,140,28,,,",
+        "ml-100k,14,12,168,126,42,943,1682,100000",
+        "toy,14,12,168,126,42,,,",
     ]
     assert pipes(tables.datasets_markdown(frame))[2:] == [
-        ["ml-100k", "14 (paper: 943)", "12 (paper: 1,682)", "168 (paper: 100,000)", "140", "28"],
-        ["toy", "14", "12", "168", "140", "28"],
+        ["ml-100k", "14 (paper: 943)", "12 (paper: 1,682)", "168 (paper: 100,000)", "126", "42"],
+        ["toy", "14", "12", "168", "126", "42"],
     ]
 
 
@@ -211,7 +212,7 @@ def test_runtime_adds_up_the_benchmarks(tmp_path, cell):
     models = 2 * (4 * 3 + 4)  # 4 users in 2 blocks, 3 deletions each, and each user's original model
     assert list(frame["retrainings"].fillna(-1)) == [-1, -1, models, 220]
     assert list(frame["ns_per_rating_and_model"].fillna(-1)) == pytest.approx(
-        [-1, -1, 22.5e9 / (models * 7 * 140), 15e9 / (220 * 7 * 140)]
+        [-1, -1, 22.5e9 / (models * 7 * 126), 15e9 / (220 * 7 * 126)]
     )
     rows = pipes(tables.runtime_markdown(frame))
     assert rows[2] == ["10_dataset", "0.10", "100", "", ""]
@@ -243,8 +244,8 @@ def test_examples_spell_out_what_was_tested(cell):
             plain = [title for item, title in enumerate(TITLES) if item in tested["items"] and item > 1]
             assert all(title in deleted.split("; ") for title in plain)
             assert deleted.count("; ") == max(len(tested["items"]) - 1, 0)
-        assert "**Recommended:** Film 11" in section
-        watched = re.search(r"\*\*Watched\*\* 10, best rated: (.*)", section)[1]
+        assert f"**Recommended:** Film {-user % 4 + 4}\n" in section
+        watched = re.search(r"\*\*Watched\*\* 9, best rated: (.*)", section)[1]
         stars = [float(each) for each in re.findall(r"\(([\d.]+)\)(?=; |$)", watched)]
         values = cell.train.values[cell.train.rows_of(user)]
         assert stars == sorted(values, reverse=True)[:5]
@@ -253,6 +254,37 @@ def test_examples_spell_out_what_was_tested(cell):
     assert "Long Long …" not in markdown
     assert re.search(r"(Long )+Long…", markdown)
     assert tables.examples(cell) == markdown
+
+
+def test_verified_example_is_the_first_that_held_with_both_lists_as_trained_from_scratch(cell):
+    card = tables.verified_example(cell, shown=3)
+    evaluation = store.read_parquet(cell.path(paths.EVALUATION), store.EVALUATION).set_index(["user", "method"])
+    explainers = [method for method in store.METHODS if method not in ("random", "reseed", "oracle")]
+    user, method = next(
+        (user, method)
+        for user in cell.test_users
+        for method in explainers
+        if evaluation.loc[(user, method), "rank_after"] > 1
+    )
+    deleted = evaluation.loc[(user, method), "items"]
+    assert card["explanation"] == [TITLES[item] for item in deleted]
+    assert card["rank_after"] == evaluation.loc[(user, method), "rank_after"]
+    assert card["n_watched"] == 9
+    kept = ~((cell.train.users == user) & np.isin(cell.train.items, deleted))
+    for name, ratings in (("before", cell.train), ("after", cell.train.select(kept))):
+        scores = cell.recommender().fit(ratings).scores([user])[0]
+        offered = sorted(set(range(N_ITEMS)) - set(cell.train.history(user)), key=lambda item: -scores[item])
+        assert card[name] == [TITLES[item] for item in offered]
+    assert card["before"] != card["after"]
+    assert f"user u{user}; {METHOD_LABELS[method]}" in card["footer"]
+
+
+def test_without_an_explanation_that_held_there_is_no_verified_example(cell):
+    frame = store.read_parquet(cell.path(paths.EVALUATION), store.EVALUATION)
+    frame.loc[frame["method"] != "oracle", "rank_after"] = 1
+    store.write_parquet(cell.path(paths.EVALUATION), frame, store.EVALUATION)
+    with pytest.raises(LookupError, match="ml-100k, mf"):
+        tables.verified_example(cell)
 
 
 def test_write_puts_table_twin_and_provenance_or_nothing(tmp_path, cell):

@@ -12,7 +12,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 from scipy.spatial.distance import cdist
 from torch import Tensor
 from torch.autograd import grad
-from torch.func import jvp
+from torch.autograd.functional import jvp
 
 from . import search
 from .config import InfluenceConfig
@@ -55,9 +55,9 @@ class Influence:
 
     (the change itself: negative where the removal lowers the score). H is the Gauss-Newton Hessian of the mean
     loss plus ``config.damping`` on its diagonal; its products with a vector are exact, and its inverse is applied by
-    conjugate gradients, once per (user, target) for the whole history. These need a positive definite matrix.
-    The Hessian proper is indefinite where stochastic gradient descent stops, and a damping that mends it costs
-    more accuracy than leaving out the curvature of f (Martens, JMLR 2020, section 8).
+    conjugate gradients, once per (user, target) for the whole history. These need a positive definite matrix, which
+    the Hessian proper is not where stochastic gradient descent stops, to a depth that no fixed damping foresees. At
+    an optimum, where eq. (10) holds, the two predict real retraining alike (Gauss-Newton: Martens, JMLR 2020, 8).
 
     Args:
         ratings: what θ̂ was trained on.
@@ -86,16 +86,15 @@ class Influence:
         self._values = torch.from_numpy(ratings.values).to(self.parameters[0].dtype)
 
         self._predicted = predict(*self.parameters, self._users, self._items)
-        # Jᵀw is linear in w: its derivative along v, as a function of w, is Jv
-        weights = torch.zeros_like(self._predicted, requires_grad=True)
-        self._pulled = grad(self._predicted, self.parameters, weights, create_graph=True)
-        self._weights = weights
+        # Jᵀw is linear in w, and the derivative of v · Jᵀw by w is Jv
+        self._weights = torch.zeros_like(self._predicted, requires_grad=True)
+        self._pulled = grad(self._predicted, self.parameters, self._weights, create_graph=True)
         seen = self._predicted.detach().requires_grad_()
         (slopes,) = grad(loss(seen, self._values).sum(), seen, create_graph=True)
         (self._curvature,) = grad(slopes.sum(), seen)
         # the gradient of a weighted sum of squares, taken at ones, is the diagonal of its Hessian
         ones = [torch.ones_like(parameter, requires_grad=True) for parameter in self.parameters]
-        ridge = grad(penalty(*ones, self._users, self._items).mean(), ones)
+        ridge = grad(penalty(*ones, self._users, self._items).mean(), ones, materialize_grads=True)
         self._diagonal = _flat(ridge) + config.damping
 
     def changes(self, user: int, target: int) -> np.ndarray:
@@ -124,7 +123,16 @@ class Influence:
             return self.loss(self.predict(*parameters, users, items), values) + self.penalty(*parameters, users, items)
 
         _, along = jvp(losses, tuple(self.parameters), tuple(self._unflat(solution)))
-        return along.detach().numpy() / len(self.ratings)
+        return along.numpy() / len(self.ratings)
+
+    def explain(self, user: int, target: int, size: int, rng: np.random.Generator) -> tuple[int, ...]:
+        """The items of the user's history whose removal is predicted to lower the target's score most.
+
+        Raises:
+            ValueError: the history has fewer than ``size`` items.
+            RuntimeError: conjugate gradients did not converge.
+        """
+        return search.exact(-self.changes(user, target), self.ratings.history(user), size, rng)
 
     def _hessian_product(self, vector: np.ndarray) -> np.ndarray:
         """(1/n Jᵀ L'' J + diagonal) v, shaped like v."""
@@ -169,19 +177,6 @@ def factorization_influence(
     return Influence(ratings, predict, lambda f, values: (values - f).square(), penalty, parameters, config)
 
 
-def influence(
-    influence: Influence, ratings: Ratings, user: int, target: int, size: int, rng: np.random.Generator
-) -> tuple[int, ...]:
-    """The items of the user's history whose removal is predicted to lower the target's score most, eq. (10).
-
-    Raises:
-        ValueError: the history has fewer than ``size`` items.
-        RuntimeError: conjugate gradients did not converge.
-    """
-    changes = influence.of_removal(user, target)[ratings.rows_of(user)]
-    return search.exact(-changes, ratings.history(user), size, rng)
-
-
 def block_changes(
     model: MatrixFactorizationModel, ratings: Ratings, regularization: float, user: int, target: int
 ) -> np.ndarray:
@@ -189,7 +184,7 @@ def block_changes(
     f(user, target) on removing each rating of the history, in its order.
 
     With x_j = (1, q_j) the loss is quadratic in them, so its Hessian Σ_j (x_j x_jᵀ + regularization · 1) is exact and
-    is solved directly (Cheng et al., KDD 2019, influence on the user's block).
+    is solved directly. Cheng et al., KDD 2019, add the target's own parameters to the block.
     """
     rows = ratings.rows_of(user)
     design, at_target = (
@@ -213,7 +208,7 @@ def influence_block(
     size: int,
     rng: np.random.Generator,
 ) -> tuple[int, ...]:
-    """As ``influence``, from ``block_changes``.
+    """As ``Influence.explain``, from ``block_changes``.
 
     Raises:
         ValueError: the history has fewer than ``size`` items.

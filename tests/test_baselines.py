@@ -1,0 +1,239 @@
+"""Baselines, against brute force, dense linear algebra and real leave-one-out retraining."""
+
+import numpy as np
+import pytest
+import torch
+from hadyounot.baselines import (
+    Influence,
+    block_changes,
+    factorization_influence,
+    influence_block,
+    nearest,
+    random_items,
+)
+from hadyounot.config import InfluenceConfig
+from hadyounot.ratings import Ratings
+from hadyounot.recommenders.mf import MatrixFactorizationModel
+from hadyounot.rng import generator
+from scipy.optimize import minimize
+from sklearn.neighbors import NearestNeighbors
+
+REGULARIZATION = 0.3
+EXACT = InfluenceConfig(damping=1e-6, tolerance=1e-12, max_iterations=5000)
+N_USERS, N_ITEMS, FACTORS = 20, 15, 3
+
+
+@pytest.fixture(scope="module")
+def ratings() -> Ratings:
+    """A bilinear world with noise: about two thirds of all pairs are rated, in shuffled order."""
+    rng = generator(0, "test baselines")
+    p, q = rng.normal(0, 0.8, (N_USERS, FACTORS)), rng.normal(0, 0.8, (N_ITEMS, FACTORS))
+    biases = rng.normal(0, 0.3, N_ITEMS)
+    users, items = np.nonzero(rng.random((N_USERS, N_ITEMS)) < 0.65)
+    order = rng.permutation(len(users))
+    users, items = users[order], items[order]
+    values = 3 + biases[items] + (p[users] * q[items]).sum(axis=1) + rng.normal(0, 0.3, len(users))
+    return Ratings.from_arrays(users, items, values)
+
+
+def optimum(ratings: Ratings, keep: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, float]:
+    """θ at a minimum of the objective near ``start``, by L-BFGS, and the mean; plain NumPy, float64."""
+    u, i, r = ratings.users[keep], ratings.items[keep], ratings.values[keep].astype(np.float64)
+    mean = r.mean()
+
+    def objective(theta):
+        b_u, b_i, p, q = unpack(theta)
+        e = r - mean - b_u[u] - b_i[i] - (p[u] * q[i]).sum(axis=1)
+        norm = b_u[u] ** 2 + b_i[i] ** 2 + (p[u] ** 2).sum(axis=1) + (q[i] ** 2).sum(axis=1)
+        slopes = [np.zeros_like(part) for part in (b_u, b_i, p, q)]
+        np.add.at(slopes[0], u, -2 * e + 2 * REGULARIZATION * b_u[u])
+        np.add.at(slopes[1], i, -2 * e + 2 * REGULARIZATION * b_i[i])
+        np.add.at(slopes[2], u, -2 * e[:, None] * q[i] + 2 * REGULARIZATION * p[u])
+        np.add.at(slopes[3], i, -2 * e[:, None] * p[u] + 2 * REGULARIZATION * q[i])
+        return (e**2).sum() + REGULARIZATION * norm.sum(), np.concatenate([part.ravel() for part in slopes])
+
+    options = {"maxiter": 5000, "maxfun": 10000, "ftol": 1e-15, "gtol": 1e-8}
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
+    assert np.abs(found.jac).max() < 1e-3
+    return found.x, mean
+
+
+def unpack(theta: np.ndarray) -> tuple[np.ndarray, ...]:
+    ends = np.cumsum([N_USERS, N_ITEMS, N_USERS * FACTORS])
+    b_u, b_i, p, q = np.split(theta, ends)
+    return b_u, b_i, p.reshape(N_USERS, FACTORS), q.reshape(N_ITEMS, FACTORS)
+
+
+@pytest.fixture(scope="module")
+def trained(ratings):
+    start = generator(1, "start").normal(0, 0.3, (N_USERS + N_ITEMS) * (FACTORS + 1))
+    theta, mean = optimum(ratings, np.arange(len(ratings)), start)
+    return theta, MatrixFactorizationModel(mean, *unpack(theta))
+
+
+def test_random_items_are_distinct_history_items_all_equally_likely():
+    history = np.array([3, 8, 13, 21, 34], dtype=np.int32)
+    rng = generator(0, "random")
+    drawn = [random_items(history, 3, rng) for _ in range(2000)]
+    assert all(len(set(items)) == 3 and set(items) <= set(history.tolist()) for items in drawn)
+    sets, counts = np.unique(np.sort(drawn, axis=1), axis=0, return_counts=True)
+    assert len(sets) == 10
+    assert ((counts > 140) & (counts < 260)).all()  # 200 expected, standard deviation 13
+    with pytest.raises(ValueError, match="smaller than the explanation size"):
+        random_items(history[:2], 3, rng)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_nearest_agrees_with_sklearn(metric):
+    rng = generator(0, "knn")
+    embeddings = rng.normal(0, 1, (50, 6)).astype(np.float32)
+    for target in range(20):
+        history = rng.permutation(np.arange(20, 50))[:12]
+        search = NearestNeighbors(n_neighbors=4, metric=metric).fit(embeddings[history])
+        expected = history[search.kneighbors(embeddings[[target]])[1][0]]
+        assert nearest(embeddings, history, target, 4, rng, metric) == tuple(expected)
+
+
+def test_ties_are_broken_by_the_seed():
+    embeddings = np.zeros((6, 2), dtype=np.float32)
+    first = {nearest(embeddings, np.arange(5), 5, 1, generator(seed, "tie")) for seed in range(60)}
+    assert first == {(item,) for item in range(5)}
+
+
+def dense_changes(predict, loss, penalty, parameters, ratings, user, target, damping):
+    """Eq. (10) with a dense Gauss-Newton Hessian from autograd's Jacobians, for the user's whole history."""
+    shapes = [parameter.shape for parameter in parameters]
+    sizes = [parameter.numel() for parameter in parameters]
+    theta = torch.cat([parameter.reshape(-1) for parameter in parameters])
+    u, i = (torch.from_numpy(index.astype(np.int64)) for index in (ratings.users, ratings.items))
+    r = torch.from_numpy(ratings.values.astype(np.float64))
+
+    def parts(theta):
+        return [piece.reshape(shape) for piece, shape in zip(theta.split(sizes), shapes, strict=True)]
+
+    f = predict(*parts(theta), u, i)
+    jacobian = torch.func.jacrev(lambda theta: predict(*parts(theta), u, i))(theta)
+    bend = torch.func.hessian(lambda f: loss(f, r).sum())(f)
+    shrink = torch.func.hessian(lambda theta: penalty(*parts(theta), u, i).sum())(theta)
+    hessian = (jacobian.T @ bend @ jacobian + shrink) / len(r) + damping * torch.eye(len(theta), dtype=theta.dtype)
+    slopes = torch.func.jacrev(lambda theta: loss(predict(*parts(theta), u, i), r) + penalty(*parts(theta), u, i))(
+        theta
+    )
+    of_score = torch.func.grad(lambda theta: predict(*parts(theta), torch.tensor(user), torch.tensor(target)))(theta)
+    changes = slopes @ torch.linalg.solve(hessian, of_score) / len(r)
+    return changes[torch.from_numpy(ratings.rows_of(user))].numpy()
+
+
+def test_influence_on_factorization_equals_the_dense_computation(ratings):
+    rng = generator(2, "any model")  # nowhere near an optimum
+    arrays = [rng.normal(0, 0.5, shape) for shape in (N_USERS, N_ITEMS, (N_USERS, FACTORS), (N_ITEMS, FACTORS))]
+    model = MatrixFactorizationModel(3.2, *arrays)
+
+    def predict(b_u, b_i, p, q, u, i):
+        return 3.2 + b_u[u] + b_i[i] + torch.einsum("...f,...f->...", p[u], q[i])
+
+    def penalty(b_u, b_i, p, q, u, i):
+        return REGULARIZATION * (b_u[u] ** 2 + b_i[i] ** 2 + (p[u] ** 2).sum(-1) + (q[i] ** 2).sum(-1))
+
+    influence = factorization_influence(model, ratings, REGULARIZATION, EXACT)
+    parameters = [torch.from_numpy(array) for array in arrays]
+    for user, target in ((0, 3), (7, 11)):
+        expected = dense_changes(
+            predict, lambda f, r: (r - f) ** 2, penalty, parameters, ratings, user, target, EXACT.damping
+        )
+        assert influence.changes(user, target) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+def test_influence_serves_any_differentiable_model(ratings):
+    """A small neural recommender with a logistic loss, whose curvature varies with the prediction."""
+    generator_ = torch.Generator().manual_seed(0)
+    shapes = [(N_USERS, 2), (N_ITEMS, 2), (4, 5), (5,)]
+    parameters = [torch.randn(shape, generator=generator_, dtype=torch.float64) for shape in shapes]
+
+    def predict(p, q, hidden, out, u, i):
+        return torch.tanh(torch.cat([p[u], q[i]], dim=-1) @ hidden) @ out
+
+    def loss(f, r):
+        return torch.nn.functional.softplus(f) - (r - 1) / 4 * f
+
+    def penalty(p, q, hidden, out, u, i):
+        return 0.05 * ((p[u] ** 2).sum(-1) + 2 * (q[i] ** 2).sum(-1)) + 0.01 * (hidden**2).sum()
+
+    influence = Influence(ratings, predict, loss, penalty, parameters, EXACT.model_copy(update={"damping": 1e-3}))
+    expected = dense_changes(predict, loss, penalty, parameters, ratings, 4, 6, 1e-3)
+    assert influence.changes(4, 6) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+def test_influence_predicts_real_leave_one_out_retraining(ratings, trained):
+    """Sign and size: predicted change of the score against that of a model really trained without the rating."""
+    theta, model = trained
+    influence = factorization_influence(model, ratings, REGULARIZATION, EXACT)
+    truth, full, block = [], [], []
+    for user in range(0, N_USERS, 3):
+        target = int(np.setdiff1d(np.arange(N_ITEMS), ratings.history(user))[0])
+        before = model.scores([user])[0, target]
+        for row in ratings.rows_of(user):
+            after, mean = optimum(ratings, np.delete(np.arange(len(ratings)), row), theta)
+            truth.append(MatrixFactorizationModel(mean, *unpack(after)).scores([user])[0, target] - before)
+        full.extend(influence.changes(user, target))
+        block.extend(block_changes(model, ratings, REGULARIZATION, user, target))
+    truth, full, block = np.array(truth), np.array(full), np.array(block)
+    for name, predicted in (("full", full), ("block", block)):
+        print(f"{name}: Pearson correlation with the truth {np.corrcoef(predicted, truth)[0, 1]:.3f}")
+    assert np.corrcoef(full, truth)[0, 1] > 0.95
+    assert np.corrcoef(block, truth)[0, 1] > 0.95
+    # eq. (10) is of first order, and falls short because a rating holds back the very fit that its removal changes
+    assert 1 < (full @ truth) / (full @ full) < 2.5
+    large = np.abs(truth) > np.quantile(np.abs(truth), 0.75)
+    assert (np.sign(full) == np.sign(truth))[large].mean() > 0.95
+
+
+def test_block_is_the_derivative_of_the_users_own_ridge_regression(ratings, trained):
+    """Removal, to first order: the slope of the score as the rating's weight falls from 1."""
+    _, model = trained
+    user, target = 5, int(np.setdiff1d(np.arange(N_ITEMS), ratings.history(5))[0])
+    rows = ratings.rows_of(user)
+    items = ratings.items[rows]
+    design = np.column_stack([np.ones(len(rows)), model.item_embeddings[items]])
+    rest = ratings.values[rows] - model.mean - model.item_biases[items]
+
+    def score(weights):
+        gram = (design.T * weights) @ design + weights.sum() * REGULARIZATION * np.eye(FACTORS + 1)
+        return np.linalg.solve(gram, (design.T * weights) @ rest) @ np.insert(model.item_embeddings[target], 0, 1)
+
+    step = 1e-5
+    expected = [
+        (score(1 - step * (np.arange(len(rows)) == j)) - score(np.ones(len(rows)))) / step for j in range(len(rows))
+    ]
+    # at the optimum of everything the user's own parameters are at that of their block
+    assert block_changes(model, ratings, REGULARIZATION, user, target) == pytest.approx(expected, rel=1e-2, abs=1e-4)
+
+
+def test_block_without_regularization_bears_a_history_shorter_than_its_parameters(ratings, trained):
+    _, model = trained
+    user = int(ratings.users[0])
+    short = ratings.select(ratings.rows_of(user)[: FACTORS - 1])
+    assert np.isfinite(block_changes(model, short, 0.0, user, 0)).all()
+
+
+def test_explanations_are_the_most_negative_changes(ratings, trained):
+    _, model = trained
+    influence = factorization_influence(model, ratings, REGULARIZATION, EXACT)
+    for user in (1, 6):
+        target = int(np.setdiff1d(np.arange(N_ITEMS), ratings.history(user))[0])
+        history = ratings.history(user)
+        for changes, explanation in (
+            (influence.changes(user, target), influence.explain(user, target, 3, generator(0, "e"))),
+            (
+                block_changes(model, ratings, REGULARIZATION, user, target),
+                influence_block(model, ratings, REGULARIZATION, user, target, 3, generator(0, "e")),
+            ),
+        ):
+            assert explanation == tuple(history[np.argsort(changes)[:3]])
+
+
+def test_too_few_iterations_are_an_error(ratings, trained):
+    _, model = trained
+    hurried = factorization_influence(model, ratings, REGULARIZATION, EXACT.model_copy(update={"max_iterations": 2}))
+    with pytest.raises(RuntimeError, match=r"item 1 for user 0.*in 2 iterations; raise influence.damping"):
+        hurried.changes(0, 1)

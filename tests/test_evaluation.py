@@ -1,0 +1,201 @@
+"""Validity, tests, the oracle and the recommender's quality, against brute force and other libraries."""
+
+from itertools import combinations
+from math import comb
+
+import numpy as np
+import pandas as pd
+import pytest
+from hadyounot.config import OracleConfig
+from hadyounot.counterfactual import ranks
+from hadyounot.evaluation import (
+    best_of,
+    margins,
+    mcnemar,
+    ndcg,
+    oracle_refine,
+    oracle_search,
+    rmse,
+    top1_concentration,
+    validity,
+)
+from hadyounot.ratings import Deletion, Ratings
+from hadyounot.recommenders.mf import MatrixFactorizationModel
+from hadyounot.rng import generator
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
+from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
+
+
+def evaluated(**rank_after: list[int]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"method": method, "user": user, "target": 7 + user, "rank_after": rank}
+            for method, column in rank_after.items()
+            for user, rank in enumerate(column)
+        ]
+    )
+
+
+def many(n: int, seed: int) -> pd.DataFrame:
+    rng = generator(seed, "ranks")
+    shares = {"d": 0.8, "a": 0.5, "c": 0.3, "b": 0.2}
+    return evaluated(**{name: rng.geometric(share, n).tolist() for name, share in shares.items()})
+
+
+def test_validity_counts_targets_that_left_the_list_and_keeps_the_order_of_methods():
+    table = validity(evaluated(random=[1, 1, 2, 1], knn=[1, 2, 4, 9]), [1, 3])
+    assert table[["method", "top_k", "n_users", "n_valid"]].to_numpy().tolist() == [
+        ["random", 1, 4, 1], ["random", 3, 4, 0], ["knn", 1, 4, 3], ["knn", 3, 4, 2],
+    ]  # fmt: skip
+    assert table["validity"].tolist() == [0.25, 0, 0.75, 0.5]
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=40), st.integers(1, 30))
+def test_validity_falls_with_k_and_lies_in_its_wilson_interval(rank_after, k):
+    table = validity(evaluated(a=rank_after), [k, k + 1]).set_index("top_k")
+    assert table.loc[k + 1, "validity"] <= table.loc[k, "validity"]
+    n, p, z = len(rank_after), table.loc[k, "validity"], norm.ppf(0.975)
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)  # Wilson, JASA 1927
+    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    assert table.loc[k, ["ci_low", "ci_high"]].tolist() == pytest.approx([centre - half, centre + half], abs=1e-9)
+
+
+def test_mcnemar_agrees_with_statsmodels_for_every_pair():
+    frame = many(60, 0)
+    table = mcnemar(frame, [1, 3])
+    assert len(table) == 2 * comb(4, 2)
+    assert table["method_a"].iloc[0] == "d"
+    assert table["method_b"].iloc[0] == "a"
+    by = frame.pivot(index="user", columns="method", values="rank_after")
+    for row in table.itertuples():
+        a, b = by[row.method_a] > row.top_k, by[row.method_b] > row.top_k
+        counts = [[(a & b).sum(), (a & ~b).sum()], [(~a & b).sum(), (~a & ~b).sum()]]
+        assert (row.only_a, row.only_b, row.n_users) == (counts[0][1], counts[1][0], 60)
+        assert row.p_value == pytest.approx(statsmodels_mcnemar(counts, exact=True).pvalue)
+
+
+def test_holm_is_applied_within_each_k():
+    table = mcnemar(many(60, 1), [1, 3])
+    for _, group in table.groupby("top_k"):
+        ordered = group.sort_values("p_value")
+        steps = ordered["p_value"].to_numpy() * np.arange(len(ordered), 0, -1)
+        assert ordered["p_holm"].to_numpy() == pytest.approx(np.minimum(np.maximum.accumulate(steps), 1))
+
+
+def test_methods_that_never_differ_have_p_one():
+    assert mcnemar(evaluated(a=[1, 2], b=[1, 2]), [1])[["p_value", "p_holm"]].to_numpy().tolist() == [[1, 1]]
+
+
+@pytest.mark.parametrize("report", [validity, mcnemar])
+def test_methods_must_share_their_users(report):
+    frame = evaluated(a=[1, 2, 3], b=[1, 2, 3])
+    with pytest.raises(ValueError, match="b does not explain target 9 of user 2: evaluate all methods"):
+        report(frame.iloc[:-1], [1])
+    with pytest.raises(ValueError, match="a explains user 1 twice"):
+        report(pd.concat([frame, frame.iloc[[1]]]), [1])
+
+
+def test_margin_is_above_zero_exactly_where_the_rank_is_above_one():
+    rng = generator(0, "margins")
+    scores = rng.normal(0, 1, (50, 8)).astype(np.float32)
+    eligible = np.array([True, True, False, True, True, False, True, True])
+    found = margins(scores, eligible, 3)
+    for row, margin in zip(scores, found, strict=True):
+        assert margin == max(row[item] - row[3] for item in (0, 1, 4, 6, 7))
+        assert (margin > 0) == (ranks(row, eligible, np.array([3]))[0] > 1)
+    assert eligible[3]
+
+
+def test_oracle_retrains_every_subset_where_there_are_few():
+    history = np.array([4, 9, 2, 7], dtype=np.int32)
+    searched = oracle_search(5, history, 2, OracleConfig(exhaustive=6))
+    assert {(d.user, frozenset(d.items)) for d in searched} == {
+        (5, frozenset(c)) for c in combinations((4, 9, 2, 7), 2)
+    }
+    assert len(searched) == 6
+    assert oracle_refine(searched, np.zeros(6), 2, OracleConfig(exhaustive=6), generator(0, "o")) == []
+
+
+def test_oracle_refines_the_items_whose_single_deletions_hurt_most():
+    history, config = np.arange(30, 50, dtype=np.int32), OracleConfig(exhaustive=100, shortlist=5)
+    searched = oracle_search(5, history, 3, config)
+    assert searched == [Deletion(5, (item,)) for item in range(30, 50)]
+    hurt = generator(0, "hurt").normal(0, 1, 20)
+    refined = oracle_refine(searched, hurt, 3, config, generator(0, "o"))
+    best = sorted(range(20), key=lambda k: hurt[k])[-5:]
+    assert {d.items for d in refined} == set(combinations(sorted(30 + k for k in best), 3))
+    assert {d.user for d in refined} == {5}
+    assert len(refined) == comb(5, 3)
+    tied = {oracle_refine(searched, np.zeros(20), 3, config, generator(seed, "o"))[0].items for seed in range(20)}
+    assert len(tied) > 1
+
+
+def test_an_explanation_of_one_item_needs_no_refinement():
+    searched = oracle_search(5, np.arange(8), 1, OracleConfig(exhaustive=0, shortlist=3))
+    assert len(searched) == 8
+    assert oracle_refine(searched, np.zeros(8), 1, OracleConfig(exhaustive=0, shortlist=3), generator(0, "o")) == []
+
+
+def test_oracle_refuses_a_history_smaller_than_the_explanation():
+    with pytest.raises(ValueError, match="user 5 has a history of 2 items, fewer than the explanation size 3"):
+        oracle_search(5, np.arange(2), 3, OracleConfig())
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=30), st.integers(0, 1000))
+def test_the_best_of_a_pool_is_valid_wherever_one_is(rank_after, seed):
+    best = best_of(np.array(rank_after), generator(seed, "best"))
+    assert all(rank_after[best] > k for k in range(6) if any(rank > k for rank in rank_after))
+
+
+def test_ties_of_the_pool_are_broken_by_the_seed():
+    assert {best_of(np.array([2, 5, 1, 5]), generator(seed, "best")) for seed in range(40)} == {1, 3}
+
+
+def split(rng: np.random.Generator, n_users: int, n_items: int) -> tuple[Ratings, Ratings]:
+    users, items = np.nonzero(rng.random((n_users, n_items)) < 0.5)
+    all_ratings = Ratings(
+        users.astype(np.int32),
+        items.astype(np.int32),
+        rng.integers(1, 6, len(users)).astype(np.float32),
+        *(np.arange(n) for n in (n_users, n_items, n_items)),
+    )
+    # item 0 keeps no training rating, so that it cannot be recommended
+    chosen = (rng.random(len(users)) < 0.6) & (items > 0)
+    return all_ratings.select(chosen), all_ratings.select(~chosen)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ndcg_agrees_with_its_definition(seed):
+    rng = generator(seed, "ndcg")
+    train, test = split(rng, 12, 25)
+    scores = rng.normal(3, 1, (12, 25)).astype(np.float32)
+    each = []
+    for user in range(12):
+        seen, held_out = set(train.history(user)), set(test.history(user))
+        ranked = [item for item in range(25) if train.rated[item] and item not in seen]
+        relevant = held_out & set(ranked)
+        if relevant:
+            ranked.sort(key=lambda item: -scores[user, item])
+            gain = sum(1 / np.log2(place + 2) for place, item in enumerate(ranked[:4]) if item in relevant)
+            each.append(gain / sum(1 / np.log2(place + 2) for place in range(min(4, len(relevant)))))
+    assert ndcg(scores, train, test, 4) == pytest.approx(np.mean(each))
+
+
+def test_ndcg_of_a_clairvoyant_is_one_and_skips_users_with_nothing_held_out():
+    train = Ratings.from_arrays([0, 0, 1, 1, 1], list("abcde"), [3] * 5)
+    test = Ratings(np.array([0]), np.array([3]), np.array([5.0]), train.user_ids, train.item_ids, train.titles)
+    scores = np.array([[9, 9, 1, 2, 1], [0, 0, 0, 0, 0]], dtype=np.float32)
+    assert ndcg(scores, train, test, 10) == 1
+
+
+def test_rmse_is_the_root_of_the_mean_squared_error():
+    train = Ratings.from_arrays([0, 1, 1], ["a", "a", "b"], [4.0, 2.0, 5.0])
+    zeros = np.zeros
+    model = MatrixFactorizationModel(np.float32(3), zeros(2), np.array([0.5, 1.0]), zeros((2, 1)), zeros((2, 1)))
+    assert rmse(model, train) == pytest.approx(np.sqrt((0.5**2 + 1.5**2 + 1) / 3))
+
+
+def test_top1_concentration():
+    assert top1_concentration(np.array([4, 2, 4, 4, 9])) == (0.6, 3)

@@ -1,0 +1,105 @@
+"""Every notebook as a reader meets it: clean, self-explaining, and running alone when it is opened in its folder."""
+
+import ast
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hadyounot import paths, toy
+from hadyounot.notebook import run
+
+FOLDER = paths.PROJECT / "notebooks"
+BOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+each_book = pytest.mark.parametrize("book", BOOKS, ids=lambda path: path.stem)
+
+
+def cells(book, kind="code"):
+    """Sources of the notebook's cells of a kind."""
+    content = json.loads(book.read_text())["cells"]
+    return ["".join(cell["source"]) for cell in content if cell["cell_type"] == kind]
+
+
+def parameters(book):
+    """Source of the parameters cell."""
+    content = json.loads(book.read_text())["cells"]
+    (source,) = ("".join(cell["source"]) for cell in content if "parameters" in cell["metadata"].get("tags", []))
+    return source
+
+
+def test_there_are_notebooks_from_data_to_figures():
+    assert {"10", "20", "30", "40", "50", "60", "90", "91"} <= {book.stem[:2] for book in BOOKS}
+    assert tuple(book.stem for book in BOOKS) == toy.NOTEBOOKS
+
+
+@each_book
+def test_title_first_finding_last(book):
+    texts = cells(book, "markdown")
+    assert json.loads(book.read_text())["cells"][0]["cell_type"] == "markdown"
+    assert re.match(rf"# {book.stem[:2]} · \w", texts[0])
+    headings = re.findall(r"^#+ (.+)", "\n".join(texts), re.M)
+    assert headings[-1] == "What we found"
+
+
+@each_book
+def test_one_parameters_cell_typed_and_commented(book):
+    source = parameters(book)
+    for line, node in zip(source.splitlines(), ast.parse(source).body, strict=True):
+        assert isinstance(node, ast.AnnAssign), line
+        assert re.search(r"  # \S.{10,}", line), f"no comment: {line}"
+        assert ast.literal_eval(node.value) is not None, line
+
+
+FORBIDDEN = {
+    "a magic or a shell command": r"^\s*[%!]|get_ipython|pip install",
+    "a way out that looks like success": r"\bsys\.exit\b|\bexit\(|\bquit\(|os\._exit",
+    "an absolute path": r"""["'](?:/|~/|[A-Za-z]:\\)\w""",
+    "a step up the folders": r"\.\./",
+}
+
+
+@each_book
+def test_no_code_that_ties_it_to_a_machine_or_hides_a_failure(book):
+    for source in cells(book):
+        ast.parse(source)
+        for what, pattern in FORBIDDEN.items():
+            assert not re.search(pattern, source, re.M), what
+
+
+@each_book
+def test_no_outputs_and_nothing_of_the_machine_that_saved_it(book):
+    subprocess.run([sys.executable, "-m", "nbstripout", "--verify", str(book)], check=True)
+    content = json.loads(book.read_text())
+    assert set(content["metadata"]) == {"kernelspec", "language_info"}
+    assert content["metadata"]["kernelspec"]["name"] == "python3"
+    assert content["metadata"]["language_info"] == {"name": "python"}
+
+
+def tree():
+    """Everything in the project that a run could leave behind, by path, with its time."""
+    skipped = {".git", ".venv", ".hypothesis", ".pytest_cache", ".ruff_cache", "__pycache__", "runs"}
+    found = {}
+    for folder, folders, names in os.walk(paths.PROJECT):
+        folders[:] = [name for name in folders if name not in skipped and not name.endswith(".egg-info")]
+        here = Path(folder)
+        found |= {here / name: (here / name).stat().st_mtime_ns for name in names if here.name != "tests"}
+    return found
+
+
+@each_book
+def test_runs_alone_with_its_defaults_and_leaves_nothing_in_the_repository(book, tmp_path, monkeypatch):
+    monkeypatch.chdir(FOLDER)  # where JupyterLab starts kernels
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    before, started = tree(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    run(book, {}, tmp_path / "log.ipynb")
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert tree() == before
+    # One thread: on an idle machine this is how long it takes, and on a busy one still the same.
+    assert ended.ru_utime + ended.ru_stime - started.ru_utime - started.ru_stime < 30
+    (made,) = (folder for folder in tmp_path.iterdir() if folder.name.startswith("hadyounot-"))
+    assert list(made.rglob("*.*"))

@@ -1,0 +1,158 @@
+"""The repository itself: pins, generated pages, README's code, formats, and nothing in it that should not be."""
+
+import doctest
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from hadyounot import docs, paths
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+PROJECT = paths.PROJECT
+
+
+def tracked():
+    """Every file that git has or would take in."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(listing, cwd=PROJECT, capture_output=True, text=True, check=True)
+    return [PROJECT / name for name in sorted(set(done.stdout.split("\0"))) if name and (PROJECT / name).is_file()]
+
+
+FILES = tracked()
+
+
+def requirements(name):
+    """Those of a requirements file: name to requirement."""
+    lines = [line.partition("#")[0].strip() for line in (PROJECT / "envs" / name).read_text().splitlines()]
+    found = [Requirement(line) for line in lines if line]
+    return {canonicalize_name(requirement.name): requirement for requirement in found}
+
+
+# -- pins -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_lock_pins_exactly_and_covers_what_is_needed():
+    wanted, pinned = requirements("requirements.in"), requirements("requirements.lock")
+    assert set(wanted) <= set(pinned)
+    for name, requirement in pinned.items():
+        (pin,) = requirement.specifier
+        assert pin.operator == "=="
+        assert not Version(pin.version).local, f"{name}: {pin.version} is one machine's build"
+        if name in wanted:
+            assert wanted[name].specifier.contains(pin.version), name
+
+
+def test_every_direct_need_has_its_reason():
+    for line in (PROJECT / "envs/requirements.in").read_text().splitlines():
+        if line and not line.startswith("#"):
+            assert re.search(r"\S  *# \S.{5,}|^(pytest|hypothesis)$", line), line
+
+
+def test_the_package_and_conda_take_the_same_pins():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    assert project["tool"]["setuptools"]["dynamic"]["dependencies"]["file"] == ["envs/requirements.in"]
+    conda = (PROJECT / "envs/environment.yaml").read_text()
+    assert "--requirement requirements.lock" in conda
+    minor = re.search(r"python=(3\.\d+)", conda)[1]
+    assert project["project"]["requires-python"].startswith(f">={minor}")
+    imported = {
+        name.partition(".")[0]
+        for path in (PROJECT / "lib").rglob("*.py")
+        for name in re.findall(r"^\s*(?:import|from) (\w[\w.]*)", path.read_text(), re.M)
+    } - sys.stdlib_module_names
+    names = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+    direct = set(requirements("requirements.in"))
+    pulled = {"nbformat", "nbclient", "jupyter-client", "traitlets"}  # by papermill and nbconvert, at their versions
+    assert {canonicalize_name(names.get(name, name)) for name in imported} <= direct | pulled | {"hadyounot"}
+
+
+# -- pages made from code ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", docs.PAGES)
+def test_generated_pages_are_up_to_date(place):
+    page = docs.PAGES[place]()
+    assert (PROJECT / place).read_text(encoding="utf-8") == page, "run: python -m hadyounot.docs"
+
+
+def test_readme_speaks_true_python():
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    section = re.search(r"^(#+) In Python\n(.*?)(?=^#{1,2} |\Z)", text, re.M | re.S | re.I)[2]
+    blocks = re.findall(r"^```python\n(.*?)^```", section, re.M | re.S)
+    code = "\n".join(block for block in blocks if ">>>" in block)
+    test = doctest.DocTestParser().get_doctest(code, {}, "README.md", "README.md", 0)
+    assert test.examples
+    report = []
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    assert doctest.DocTestRunner(optionflags=flags).run(test, out=report.append).failed == 0, "".join(report)
+
+
+def test_links_of_the_pages_lead_somewhere():
+    for page in (path for path in FILES if path.suffix == ".md"):
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            if not re.match(r"https?:|mailto:", target):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+# -- formats ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "check",
+    ["ruff check .", "ruff format --check .", "snakefmt --check Snakefile", "nbstripout --verify {notebooks}"],
+)
+def test_format(check):
+    module, *arguments = check.split()
+    notebooks = [str(path) for path in FILES if path.suffix == ".ipynb"]
+    arguments = [word for argument in arguments for word in (notebooks if argument == "{notebooks}" else [argument])]
+    done = subprocess.run([sys.executable, "-m", module, *arguments], cwd=PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# -- what is in the repository ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "CITATION.cff", "LICENSE", "Makefile", ".ci/run"])
+def test_the_files_that_a_reader_looks_for(name):
+    assert PROJECT / name in FILES
+
+
+def test_one_version_everywhere():
+    version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"\nversion: {version}\n" in (PROJECT / "CITATION.cff").read_text()
+    assert f"\n## {version}" in (PROJECT / "CHANGELOG.md").read_text()
+
+
+FOREIGN = {  # a bracket in each keeps this file from matching itself
+    "a package registry's host": r"[p]ypi\.(?:org|python)|[p]ythonhosted|[a]naconda\.(?:org|com)|[p]ytorch\.org/whl"
+    r"|[r]egistry\.npm|[c]rates\.io|[p]roxy\.golang",
+    "a path of one machine": r"""(?<![\w.:/<}*-])/[w]ork/|(?<![\w.:/<}*-])/(?:[h]ome|[r]oot|[U]sers|[m]nt)/|[C]:\\""",
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_no_file_names(what):
+    for path in FILES:
+        content = path.read_bytes()
+        if b"\0" not in content:
+            found = re.search(FOREIGN[what], content.decode("utf-8"))
+            assert not found, f"{path.relative_to(PROJECT)}: {found[0]}"
+
+
+def test_no_file_is_large():
+    large = {str(path.relative_to(PROJECT)): path.stat().st_size for path in FILES if path.stat().st_size > 2**20}
+    assert not large
+
+
+def test_no_data_and_no_output_of_a_run_is_kept_outside_the_snapshots():
+    snapshots = (PROJECT / "docs/results", PROJECT / "benchmarks/results")
+    for path in FILES:
+        assert path.suffix not in {".parquet", ".npz", ".npy", ".zip", ".whl", ".data", ".item", ".inter", ".pkl"}, path
+        if path.suffix in {".csv", ".tsv", ".png", ".pdf", ".html"}:
+            assert path.is_relative_to(PROJECT / "docs") or any(map(path.is_relative_to, snapshots)), path
+    for folder in ("tables", "figures"):  # what a rule writes must not be there in a fresh clone: it would not run
+        assert [path.name for path in FILES if path.parent == PROJECT / folder] == ["README.md"]

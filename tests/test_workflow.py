@@ -1,0 +1,417 @@
+"""The workflow itself: real Snakemake runs of the smoke study, whole, killed and changed; and its rules, one by one."""
+
+import ast
+import base64
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from hadyounot import paths, store
+from hadyounot.config import load_study
+from snakemake.api import ConfigSettings, ResourceSettings, SnakemakeApi
+from test_notebook import wait_for
+
+CONFIG = paths.PROJECT / "config"
+SMOKE = CONFIG / "smoke.yaml"
+STUDIES = sorted(path for path in CONFIG.glob("*.yaml") if path.stem not in {"datasets", "published"})
+TOY_CELL = {"cells": [{"dataset": "toy", "model": "mf"}]}
+
+TABLES = {  # names fixed by other tools that read them
+    "table2_datasets": "dataset,users,items,interactions,train,test,paper_users,paper_items,paper_interactions",
+    "table3_mf": "dataset,model,method,top_k,n_users,n_valid,validity,ci_low,ci_high,paper",
+    "recommenders": "dataset,model,factors,epochs,train_rmse,test_rmse,ndcg_10,same_top1_share,distinct_top1,"
+    "n_candidates",
+    "mcnemar": "dataset,model,top_k,method_a,method_b,n_users,only_a,only_b,p_value,p_holm",
+    "runtime": "stage,minutes,peak_mib,retrainings,ns_per_rating_and_model",
+}
+FIGURES = ("figure5_generation_time", "figure6_validity_mf")
+CELLS = ("toy/mf", "ml-100k-slice/mf")
+STAGES = ("20_recommender", "30_simulate_000", "30_simulate_001", "40_surrogates", "50_explain", "60_evaluate")
+
+
+def command(folder, *arguments, study=SMOKE, settings=None, project=paths.PROJECT):
+    """A run of ``study`` in ``folder``; options that would swallow a target come last."""
+    settings = [f"{field}={json.dumps(value)}" for field, value in (settings or {}).items()]
+    return [
+        *(sys.executable, "-m", "snakemake", *arguments),
+        *("--snakefile", str(project / "Snakefile"), "--directory", str(folder), "--configfile", str(study)),
+        *(["--config", *settings] if settings else []),
+    ]
+
+
+def snakemake(*arguments, code=0, env=None, **options):
+    """What a run that ends with ``code`` prints."""
+    done = subprocess.run(command(*arguments, **options), capture_output=True, text=True, env=env)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def jobs(printed):
+    """Messages of the jobs in what Snakemake printed, sorted."""
+    return sorted(re.findall(r"^Job \d+: (.+)$", printed, re.M))
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """The folder, its name with a space, of the smoke study run on 2 cores."""
+    folder = tmp_path_factory.mktemp("smoke run")
+    snakemake(folder, "--cores", "2")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def one_core(tmp_path_factory):
+    """The folder of its toy cell alone, run on 1 core."""
+    folder = tmp_path_factory.mktemp("one core")
+    snakemake(folder, "--cores", "1", settings=TOY_CELL)
+    return folder
+
+
+@pytest.fixture
+def finished(one_core, tmp_path):
+    """A copy of a finished run."""
+    return Path(shutil.copytree(one_core, tmp_path / "finished run"))
+
+
+# -- what comes out ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_tables_have_the_promised_columns_a_twin_and_their_provenance(smoke, table):
+    path = smoke / f"tables/{table}.csv"
+    header, *rows = path.read_text().splitlines()
+    assert header == TABLES[table]
+    assert rows
+    assert path.with_suffix(".md").read_text().count("|") > 2 * len(header.split(","))
+    sidecar = json.loads(path.with_name(f"{table}.csv.provenance.json").read_text())
+    assert sidecar["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_table2_counts_the_data(smoke):
+    rows = pd.read_csv(smoke / "tables/table2_datasets.csv").set_index("dataset")
+    assert rows.loc["toy", ["users", "items", "interactions"]].tolist() == [60, 40, 875]
+    assert rows.loc["ml-100k-slice", ["users", "items", "interactions"]].tolist() == [120, 200, 5572]
+    assert (rows["train"] + rows["test"] == rows["interactions"]).all()
+    assert (rows["train"] / rows["interactions"] - 0.7).abs().max() < 0.001
+
+
+def test_table3_says_what_retraining_showed(smoke):
+    rows = pd.read_csv(smoke / "tables/table3_mf.csv")
+    assert len(rows) == len(CELLS) * len(store.METHODS) * 3
+    for row in rows.itertuples():
+        path = smoke / f"results/{row.dataset}/{row.model}/evaluation.parquet"
+        tested = store.read_parquet(path, store.EVALUATION).query("method == @row.method")
+        assert row.n_users == len(tested) == 20
+        assert row.n_valid == (tested["rank_after"] > row.top_k).sum()
+        assert row.validity == row.n_valid / row.n_users
+        assert row.ci_low <= row.validity <= row.ci_high
+    by_method = rows.pivot(index=["dataset", "top_k"], columns="method", values="n_valid")
+    assert set(by_method) == set(store.METHODS)
+    assert (by_method["oracle"] == by_method.drop(columns="reseed").max(axis=1)).all()
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_figures_are_there_as_png_and_pdf(smoke, figure):
+    for suffix, magic in ((".png", b"\x89PNG"), (".pdf", b"%PDF")):
+        path = smoke / f"figures/{figure}{suffix}"
+        assert path.read_bytes().startswith(magic)
+        sidecar = json.loads(path.with_name(f"{path.name}.provenance.json").read_text())
+        assert sidecar["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_results_are_there_and_hold_what_their_schemas_say(smoke, cell):
+    folder = smoke / "results" / cell
+    assert [path.name for path in sorted((folder / "outcomes").iterdir())] == ["block_000.parquet", "block_001.parquet"]
+    outcomes = [store.read_parquet(path, store.OUTCOMES) for path in (folder / "outcomes").iterdir()]
+    assert [block["user"].nunique() for block in outcomes] == [10, 10]
+    explanations = store.read_parquet(folder / "explanations.parquet", store.EXPLANATIONS)
+    assert not set(explanations["user"]) & set(pd.concat(outcomes)["user"])
+    store.read_parquet(folder / "generation_time.parquet", store.GENERATION_TIME)
+    surrogates = {path.stem for path in (folder / "surrogates").glob("*.npz")}
+    assert surrogates == {"linear_reg", "mlp_reg", "linear_clf", "mlp_clf"}
+
+
+def test_examples_are_told_in_words(smoke):
+    text = (smoke / "tables/examples.md").read_text()
+    assert "MovieLens-100K (slice)" in text
+    assert "(1995)" in text
+
+
+def test_a_second_run_has_nothing_to_do(smoke):
+    assert "Nothing to be done" in snakemake(smoke, "--cores", "2")
+
+
+def test_the_plan_is_an_upper_bound_of_what_was_retrained(smoke):
+    planning = [sys.executable, "-m", "hadyounot.plan", str(SMOKE)]
+    told = subprocess.run(planning, capture_output=True, text=True, check=True)
+    lines = [line.strip("| ") for line in told.stdout.splitlines() if line.startswith("|") and "--" not in line]
+    plan = pd.read_csv(StringIO("\n".join(lines)), sep=r"\s*\|\s*", engine="python")
+    for row in plan.itertuples():
+        folder = smoke / "results" / row.dataset / row.model
+        simulated = sum(len(store.read_parquet(path, store.OUTCOMES)) for path in (folder / "outcomes").iterdir())
+        retrained = simulated + json.loads((folder / "retrainings.json").read_text())["60_evaluate"]
+        assert retrained <= plan.loc[row.Index, "retrainings (at most)"] <= 3 * retrained
+        assert plan.loc[row.Index, "core-hours"] < 0.1
+    assert [f"{row.dataset}/{row.model}" for row in plan.itertuples()] == list(CELLS)
+
+
+LOADS = r"""<(?:script|link|img|iframe|source|object)\b[^>]{0,200}?\b(?:src|href|data)\s*=\s*["']?(?:https?:)?//"""
+IMPORTS = r"""@import\s+(?:url\()?["']?(?:https?:)?//|url\(\s*["']?(?:https?:)?//|\bimport\(\s*["']https?:"""
+
+
+def test_the_report_is_one_page_that_holds_everything(smoke):
+    snakemake(smoke, "--report", "report.html")
+    page = (smoke / "report.html").read_text()
+    start = re.search(r"var results = (?=\{)", page).end()
+    results, _ = json.JSONDecoder().raw_decode(page, start)
+    notebooks = {f"{cell}/{stage}" for cell in CELLS for stage in STAGES} | {"all/90_tables", "all/91_figures"}
+    notebooks |= {f"{cell.removesuffix('/mf')}/10_dataset" for cell in CELLS}
+    expected = {f"results/html/{notebook}.html" for notebook in notebooks}
+    expected |= {f"tables/{table}.csv" for table in TABLES} | {"tables/examples.md"}
+    expected |= {f"figures/{figure}.png" for figure in FIGURES}
+    assert expected <= set(results)
+    for path, result in results.items():
+        content = base64.b64decode(result["data_uri"].partition("base64,")[2])
+        assert content == (smoke / path).read_bytes()
+        assert len(result["caption"]) > 50, path
+        assert not re.search(r"mailto:|system-message|\{\{", result["caption"]), path
+        if path.endswith(".html"):
+            assert not re.findall(f"{LOADS}|{IMPORTS}", content.decode()), path
+    assert not re.findall(f"{LOADS}|{IMPORTS}", page)
+
+
+# -- the same bytes, however it was run -------------------------------------------------------------------------------
+
+# Wall times differ from run to run: these, and what is drawn from them.
+TIMES = ("generation_time.parquet", "runtime.", "figure5_")
+
+
+def contents(folder, *patterns):
+    """sha256 by path of the files that must repeat."""
+    files = [path for pattern in patterns for path in folder.glob(pattern) if path.is_file()]
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+        if not path.name.startswith(TIMES)
+    }
+
+
+def test_one_core_and_two_give_the_same_bytes(smoke, one_core):
+    single, double = contents(one_core, "results/toy/**/*"), contents(smoke, "results/toy/**/*")
+    assert single == double
+    suffixes = [Path(path).suffix for path in single]
+    assert [suffixes.count(suffix) for suffix in (".parquet", ".csv", ".npz", ".json")] == [7, 1, 5, 4]
+
+
+@pytest.mark.parametrize("table", sorted(set(TABLES) - {"runtime"}))
+def test_the_cells_rows_are_the_same_in_the_tables_of_either(smoke, one_core, table):
+    lines = (smoke / f"tables/{table}.csv").read_text().splitlines(keepends=True)
+    assert (
+        "".join(line for line in lines if not line.startswith("ml-100k-slice,"))
+        == (one_core / f"tables/{table}.csv").read_text()
+    )
+
+
+def simulating(log):
+    """Whether the notebook of which ``log`` is written as it runs has come to its retraining."""
+    try:
+        cells = json.loads(log.read_text())["cells"]
+    except (FileNotFoundError, ValueError):  # not there yet, or half written
+        return False
+    return any("simulate(" in "".join(c["source"]) and c["metadata"]["papermill"]["start_time"] for c in cells)
+
+
+def test_a_killed_run_goes_on_after_unlocking_and_gives_the_same_bytes(tmp_path, one_core):
+    folder, log = tmp_path, tmp_path / paths.EXECUTED.format(cell="toy/mf", notebook="30_simulate_000")
+    started = subprocess.Popen(
+        command(folder, "--cores", "2", settings=TOY_CELL), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_for(lambda: simulating(log), 300)
+        family = psutil.Process(started.pid).children(recursive=True)
+    finally:
+        started.kill()
+        started.wait()
+    assert any("ipykernel_launcher" in " ".join(process.cmdline()) for process in family if process.is_running())
+    assert not psutil.wait_procs(family, timeout=30)[1], "the runner or its kernel lives on"
+
+    assert "--unlock" in snakemake(folder, "--cores", "2", settings=TOY_CELL, code=1)
+    snakemake(folder, "--unlock", settings=TOY_CELL)
+    resumed = jobs(snakemake(folder, "--cores", "2", settings=TOY_CELL))
+    assert "30 retrain mf on toy, block 000 of 2" in resumed
+    assert "10 obtain and split toy" not in resumed
+    everything = "results/toy/**/*", "results/study.json", "tables/*", "figures/*"
+    assert contents(folder, *everything) == contents(one_core, *everything)
+
+
+# -- what runs again, and what does not -------------------------------------------------------------------------------
+
+
+def planned(folder, settings):
+    """What would run in ``folder`` with other ``settings``."""
+    return jobs(snakemake(folder, "--dry-run", settings=TOY_CELL | settings))
+
+
+AFTER = ["50 explain mf on toy", "60 verify explanations of mf on toy by retraining", "90 write tables"]
+
+
+def test_more_training_users_only_add_blocks(finished):
+    ran = planned(finished, {"counterfactual": {"training_users": 30}})
+    assert ran == ["30 retrain mf on toy, block 002 of 3", "40 fit surrogates of mf on toy", *AFTER, "91 draw figures"]
+
+
+def test_another_top_k_retrains_no_simulated_deletion(finished):
+    assert planned(finished, {"explanation": {"top_k": [1, 2]}}) == [*AFTER, "91 draw figures"]
+
+
+def test_another_explanation_size_simulates_anew(finished):
+    ran = planned(finished, {"explanation": {"explanation_size": 2}})
+    assert [job[:2] for job in ran] == ["30", "30", "40", "50", "60", "90", "91"]
+
+
+def test_another_seed_changes_everything(finished):
+    assert [job[:2] for job in planned(finished, {"seed": 1})] == ["10", "20", "30", "30", "40", "50", "60", "90", "91"]
+
+
+# -- when it fails ----------------------------------------------------------------------------------------------------
+
+
+def test_a_failing_notebook_is_kept_and_the_log_says_what_to_change_and_how_to_see_it(finished):
+    block = paths.OUTCOMES.format(dataset="toy", model="mf", block="004")
+    settings = TOY_CELL | {"counterfactual": {"training_users": 50}}
+    printed = snakemake(finished, block, "--cores", "1", settings=settings, code=1)
+    said = (finished / "logs/toy/mf/30_simulate_004.log").read_text()
+    assert re.search(
+        r"ConfigError: toy has \d+ users .* counterfactual\.training_users \+"
+        r" explanation\.test_users is 70: lower one of them",
+        said,
+    )
+    log = "logs/toy/mf/30_simulate_004.ipynb"
+    assert f"cd {shlex.quote(str(finished))} && jupyter lab {log}" in said
+    assert "lower one of them" in printed
+    outputs = [output for c in json.loads((finished / log).read_text())["cells"] for output in c.get("outputs", [])]
+    assert [output["ename"] for output in outputs if output["output_type"] == "error"] == ["ConfigError"]
+    assert not (finished / block).exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sede": 1}, "write `seed: 1`"),
+        ({"counterfactual": {"training_users": 1}}, "counterfactual.training_users: "),
+        ({"cells": [{"dataset": "toi", "model": "mf"}]}, "write `dataset: toy`"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_with_the_fix(tmp_path, settings, message):
+    assert message in snakemake(tmp_path, "--dry-run", settings=settings, code=1)
+
+
+def test_the_project_itself_may_lie_under_a_path_with_a_space(tmp_path, smoke):
+    project = tmp_path / "a copy"
+    for folder in ("config", "envs", "lib", "notebooks", "profiles"):
+        shutil.copytree(paths.PROJECT / folder, project / folder)
+    shutil.copy2(paths.PROJECT / "Snakefile", project)
+    env = os.environ | {"PYTHONPATH": str(project / "lib")}
+    ratings = paths.RATINGS.format(dataset="toy")
+    study = project / "config/smoke.yaml"
+    snakemake(project, ratings, "--cores", "1", study=study, project=project, env=env)
+    assert (project / ratings).read_bytes() == (smoke / ratings).read_bytes()
+
+
+# -- the rules --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.stem)
+def test_every_study_can_be_planned_and_is_the_one_its_file_describes(tmp_path, study):
+    printed = jobs(snakemake(tmp_path, "--dry-run", study=study))
+    described = load_study(study)
+    assert json.loads((tmp_path / paths.STUDY).read_text()) == json.loads(described.model_dump_json())
+    count = [sum(job.startswith(number) for job in printed) for number in ("20 ", "30 ", "90 ")]
+    assert count == [len(described.cells), len(described.cells) * described.counterfactual.n_blocks, 1]
+
+
+def test_lint_is_clean(tmp_path):
+    assert "in a good condition" in snakemake(tmp_path, "--lint")
+
+
+@pytest.fixture(scope="module")
+def workflow(tmp_path_factory):
+    """The rules as Snakemake understands them."""
+    here = Path.cwd()
+    try:
+        with SnakemakeApi() as api:
+            opened = api.workflow(
+                ResourceSettings(cores=2),
+                ConfigSettings(configfiles=[SMOKE]),
+                snakefile=paths.PROJECT / "Snakefile",
+                workdir=tmp_path_factory.mktemp("rules"),
+            )
+            yield opened._workflow  # the one way to look at a rule other than running it
+    finally:
+        os.chdir(here)
+
+
+def test_every_rule_is_documented_logged_timed_and_says_what_it_does(workflow):
+    rules = {rule.name: rule for rule in workflow.rules}
+    assert rules.pop("all").docstring
+    assert list(rules) == [
+        *("dataset", "recommender", "simulate", "surrogates", "explain", "evaluate", "tables", "figures")
+    ]
+    for name, rule in rules.items():
+        assert rule.docstring, name
+        assert rule.message, name
+        assert [kind for kind, _ in rule.log.items()] == ["notebook", "text"], name
+        assert rule.benchmark, name
+        assert (paths.PROJECT / rule.conda_env).is_file(), name
+        assert rule.ruleinfo.threads in (1, 2), name
+        assert all(kind for kind, _ in rule.input._allitems()), f"{name}: an input has no name"
+        assert all(kind for kind, _ in rule.output._allitems()), f"{name}: an output has no name"
+
+
+def test_every_rule_gives_its_notebook_parameters_that_it_has(workflow):
+    for rule in workflow.rules:
+        if rule.name == "all":
+            continue
+        cells = json.loads(Path(rule.input.notebook).read_text())["cells"]
+        (source,) = ("".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", []))
+        parameters = {node.target.id for node in ast.parse(source).body}
+        given = json.loads(rule.params.given({wildcard: f"a {wildcard}" for wildcard in rule.wildcard_names}))
+        assert given == {"config": paths.STUDY, "folder": "."} | {name: f"a {name}" for name in rule.wildcard_names}
+        assert set(given) <= parameters
+
+
+@pytest.mark.parametrize(
+    ("rule", "right", "wrong"),
+    [
+        ("dataset", "results/my-shop_2.v1/ratings.parquet", "results/My-shop/ratings.parquet"),
+        ("dataset", "results/toy/ratings.parquet", "results/.toy/ratings.parquet"),
+        ("dataset", "results/toy/ratings.parquet", "results/toy/mf/ratings.parquet"),
+        ("recommender", "results/toy/mf/curve.csv", "results/toy/a model/curve.csv"),
+        ("recommender", "results/toy/mf/curve.csv", "results/toy/-mf/curve.csv"),
+        ("simulate", "results/toy/mf/outcomes/block_000.parquet", "results/toy/mf/outcomes/block_0.parquet"),
+        ("simulate", "results/toy/mf/outcomes/block_123.parquet", "results/toy/mf/outcomes/block_1234.parquet"),
+        ("simulate", "results/toy/mf/outcomes/block_123.parquet", "results/toy/mf/outcomes/block_00a.parquet"),
+    ],
+)
+def test_wildcards_are_constrained(workflow, rule, right, wrong):
+    assert workflow.get_rule(rule).is_producer(right)
+    assert not workflow.get_rule(rule).is_producer(wrong)
+
+
+def test_every_wildcard_has_a_constraint(workflow):
+    names = {name for rule in workflow.rules for name in rule.wildcard_names}
+    assert names == {"dataset", "model", "block"}
+    for rule in workflow.rules:
+        for pattern in rule.output:
+            assert all("," in wildcard for wildcard in re.findall(r"\{([^}]*)", pattern)), pattern
