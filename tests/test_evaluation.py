@@ -6,21 +6,24 @@ from math import comb
 import numpy as np
 import pandas as pd
 import pytest
+from hadyounot import store
 from hadyounot.config import OracleConfig
-from hadyounot.counterfactual import ranks
+from hadyounot.counterfactual import candidates, ranks, top_items
 from hadyounot.evaluation import (
     best_of,
     margins,
     mcnemar,
     ndcg,
+    oracle_pool,
     oracle_refine,
     oracle_search,
     rmse,
     top1_concentration,
     validity,
+    verdicts,
 )
 from hadyounot.ratings import Deletion, Ratings
-from hadyounot.recommenders.mf import MatrixFactorizationModel
+from hadyounot.recommenders.mf import MatrixFactorization, MatrixFactorizationModel
 from hadyounot.rng import generator
 from hypothesis import given
 from hypothesis import strategies as st
@@ -199,3 +202,61 @@ def test_rmse_is_the_root_of_the_mean_squared_error():
 
 def test_top1_concentration():
     assert top1_concentration(np.array([4, 2, 4, 4, 9])) == (0.6, 3)
+
+
+@pytest.fixture(scope="module")
+def small() -> tuple[MatrixFactorization, Ratings]:
+    rng = generator(0, "oracle world")
+    users, items = np.nonzero(rng.random((8, 14)) < 0.6)
+    ratings = Ratings.from_arrays(users.tolist(), items.tolist(), rng.integers(1, 6, len(users)).tolist())
+    return MatrixFactorization(factors=3, epochs=30, learning_rate=0.05), ratings
+
+
+def test_exhaustive_oracle_finds_what_brute_force_finds(small):
+    recommender, ratings = small
+    settings = OracleConfig(exhaustive=1000, shortlist=3)
+    for user in range(3):
+        history = ratings.history(user).tolist()
+        pool, retrained = oracle_pool(recommender, ratings, user, 2, settings, generator(0, "oracle"))
+        before = recommender.fit(ratings).scores([user])[0]
+        target = int(top_items(before, candidates(ratings, user), 1)[0])
+        expected = {}
+        for pair in combinations(history, 2):
+            without = ~((ratings.users == user) & np.isin(ratings.items, pair))
+            scores = recommender.fit(ratings.select(without)).scores([user])[0]
+            eligible = candidates(ratings, user)
+            expected[pair] = 1 + int((scores[eligible] > scores[target]).sum())
+        found = {
+            deletion.items: int(rank) for deletion, rank in zip(pool.deletions, pool.rank_after[:, 0], strict=True)
+        }
+        assert found == expected
+        assert (pool.targets == target).all()
+        assert retrained == 1 + comb(len(history), 2)
+        assert found[pool.deletions[best_of(pool.rank_after[:, 0], generator(1, "ties"))].items] == max(
+            expected.values()
+        )
+
+
+def test_shortlisting_oracle_retrains_single_items_then_subsets_of_the_worst(small):
+    recommender, ratings = small
+    history = ratings.history(0)
+    pool, retrained = oracle_pool(
+        recommender, ratings, 0, 2, OracleConfig(exhaustive=0, shortlist=4), generator(0, "oracle")
+    )
+    assert len(pool.deletions) == comb(4, 2)
+    assert retrained == 1 + len(history) + comb(4, 2)
+    shortlist = {item for deletion in pool.deletions for item in deletion.items}
+    scores = recommender.retrain(ratings, [Deletion(0, (int(item),)) for item in history])
+    behind = margins(scores, candidates(ratings, 0), int(pool.targets[0, 0]))
+    assert shortlist == set(history[np.argsort(-behind)[:4]].tolist())
+
+
+def test_tested_is_a_row_of_the_evaluation_schema(small, tmp_path):
+    recommender, ratings = small
+    pool, _ = oracle_pool(recommender, ratings, 1, 2, OracleConfig(), generator(0, "oracle"))
+    table = verdicts(["oracle"] * len(pool.deletions), pool)
+    store.write_parquet(tmp_path / "evaluation.parquet", table, store.EVALUATION)
+    row = store.read_parquet(tmp_path / "evaluation.parquet", store.EVALUATION).iloc[4]
+    assert tuple(row["items"]) == pool.deletions[4].items
+    assert (row["user"], row["target"], row["rank_after"]) == (1, pool.targets[4, 0], pool.rank_after[4, 0])
+    assert row["score_after"] == pool.score_after[4, 0]

@@ -5,8 +5,6 @@ import json
 import os
 import re
 import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -73,8 +71,8 @@ def test_no_code_that_ties_it_to_a_machine_or_hides_a_failure(book):
 
 @each_book
 def test_no_outputs_and_nothing_of_the_machine_that_saved_it(book):
-    subprocess.run([sys.executable, "-m", "nbstripout", "--verify", str(book)], check=True)
-    content = json.loads(book.read_text())
+    content = json.loads(book.read_text())  # test_project.py asks nbstripout too
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in content["cells"])
     assert set(content["metadata"]) == {"kernelspec", "language_info"}
     assert content["metadata"]["kernelspec"]["name"] == "python3"
     assert content["metadata"]["language_info"] == {"name": "python"}

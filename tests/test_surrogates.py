@@ -11,6 +11,7 @@ from hadyounot.surrogates import (
     LinearSurrogate,
     MlpSurrogate,
     SurrogateData,
+    additive_r2,
     fit_lasso,
     fit_logistic,
     fit_mlp_clf,
@@ -326,3 +327,27 @@ def test_predict_of_many_deletions_is_predict_of_each():
     alone = [surrogate.predict(user, features[None], target)[0] for features in data.deletion_features]
     assert together.dtype == np.float32
     np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
+
+
+def outcomes_of(deletions) -> SimpleNamespace:
+    return SimpleNamespace(deletions=tuple(deletions))
+
+
+@pytest.mark.parametrize(("noise", "low", "high"), [(0.0, 0.99, 1.0), (50.0, -0.5, 0.2)])
+def test_additive_r2_tells_signal_from_noise(noise, low, high):
+    rng = generator(0, "additive")
+    deletions = [
+        Deletion(user, tuple(10 * user + rng.choice(10, 3, replace=False))) for user in range(3) for _ in range(80)
+    ]
+    weights = rng.normal(size=(30, 4))  # of each item on each of four targets
+    effects = np.array([weights[list(deletion.items)].sum(axis=0) for deletion in deletions])
+    effects += (
+        100 * np.array([deletion.user for deletion in deletions])[:, None]
+    )  # differences of users explain nothing
+    effects += noise * rng.normal(size=effects.shape)
+    assert low < additive_r2(outcomes_of(deletions), effects, 5, generator(0, "folds")) <= high
+
+
+def test_additive_r2_needs_deletions_enough():
+    with pytest.raises(ValueError, match=r"no user has 10 deletions that differ; raise counterfactual\.deletions"):
+        additive_r2(outcomes_of([Deletion(0, (1, 2, 3))] * 9), np.ones((9, 2)), 5, generator(0, "folds"))

@@ -140,7 +140,7 @@ def oracle_refine(
     return [Deletion(searched[0].user, items) for items in combinations(shortlist, size)]
 
 
-def tested(methods: Sequence[str], outcomes: Outcomes) -> pd.DataFrame:
+def verdicts(methods: Sequence[str], outcomes: Outcomes) -> pd.DataFrame:
     """Schema ``store.EVALUATION``: what became of each explanation's target, from outcomes of (n, 1) deletions.
 
     Args:

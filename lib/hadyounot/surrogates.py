@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import log_softmax
-from sklearn.linear_model import lasso_path
+from sklearn.linear_model import Ridge, lasso_path
 from sklearn.metrics import log_loss, mean_squared_error, r2_score
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.preprocessing import MultiLabelBinarizer
 
 from .config import LassoConfig, LogisticConfig, MlpConfig
 from .counterfactual import Outcomes
@@ -575,3 +577,41 @@ def fit_mlp_clf(data: SurrogateData, config: MlpConfig, rng: np.random.Generator
         weights[-1] = (weights[-1][:, -1] - weights[-1].mean(axis=1))[:, None]
         biases[-1] = (biases[-1][-1] - biases[-1].mean())[None]
     return Fit(_mlp(weights, biases), curve, chosen | {"majority": np.bincount(labels.ravel()).max() / labels.size})
+
+
+# --- a control ------------------------------------------------------------------------------------------------
+
+
+def additive_r2(outcomes: Outcomes, effects: np.ndarray, folds: int, rng: np.random.Generator) -> float:
+    """How predictable the effects are where *which* items are deleted is known: what eq. (8) could have carried.
+
+    For every user and target a model of its own, ridge regression (penalty 1) on which items of the history are
+    deleted, as datamodels do (Ilyas et al., ICML 2022). A high value says that a poor surrogate lacks
+    representation, not signal.
+
+    Args:
+        outcomes: of n deletions.
+        effects: (n, N), Δŷ.
+        folds: of each user's deletions; users with fewer than two deletions a fold are passed over.
+        rng: assigns folds.
+
+    Returns:
+        R² on held-out deletions against the mean effect of the same user and target, pooled over both.
+
+    Raises:
+        ValueError: no user has enough deletions.
+    """
+    users = np.array([deletion.user for deletion in outcomes.deletions])
+    unexplained = total = 0.0
+    for user in np.unique(users):
+        rows = np.flatnonzero(users == user)
+        if len(rows) < 2 * folds:
+            continue
+        deleted = MultiLabelBinarizer().fit_transform([outcomes.deletions[row].items for row in rows])
+        split = PredefinedSplit(rng.permutation(np.arange(len(rows)) % folds))
+        effect = effects[rows].astype(np.float64)
+        unexplained += ((effect - cross_val_predict(Ridge(alpha=1), deleted, effect, cv=split)) ** 2).sum()
+        total += ((effect - effect.mean(axis=0)) ** 2).sum()
+    if not total:
+        raise ValueError(f"no user has {2 * folds} deletions that differ; raise counterfactual.deletions_per_user")
+    return 1 - unexplained / total
