@@ -14,7 +14,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch
 from matplotlib.textpath import TextPath
-from matplotlib.ticker import EngFormatter, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from . import store, style
 from .ratings import Ratings
@@ -198,6 +198,8 @@ def cross_validation(curve: pd.DataFrame, x: str, y: str) -> Figure:
     axes.set(xlabel=x, ylabel=f"held-out {y.replace('_', ' ')}", xscale="log" if x == "penalty" else "linear")
     axes.set_title(f"best: {mean[best]:.3g} at {x} {best:.3g}")
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    if x == "epoch":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
