@@ -252,6 +252,12 @@ def test_bad_deletions_are_named():
         assert repr(deletion) in str(error.value)
 
 
+def test_a_deletion_of_every_rating_is_refused():
+    ratings = Ratings.from_arrays(["a", "a"], ["x", "y"], [3, 4])
+    with pytest.raises(ValueError, match=r"Deletion\(user=0, items=\(0, 1\)\): no rating would be left"):
+        MF.retrain(ratings, [Deletion(0, (0,)), Deletion(0, (0, 1))])
+
+
 @pytest.mark.parametrize(
     "setting",
     [{"factors": 0}, {"epochs": 0}, {"learning_rate": 0}, {"regularization": -1}, {"init_scale": -1}, {"seed": -1},

@@ -83,10 +83,13 @@ class MatrixFactorization(MatrixFactorizationConfig):
         ``deletions``. Runs on ``numba.get_num_threads()`` threads.
 
         Raises:
-            ValueError: a deletion names an unknown user or item, or an item the user never rated.
+            ValueError: a deletion names an unknown user or item or an item the user never rated, or leaves no rating.
             FloatingPointError: training diverged.
         """
         rows = ratings.deleted_rows(deletions)
+        for deletion, skipped in zip(deletions, rows, strict=True):
+            if len(skipped) == len(ratings):
+                raise ValueError(f"{deletion}: no rating would be left to train on")
         users = np.array([deletion.user for deletion in deletions], dtype=np.int64)
         scores = np.empty((len(deletions), ratings.n_items), dtype=np.float32)
         job = _Batches(self, ratings)
@@ -136,7 +139,7 @@ class _Workspace:
     users: np.ndarray  # float32 (n_users, factors + 1, LANES)
     items: np.ndarray  # float32 (n_items, factors + 1, LANES)
     means: np.ndarray  # float32 (LANES,)
-    steps: list[np.ndarray]  # one float32 (m, LANES): learning rates of ratings that no lane, or some lanes, skip
+    steps: np.ndarray  # float32 (m, LANES), learning rates: row 0 where no lane skips, then a row a skipped rating
     row_steps: np.ndarray  # int32 (n,)
 
 
