@@ -390,7 +390,7 @@ CURVE = Schema(
         "epoch": Column(_INDEX, "passes over the training ratings so far", low=0),
         "train_rmse": Column(_NUMBER, "root mean squared error on the training ratings, in stars", low=0),
         "test_rmse": Column(_NUMBER, "the same on the test ratings", low=0),
-        "objective": Column(_NUMBER, "what training minimises, per rating: squared error and regularisation, in stars²"),
+        "objective": Column(_NUMBER, "what training minimises, a rating: squared error and L2, in stars²"),
     },
 )
 
