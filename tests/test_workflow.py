@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 
@@ -62,19 +63,24 @@ def jobs(printed):
 
 
 @pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
-    """The folder, its name with a space, of the smoke study run on 2 cores."""
-    folder = tmp_path_factory.mktemp("smoke run")
-    snakemake(folder, "--cores", "2")
-    return folder
+def runs(tmp_path_factory):
+    """Folders, their names with a space, of the smoke study on 2 cores and of its toy cell alone on 1; side by side."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("smoke run", "one core")]
+    with ThreadPoolExecutor() as pool:
+        two = pool.submit(snakemake, folders[0], "--cores", "2")
+        one = pool.submit(snakemake, folders[1], "--cores", "1", settings=TOY_CELL)
+    two.result(), one.result()
+    return folders
 
 
 @pytest.fixture(scope="module")
-def one_core(tmp_path_factory):
-    """The folder of its toy cell alone, run on 1 core."""
-    folder = tmp_path_factory.mktemp("one core")
-    snakemake(folder, "--cores", "1", settings=TOY_CELL)
-    return folder
+def smoke(runs):
+    return runs[0]
+
+
+@pytest.fixture(scope="module")
+def one_core(runs):
+    return runs[1]
 
 
 @pytest.fixture
