@@ -16,6 +16,7 @@ from hadyounot.counterfactual import (
     sample_deletions,
     simulate,
     subsets,
+    top_items,
 )
 from hadyounot.ratings import Deletion, Ratings
 from hadyounot.recommenders.mf import MatrixFactorization
@@ -140,15 +141,18 @@ def test_candidates_are_rated_by_someone_and_not_by_the_user():
             assert candidates(ratings, user)[item] == (bool(rated_by) and user not in rated_by)
 
 
-def naive_outcome(ratings: Ratings, deletion: Deletion, before, after, n_targets: int) -> dict[str, list]:
-    """The docstring of ``Outcomes``, item by item."""
+def naive_outcome(ratings: Ratings, deletion: Deletion, before, after, targets: list[int]) -> dict[str, list]:
+    """The docstring of ``Outcomes``, item by item, where ``targets`` may be any of those with equal scores."""
     rated, history = set(ratings.items.tolist()), set(ratings.history(deletion.user).tolist())
     eligible = sorted(rated - history)
-    targets = sorted(eligible, key=lambda item: -before[item])[:n_targets]
+    assert set(targets) <= set(eligible)
+    assert len(set(targets)) == len(targets)
+    assert [before[item] for item in targets] == sorted((before[item] for item in eligible), reverse=True)[
+        : len(targets)
+    ]
     ordered_after = sorted((after[item] for item in eligible), reverse=True)
     old = [naive_rank(before, eligible, target) for target in targets]
     return {
-        "targets": targets,
         "rank_before": old,
         "rank_after": [naive_rank(after, eligible, target) for target in targets],
         "rank_after_readmitted": [naive_rank(after, eligible + list(deletion.items), target) for target in targets],
@@ -177,7 +181,9 @@ def test_compare_follows_the_definitions(data, n_targets):
     outcomes = compare(ratings, deletions, before, after, n_targets)
     assert outcomes.deletions == tuple(deletions)
     for row, deletion in enumerate(deletions):
-        for name, expected in naive_outcome(ratings, deletion, before[row], after[row], n_targets).items():
+        for name, expected in naive_outcome(
+            ratings, deletion, before[row], after[row], outcomes.targets[row].tolist()
+        ).items():
             same(getattr(outcomes, name)[row], expected, err_msg=name)
 
 
@@ -197,7 +203,7 @@ def test_record_is_one_model_trained_per_deletion():
     for row, deletion in enumerate(deletions):
         left = ratings.select(~((ratings.users == deletion.user) & np.isin(ratings.items, deletion.items)))
         before, after = (MF.fit(kept).scores([deletion.user])[0] for kept in (ratings, left))
-        for name, expected in naive_outcome(ratings, deletion, before, after, 3).items():
+        for name, expected in naive_outcome(ratings, deletion, before, after, outcomes.targets[row].tolist()).items():
             same(getattr(outcomes, name)[row], np.float32(expected), err_msg=name)
     assert {name: getattr(outcomes, name).dtype.name for name in ARRAYS} == {
         name: "int32" if name.startswith(("targets", "rank")) else "float32" for name in ARRAYS
@@ -277,3 +283,11 @@ def test_algorithm_1_finds_what_algorithm_2_finds_in_a_planted_world():
         expected = {tuple(sorted(items)) for items in naive_explanation(mf, ratings, 0, target, top_k, 3)}
         assert found == expected
         assert tuple(sorted(best.items)) in found
+
+
+def test_equal_scores_are_not_ordered_by_index():
+    everything = np.ones(40, bool)
+    first = top_items(np.zeros(40, np.float32), everything, 40)
+    assert sorted(first) == list(range(40))
+    assert (np.diff(first) < 0).any()
+    assert (top_items(np.zeros(40, np.float32), everything, 40) == first).all()

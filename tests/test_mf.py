@@ -252,6 +252,12 @@ def test_bad_deletions_are_named():
         assert repr(deletion) in str(error.value)
 
 
+@pytest.mark.parametrize("user", [-1, 30])
+def test_scores_of_an_unknown_user(user):
+    with pytest.raises(ValueError, match=f"unknown user index {user} "):
+        MF.fit(world()).scores([0, user])
+
+
 def test_a_deletion_of_every_rating_is_refused():
     ratings = Ratings.from_arrays(["a", "a"], ["x", "y"], [3, 4])
     with pytest.raises(ValueError, match=r"Deletion\(user=0, items=\(0, 1\)\): no rating would be left"):

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import psutil
 import pytest
 from hadyounot import notebook
 from hadyounot.notebook import NotebookError, code_digest, run
+from hadyounot.paths import PROJECT
 from nbformat import v4
 
 PARAMETERS = """\
@@ -373,13 +375,32 @@ def test_code_digest_follows_the_imports(package, digest_of, name):
     assert digest_of("heart") != before
 
 
-def test_code_digest_leaves_strangers_and_the_ignored_out(package, digest_of):
-    before, without_one, without_two = digest_of("heart"), digest_of("heart", ["one"]), digest_of("heart", ["two"])
+def test_code_digest_leaves_strangers_and_the_ignored_out_but_not_what_those_import(package, digest_of):
+    before, without_one = digest_of("heart"), digest_of("heart", ["one"])
     (package / "stranger.py").write_text("a = 2")
     assert digest_of("heart") == before
-    (package / "six.py").write_text("a = 2")  # which only `one` imports
+    one = package / "one.py"
+    one.write_text(one.read_text().replace("a = 1", "a = 2"))
     assert digest_of("heart", ["one"]) == without_one
-    assert digest_of("heart", ["two"]) != without_two
+    assert digest_of("heart") != before
+    (package / "six.py").write_text("a = 2")  # which only `one` imports
+    assert digest_of("heart", ["one"]) != without_one
+
+
+@pytest.mark.parametrize("stage", ["20_recommender", "30_simulate", "50_explain", "60_evaluate"])
+@pytest.mark.parametrize(
+    ("module", "counts"),
+    [("recommenders/mf", True), ("recommenders/lanes", True), ("study", True), ("figures", False), ("config", False)],
+)
+def test_what_makes_a_stage_of_the_study_run_again(stage, module, counts, tmp_path, monkeypatch):
+    shutil.copytree(notebook.PACKAGE, tmp_path / "hadyounot", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(notebook, "PACKAGE", tmp_path / "hadyounot")
+    book = PROJECT / "notebooks" / f"{stage}.ipynb"
+    ignored = ("config", "toy", "figures", "style")  # as in the Snakefile
+    before = code_digest(book, ignored)
+    with (tmp_path / "hadyounot" / f"{module}.py").open("a") as file:
+        file.write("\nCHANGED = True\n")
+    assert (code_digest(book, ignored) != before) == counts
 
 
 def test_code_digest_counts_a_package_only_for_who_imports_from_it(package, digest_of):

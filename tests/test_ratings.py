@@ -92,3 +92,17 @@ def test_bad_ratings_are_named(users, items, values, message):
 def test_any_iterables_will_do():
     ratings = Ratings.from_arrays((user for user in "ab"), iter([1, 2]), np.array([3, 4], dtype=np.int8))
     assert ratings.values.tolist() == [3.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("deletion", "message"),
+    [
+        (Deletion("ann", (0,)), "user 'ann' is not an index; .user_ids"),
+        (Deletion(0, ("x",)), "item 'x' is not an index"),
+        (Deletion(0, (0.5,)), "item 0.5 is not an index"),
+    ],
+)
+def test_an_id_in_place_of_an_index_is_named(deletion, message):
+    ratings = Ratings.from_arrays(["ann", "ann"], ["x", "y"], [3, 4])
+    with pytest.raises(ValueError, match=message):
+        ratings.deleted_rows([deletion])

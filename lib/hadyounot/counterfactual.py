@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import comb
 from pathlib import Path
 from typing import Self
@@ -93,9 +94,16 @@ def candidates(ratings: Ratings, user: int) -> np.ndarray:
     return mask
 
 
+@cache
+def _order_of_equals(n_items: int) -> np.ndarray:
+    """A random order of the items: what has the same score is not ranked by its index."""
+    return generator(0, "equal scores").permutation(n_items)
+
+
 def top_items(scores: np.ndarray, candidates: np.ndarray, n: int) -> np.ndarray:
-    """int32 (n,): the n candidates with the highest scores (n_items,), best first."""
-    items = np.flatnonzero(candidates)
+    """int32 (n,): the n candidates with the highest scores (n_items,), best first; equals in a random, fixed order."""
+    items = _order_of_equals(len(scores))
+    items = items[candidates[items]]
     return items[np.argsort(-scores[items], kind="stable")[:n]].astype(np.int32)
 
 

@@ -237,7 +237,7 @@ def code_digest(notebook: str | Path, ignore: Iterable[str] = ()) -> str:
 
     Args:
         notebook: the notebook.
-        ignore: modules that do not count, nor what only they import, such as ``"style"``.
+        ignore: modules that do not count themselves, though what they import does, such as ``"style"``.
 
     Raises:
         NotebookError: a cell is not plain Python (a magic, say), or the file is not a notebook.
@@ -248,12 +248,12 @@ def code_digest(notebook: str | Path, ignore: Iterable[str] = ()) -> str:
     modules: dict[str, ast.Module] = {}
     ignored = {f"{PACKAGE.name}.{module}" for module in ignore}
     wanted = {name for cell in cells for name in _imports(cell, [])}
-    while wanted := wanted - ignored - set(modules):
+    while wanted := wanted - set(modules):
         name = wanted.pop()
         path = _source(name)
         modules[name] = _parse(path, "module", path.read_text(encoding="utf-8"))
         wanted |= _imports(modules[name], name.split(".") if path.name == "__init__.py" else name.split(".")[:-1])
-    return _digest([*cells, *(modules[name] for name in sorted(modules))])
+    return _digest([*cells, *(modules[name] for name in sorted(set(modules) - ignored))])
 
 
 def _source(name: str) -> Path | None:

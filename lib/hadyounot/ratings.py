@@ -126,10 +126,14 @@ class Ratings:
         """Row numbers that each deletion skips.
 
         Raises:
-            ValueError: a user or item index is unknown, an item is named twice, or the user never rated it.
+            ValueError: a user or item is no index or an unknown one, an item is named twice, or the user never
+                rated it.
         """
         found = []
         for deletion in deletions:
+            for name, index in [("user", deletion.user), *(("item", item) for item in deletion.items)]:
+                if not isinstance(index, int | np.integer):
+                    raise ValueError(f"{deletion}: {name} {index!r} is not an index; .{name}_ids holds the id of each")
             if not 0 <= deletion.user < self.n_users:
                 raise ValueError(f"{deletion}: unknown user index (there are {self.n_users} users)")
             unknown = [item for item in deletion.items if not 0 <= item < self.n_items]

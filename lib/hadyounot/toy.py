@@ -1,8 +1,10 @@
 """Lets every notebook run alone: what it would read is made by running the notebooks before it on the toy study."""
 
+import atexit
 import contextlib
 import io
 import json
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ def open_cell(notebook: str, config: str, dataset: str, model: str, folder: str)
     if folder:
         return Cell(study, dataset, model, Path(folder))
     cell = Cell(study, dataset, model, Path(tempfile.mkdtemp(prefix="hadyounot-")))
+    atexit.register(shutil.rmtree, cell.folder, ignore_errors=True)
     given = {"config": config, "dataset": dataset, "model": model, "folder": str(cell.folder)}
     for earlier in NOTEBOOKS[: NOTEBOOKS.index(notebook)]:
         blocks = cell.blocks if earlier == "30_simulate" else [""]

@@ -33,8 +33,15 @@ class MatrixFactorizationModel:
     item_embeddings: np.ndarray
 
     def scores(self, users: Sequence[int]) -> np.ndarray:
-        """f(u, ·): float32 (len(users), n_items), in the units of the ratings."""
-        users = np.asarray(users, dtype=np.int64)
+        """f(u, ·): float32 (len(users), n_items), in the units of the ratings.
+
+        Raises:
+            ValueError: a user index is unknown.
+        """
+        users, known = np.asarray(users, dtype=np.int64), len(self.user_biases)
+        unknown = users[(users < 0) | (users >= known)]
+        if unknown.size:
+            raise ValueError(f"unknown user index {unknown[0]} (there are {known} users)")
         # summed in the order of lanes.lane_scores, so that a retrained lane and a fitted model agree to the last bit
         scores = (self.mean + self.user_biases[users])[:, None] + self.item_biases
         for p, q in zip(self.user_embeddings[users].T, self.item_embeddings.T, strict=True):
