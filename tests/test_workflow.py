@@ -251,6 +251,8 @@ def test_a_killed_run_goes_on_after_unlocking_and_gives_the_same_bytes(tmp_path,
         started.wait()
     assert any("ipykernel_launcher" in " ".join(process.cmdline()) for process in family if process.is_running())
     assert not psutil.wait_procs(family, timeout=30)[1], "the runner or its kernel lives on"
+    page = folder / paths.HTML.format(cell="toy/mf", notebook="30_simulate_000")
+    assert not page.exists(), "the runner went on to its end"
 
     assert "--unlock" in snakemake(folder, "--cores", "2", settings=TOY_CELL, code=1)
     snakemake(folder, "--unlock", settings=TOY_CELL)
