@@ -155,7 +155,7 @@ def learning_curve(curve: pd.DataFrame, epochs: int) -> Figure:
     left.plot(curve["epoch"], curve["test_rmse"], color=style.INK, label="test ratings")
     right.plot(curve["epoch"], curve["objective"], color=style.INK, label="objective")
     left.set_ylabel("RMSE (stars)")
-    right.set_ylabel("objective (stars² per rating)")
+    right.set_ylabel("objective (stars²)")
     for axes in (left, right):
         axes.axvline(epochs, color=style.ACCENT, linestyle=":", linewidth=1.5, label=f"chosen: {epochs} epochs")
         axes.set_xlabel("epoch")
