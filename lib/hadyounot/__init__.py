@@ -2,5 +2,6 @@
 
 from .ratings import Deletion, Ratings
 from .recommenders.mf import MatrixFactorization
+from .recommenders.ncf import NeuralCollaborativeFiltering
 
-__all__ = ["Deletion", "MatrixFactorization", "Ratings"]
+__all__ = ["Deletion", "MatrixFactorization", "NeuralCollaborativeFiltering", "Ratings"]

@@ -15,7 +15,16 @@ from types import NoneType, UnionType
 from typing import Annotated, Literal, Self, Union, get_args, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "config"
 
@@ -37,6 +46,29 @@ class MatrixFactorizationConfig(_Strict):
     learning_rate: float = Field(0.01, gt=0, description="Step of the gradient descent.")
     regularization: float = Field(0.02, ge=0, description="Weight of the squared norm in the loss (L2).")
     init_scale: float = Field(0.1, ge=0, description="Standard deviation of the initial embeddings.")
+
+
+class NeuralCollaborativeFilteringConfig(_Strict):
+    """NeuMF: matrix factorisation and a perceptron under one output layer, trained by Adam on minibatches."""
+
+    kind: Literal["ncf"] = Field("ncf", description="Which recommender this is.")
+    gmf_factors: int = Field(8, ge=1, description="Length of the embeddings of its generalised matrix factorisation.")
+    mlp_layers: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (16, 8),
+        min_length=1,
+        description="Units of its perceptron: the first is a user's and an item's embedding side by side, half each.",
+    )
+    epochs: int = Field(3, ge=1, description="Passes over the training ratings.")
+    batch_size: int = Field(512, ge=1, description="Ratings in a minibatch.")
+    learning_rate: float = Field(0.003, gt=0, description="Step of Adam.")
+    init_scale: float = Field(0.01, ge=0, description="Standard deviation of the initial embeddings.")
+
+    @field_validator("mlp_layers")
+    @classmethod
+    def _two_halves(cls, layers: tuple[int, ...]) -> tuple[int, ...]:
+        if layers[0] % 2:
+            raise ValueError(f"the first of {list(layers)} is split between user and item: make it even")
+        return layers
 
 
 class CounterfactualConfig(_Strict):
@@ -141,6 +173,9 @@ class ExplanationConfig(_Strict):
     oracle: OracleConfig = Field(OracleConfig(), description="The oracle control.")
 
 
+ModelConfig = Annotated[MatrixFactorizationConfig | NeuralCollaborativeFilteringConfig, Field(discriminator="kind")]
+
+
 class CellConfig(_Strict):
     """One column of the paper's tables."""
 
@@ -153,9 +188,7 @@ class StudyConfig(_Strict):
 
     seed: int = Field(0, ge=0, description="Root of every random number.")
     train_share: float = Field(0.7, gt=0, lt=1, description="Share of the ratings that recommenders are trained on.")
-    models: dict[str, MatrixFactorizationConfig] = Field(
-        min_length=1, description="Named recommenders; a new setting is a new name."
-    )
+    models: dict[str, ModelConfig] = Field(min_length=1, description="Named recommenders; a new setting is a new name.")
     cells: list[CellConfig] = Field(min_length=1, description="Which (dataset, model) pairs to run.")
     counterfactual: CounterfactualConfig = Field(CounterfactualConfig(), description="Step 1: simulated deletions.")
     surrogates: SurrogateConfig = Field(SurrogateConfig(), description="Step 2: surrogates.")

@@ -10,9 +10,10 @@ from . import config, counterfactual, paths, store
 from .ratings import Ratings
 from .recommenders.base import Recommender
 from .recommenders.mf import MatrixFactorization
+from .recommenders.ncf import NeuralCollaborativeFiltering
 from .rng import generator
 
-RECOMMENDERS = {"mf": MatrixFactorization}
+RECOMMENDERS = {"mf": MatrixFactorization, "ncf": NeuralCollaborativeFiltering}
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,15 @@ class Recommender(Protocol):
     def fit(self, ratings: Ratings) -> Model:
         """θ̂: the model trained on all ratings."""
 
-    def retrain(self, ratings: Ratings, deletions: Sequence[Deletion]) -> np.ndarray:
+    def retrain(
+        self, ratings: Ratings, deletions: Sequence[Deletion], watched: Sequence[int] | None = None
+    ) -> np.ndarray:
         """f(u, ·; θ̂(−D_u)) for each deletion, eq. (1): float32 (len(deletions), n_items).
 
-        Row b holds the scores, for ``deletions[b].user``, of the model trained from scratch without
-        ``deletions[b].items``, with the ids, initial weights and order of examples of ``fit``.
+        Row b holds the scores, for ``deletions[b].user`` (or for user ``watched[b]``), of the model trained from
+        scratch without ``deletions[b].items``, with the ids, initial weights and order of examples of ``fit``.
+
+        Raises:
+            ValueError: a deletion names an unknown user or item or an item the user never rated, or leaves no rating;
+                or ``watched`` names an unknown user, or not one for each deletion.
         """

@@ -2,35 +2,119 @@
 
 A *lane* is one copy of the model. Lanes lie innermost and contiguous in memory, one SIMD vector wide, so every
 instruction of the training step works on all lanes at once and a rating is read once for all of them. A deletion
-is a lane whose step on the deleted rating is zero: it then keeps its parameters to the last bit, and no lane can
-see what another one does. Auto-vectorisers do not find this loop (measured: ``benchmarks/``), so the step is
-written as explicit LLVM vectors; LLVM splits them on machines with narrower registers. No C compiler is needed.
+is a lane whose step on the deleted rating is zero, and no lane can see what another one does. Auto-vectorisers do
+not find these loops (measured: ``benchmarks/``), so they are written in explicit LLVM vectors; LLVM splits them on
+machines with narrower registers. No C compiler is needed.
 """
 
 import functools
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.core.datamodel.models import PrimitiveModel
+from numba.extending import intrinsic, overload, register_model
+
+from ..ratings import Deletion, Ratings
 
 LANES = 16
 PREFETCH = 4  # ratings ahead: the next items' rows are on their way while this one is computed
 
 _FLOAT, _INT, _WIDE = ir.FloatType(), ir.IntType(32), ir.IntType(64)
-_VECTOR = ir.VectorType(_FLOAT, LANES)
+_VECTOR, _INTS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_INT, LANES)
 _BYTES = LANES * 4
 
 
 def lane_zeros(*shape: int) -> np.ndarray:
-    """float32 zeros (*shape, LANES) whose vectors are aligned as the kernel expects."""
+    """float32 zeros (*shape, LANES) whose vectors are aligned as the kernels expect."""
     size = int(np.prod(shape)) * LANES
     raw = np.zeros(size + LANES, dtype=np.float32)
     start = (-raw.ctypes.data % _BYTES) // 4
     return raw[start : start + size].reshape(*shape, LANES)
+
+
+# ---- many deletions, a lane each
+
+
+class Trainer(Protocol):
+    """Ratings laid out for a kernel, shared by all threads."""
+
+    def workspace(self) -> Any:
+        """What one thread trains in: as many models as there are lanes."""
+
+    def prepare(self, work: Any, deleted: Sequence[np.ndarray]) -> None:
+        """Initial weights in every lane; lane k skips rows ``deleted[k]`` of the ratings, lanes beyond skip none."""
+
+    def train(self, work: Any) -> None:
+        """All epochs."""
+
+    def score(self, work: Any, users: np.ndarray, scores: np.ndarray) -> None:
+        """Scores of all items, into ``scores`` (at most LANES, n_items), for one user of each lane."""
+
+
+def retrain(
+    trainer: Trainer, ratings: Ratings, deletions: Sequence[Deletion], watched: Sequence[int] | None
+) -> np.ndarray:
+    """See ``Recommender.retrain``; on ``numba.get_num_threads()`` threads.
+
+    Raises:
+        ValueError: as ``Recommender.retrain``.
+    """
+    rows = ratings.deleted_rows(deletions)
+    for deletion, skipped in zip(deletions, rows, strict=True):
+        if len(skipped) == len(ratings):
+            raise ValueError(f"{deletion}: no rating would be left to train on")
+    users = np.array([deletion.user for deletion in deletions] if watched is None else watched, dtype=np.int64)
+    if len(users) != len(deletions):
+        raise ValueError(f"watched names {len(users)} users for {len(deletions)} deletions; name one for each")
+    unknown = users[(users < 0) | (users >= ratings.n_users)]
+    if unknown.size:
+        raise ValueError(f"watched: unknown user index {unknown[0]} (there are {ratings.n_users} users)")
+    scores = np.empty((len(deletions), ratings.n_items), dtype=np.float32)
+    batches = [slice(start, start + LANES) for start in range(0, len(deletions), LANES)]
+    threads = max(1, min(numba.get_num_threads(), len(batches)))
+
+    def run(share: list[slice]) -> None:
+        work = trainer.workspace()
+        for batch in share:
+            trainer.prepare(work, rows[batch])
+            trainer.train(work)
+            trainer.score(work, users[batch], scores[batch])
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(run, [batches[k::threads] for k in range(threads)]))
+    return scores
+
+
+def skip(row_steps: np.ndarray, deleted: Sequence[np.ndarray], step: float) -> np.ndarray:
+    """The step of each lane on each rating.
+
+    Args:
+        row_steps: int32 (n,), overwritten: which row of what is returned holds the steps on each rating.
+        deleted: for each lane, positions of the ratings that it skips.
+        step: of a lane that does not skip.
+
+    Returns:
+        float32 (m, LANES): row 0 where no lane skips, then a row for each rating that one does; 0 where it does.
+    """
+    rows = np.unique(np.concatenate([np.asarray(positions, dtype=np.int64) for positions in deleted]))
+    steps = lane_zeros(len(rows) + 1)
+    steps[:] = step
+    for lane, positions in enumerate(deleted):
+        steps[1 + np.searchsorted(rows, positions), lane] = 0
+    row_steps[:] = 0
+    row_steps[rows] = np.arange(1, len(rows) + 1)
+    return steps
+
+
+# ---- matrix factorisation: a user's parameters stay in registers, so the loop over factors is unrolled by hand
 
 
 @intrinsic(prefer_literal=True)
@@ -183,3 +267,350 @@ def lane_scores(users, items, means, lane_users, scores):
             for k in range(bias):
                 score += users[user, k, lane] * items[item, k, lane]
             scores[lane, item] = score
+
+
+# ---- a number per lane as a numba type: a kernel is plain Python, and each of its operations one SIMD instruction
+
+
+class _VectorType(types.Type):
+    def __init__(self):
+        super().__init__(name=f"float32x{LANES}")
+
+
+_vector = _VectorType()
+
+
+@register_model(_VectorType)
+class _VectorModel(PrimitiveModel):
+    def __init__(self, manager, fe_type):
+        super().__init__(manager, fe_type, _VECTOR)
+
+
+def _at(context, builder, signature, args):
+    """Where vector number ``args[1]`` of the array ``args[0]`` is, however many dimensions the array has."""
+    data = context.make_array(signature.args[0])(context, builder, args[0]).data
+    return builder.bitcast(builder.gep(data, [builder.mul(args[1], ir.Constant(_WIDE, LANES))]), _VECTOR.as_pointer())
+
+
+@intrinsic
+def _load(context, table, place):
+    def generate(context, builder, signature, args):
+        return builder.load(_at(context, builder, signature, args), align=_BYTES)
+
+    return _vector(table, types.int64), generate
+
+
+@intrinsic
+def _store(context, table, place, value):
+    def generate(context, builder, signature, args):
+        builder.store(args[2], _at(context, builder, signature, args), align=_BYTES)
+        return context.get_dummy_value()
+
+    return types.void(table, types.int64, _vector), generate
+
+
+@intrinsic
+def _splat(context, number):
+    def generate(context, builder, signature, args):
+        empty = ir.Constant(_VECTOR, ir.Undefined)
+        first = builder.insert_element(empty, args[0], ir.Constant(_INT, 0))
+        return builder.shuffle_vector(first, empty, ir.Constant(_INTS, [0] * LANES))
+
+    return _vector(types.float32), generate
+
+
+def _register(python: Callable, instruction: str) -> None:
+    @intrinsic
+    def operate(context, left, right):
+        def generate(context, builder, signature, args):
+            return getattr(builder, instruction)(*args)
+
+        return _vector(_vector, _vector), generate
+
+    @overload(python)
+    def _(left, right):
+        if isinstance(left, _VectorType) and isinstance(right, _VectorType):
+            return lambda left, right: operate(left, right)
+
+
+for _python, _instruction in zip(
+    (operator.add, operator.sub, operator.mul, operator.truediv), ("fadd", "fsub", "fmul", "fdiv"), strict=True
+):
+    _register(_python, _instruction)
+
+
+def _constant(number: float) -> ir.Constant:
+    return ir.Constant(_VECTOR, [number] * LANES)
+
+
+def _call(builder, name, args):
+    function = ir.FunctionType(_VECTOR, [_VECTOR] * len(args))
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, f"llvm.{name}.v{LANES}f32"), args)
+
+
+def _positive(builder, value):
+    return builder.fcmp_ordered(">", value, _constant(0))
+
+
+@intrinsic
+def _multiply_add(context, x, y, z):
+    def generate(context, builder, signature, args):
+        return _call(builder, "fmuladd", args)
+
+    return _vector(_vector, _vector, _vector), generate
+
+
+@intrinsic
+def _square_root(context, x):
+    def generate(context, builder, signature, args):
+        return _call(builder, "sqrt", args)
+
+    return _vector(_vector), generate
+
+
+@intrinsic
+def _where_positive(context, x, y):
+    """y where x > 0, else 0."""
+
+    def generate(context, builder, signature, args):
+        return builder.select(_positive(builder, args[0]), args[1], _constant(0))
+
+    return _vector(_vector, _vector), generate
+
+
+@intrinsic
+def _any_positive(context, x):
+    def generate(context, builder, signature, args):
+        bits = ir.IntType(LANES)
+        return builder.icmp_unsigned("!=", builder.bitcast(_positive(builder, args[0]), bits), ir.Constant(bits, 0))
+
+    return types.boolean(_vector), generate
+
+
+@intrinsic
+def _sigmoid(context, x):
+    """1 / (1 + exp(-x)), with expf of the Cephes library: exp(n log 2 + r) = 2^n exp(r), exp(r) by a polynomial."""
+
+    def generate(context, builder, signature, args):
+        b = builder
+        x = _call(b, "maxnum", [_call(b, "minnum", [b.fneg(args[0]), _constant(88.0)]), _constant(-87.0)])
+        n = _call(b, "rint", [b.fmul(x, _constant(1.44269504088896341))])
+        r = _call(b, "fmuladd", [n, _constant(-0.693359375), x])
+        r = _call(b, "fmuladd", [n, _constant(2.12194440e-4), r])
+        series = _constant(1.9875691500e-4)
+        for term in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
+            series = _call(b, "fmuladd", [series, r, _constant(term)])
+        exp_r = b.fadd(_call(b, "fmuladd", [series, b.fmul(r, r), r]), _constant(1.0))
+        exponent = b.add(b.fptosi(n, _INTS), ir.Constant(_INTS, [127] * LANES))
+        exp = b.fmul(exp_r, b.bitcast(b.shl(exponent, ir.Constant(_INTS, [23] * LANES)), _VECTOR))
+        return b.fdiv(_constant(1.0), b.fadd(_constant(1.0), exp))
+
+    return _vector(_vector), generate
+
+
+# ---- neural collaborative filtering
+
+
+FIRST_DECAY, SECOND_DECAY = 0.9, 0.999  # of Adam's moments
+
+
+@dataclass(frozen=True)
+class NeuralKernels:
+    """Kernels of one architecture, see ``neural_kernels``."""
+
+    width: int  # vectors in a row of the embedding table
+    n_weights: int  # vectors of the layers
+    n_units: int  # vectors of what all units of the MLP hold
+    train: Callable[..., None]
+    score: Callable[..., None]
+
+
+@functools.cache
+def neural_kernels(gmf_factors: int, mlp_layers: tuple[int, ...]) -> NeuralKernels:
+    """NeuMF and its training by Adam, all lanes at once, in place.
+
+    The sizes are constants of the compiled code. ``embeddings`` has a row for each user and then for each item: GMF
+    factors, then the MLP's. ``weights`` holds for each dense layer its matrix (out, in) and its biases, then the
+    output layer's weights (GMF, then MLP) and its bias. Both, with their Adam moments, are from ``lane_zeros``.
+
+    Adam is the dense one: momentum moves every row at every step. But a row that no rating of a minibatch touches
+    coasts: its moments decay by constants, so with ε = 0 its next k moves are m / √v times a number that depends on the
+    step alone. Hence each row is written once for each minibatch that touches it, with the sum of these numbers up
+    to the next that does.
+    """
+    half = mlp_layers[0] // 2
+    width = gmf_factors + half
+    inputs = mlp_layers[:-1]
+    outputs = mlp_layers[1:]
+    n_layers = len(outputs)
+    sizes = [(fan_in + 1) * fan_out for fan_in, fan_out in zip(inputs, outputs, strict=True)]
+    matrices = tuple(sum(sizes[:layer]) for layer in range(n_layers))
+    units = tuple(sum(mlp_layers[:layer]) for layer in range(n_layers + 1))
+    last, top = mlp_layers[-1], units[-1]
+    out = sum(sizes)
+    n_weights, n_units = out + gmf_factors + last + 1, sum(mlp_layers)
+
+    @numba.njit(nogil=True, cache=True)
+    def forward(of_users, user, of_items, item, weights, values):
+        """The logit; ``values`` takes what each unit of the MLP holds."""
+        for k in range(half):
+            _store(values, k, _load(of_users, user + gmf_factors + k))
+            _store(values, half + k, _load(of_items, item + gmf_factors + k))
+        for layer in range(n_layers):
+            x, y, fan_in, fan_out = units[layer], units[layer + 1], inputs[layer], outputs[layer]
+            matrix = matrices[layer]
+            biases = matrix + fan_in * fan_out
+            j = 0
+            while j + 4 <= fan_out:  # four at a time: an input is read once for all
+                row_0 = matrix + j * fan_in
+                row_1, row_2, row_3 = row_0 + fan_in, row_0 + 2 * fan_in, row_0 + 3 * fan_in
+                sum_0, sum_1 = _load(weights, biases + j), _load(weights, biases + j + 1)
+                sum_2, sum_3 = _load(weights, biases + j + 2), _load(weights, biases + j + 3)
+                for k in range(fan_in):
+                    value = _load(values, x + k)
+                    sum_0 = _multiply_add(_load(weights, row_0 + k), value, sum_0)
+                    sum_1 = _multiply_add(_load(weights, row_1 + k), value, sum_1)
+                    sum_2 = _multiply_add(_load(weights, row_2 + k), value, sum_2)
+                    sum_3 = _multiply_add(_load(weights, row_3 + k), value, sum_3)
+                _store(values, y + j, _where_positive(sum_0, sum_0))
+                _store(values, y + j + 1, _where_positive(sum_1, sum_1))
+                _store(values, y + j + 2, _where_positive(sum_2, sum_2))
+                _store(values, y + j + 3, _where_positive(sum_3, sum_3))
+                j += 4
+            while j < fan_out:
+                total = _load(weights, biases + j)
+                for k in range(fan_in):
+                    total = _multiply_add(_load(weights, matrix + j * fan_in + k), _load(values, x + k), total)
+                _store(values, y + j, _where_positive(total, total))
+                j += 1
+        logit = _load(weights, n_weights - 1)
+        for k in range(gmf_factors):
+            product = _load(of_users, user + k) * _load(of_items, item + k)
+            logit = _multiply_add(product, _load(weights, out + k), logit)
+        for j in range(last):
+            logit = _multiply_add(_load(values, top + j), _load(weights, out + gmf_factors + j), logit)
+        return logit
+
+    @numba.njit(nogil=True, cache=True)
+    def add(table, place, value):
+        _store(table, place, _load(table, place) + value)
+
+    @numba.njit(nogil=True, cache=True)
+    def backward(
+        embeddings, weights, gradients, weight_gradients, values, slopes, user, item, user_slot, item_slot, slope
+    ):
+        """Adds the gradients of one rating, whose loss has this ``slope`` in the logit."""
+        add(weight_gradients, n_weights - 1, slope)
+        for k in range(gmf_factors):
+            p, q, weight = _load(embeddings, user + k), _load(embeddings, item + k), _load(weights, out + k)
+            add(weight_gradients, out + k, slope * (p * q))
+            add(gradients, user_slot + k, slope * weight * q)
+            add(gradients, item_slot + k, slope * weight * p)
+        for j in range(last):
+            add(weight_gradients, out + gmf_factors + j, slope * _load(values, top + j))
+            _store(slopes, top + j, slope * _load(weights, out + gmf_factors + j))
+        for back in range(n_layers):
+            layer = n_layers - 1 - back
+            x, y, fan_in, fan_out = units[layer], units[layer + 1], inputs[layer], outputs[layer]
+            matrix = matrices[layer]
+            for k in range(fan_in):
+                _store(slopes, x + k, _splat(np.float32(0)))
+            for j in range(fan_out):
+                unit = _load(values, y + j)
+                if _any_positive(unit):  # nothing flows back through a unit that is dead in all lanes
+                    own = _where_positive(unit, _load(slopes, y + j))
+                    add(weight_gradients, matrix + fan_in * fan_out + j, own)
+                    row = matrix + j * fan_in
+                    for k in range(fan_in):
+                        gradient = _load(weight_gradients, row + k)
+                        _store(weight_gradients, row + k, _multiply_add(own, _load(values, x + k), gradient))
+                        below = _load(slopes, x + k)
+                        _store(slopes, x + k, _multiply_add(own, _load(weights, row + k), below))
+        for k in range(half):
+            add(gradients, user_slot + gmf_factors + k, _load(slopes, k))
+            add(gradients, item_slot + gmf_factors + k, _load(slopes, half + k))
+
+    @numba.njit(nogil=True, cache=True)
+    def move(table, first, second, place, count, distance, first_decay, second_decay):
+        """Against m / √v, over all steps up to the next gradient; the moments are left as they are before it."""
+        distance, first_decay = _splat(distance), _splat(first_decay)
+        second_decay, never = _splat(second_decay), _splat(np.float32(1e-18))  # 0 / never is 0: nothing was learnt
+        for k in range(place, place + count):
+            m, v = _load(first, k), _load(second, k)
+            _store(table, k, _load(table, k) - distance * m / (_square_root(v) + never))
+            _store(first, k, m * first_decay)
+            _store(second, k, v * second_decay)
+
+    @numba.njit(nogil=True, cache=True)
+    def learn(first, second, place, count, gradients, slot):
+        """Moments take up the gradient, which is cleared."""
+        keep_first, take_first = _splat(np.float32(FIRST_DECAY)), _splat(np.float32(1 - FIRST_DECAY))
+        keep_second, take_second = _splat(np.float32(SECOND_DECAY)), _splat(np.float32(1 - SECOND_DECAY))
+        for k in range(count):
+            gradient = _load(gradients, slot + k)
+            _store(gradients, slot + k, _splat(np.float32(0)))
+            _store(first, place + k, _multiply_add(keep_first, _load(first, place + k), take_first * gradient))
+            squared = take_second * gradient * gradient
+            _store(second, place + k, _multiply_add(keep_second, _load(second, place + k), squared))
+
+    @numba.njit(nogil=True, cache=True)
+    def train(work, users, items, targets, steps, epoch):
+        """One epoch.
+
+        Args:
+            work: see ``ncf._Workspace``.
+            users, items: int32 (n,), row of ``embeddings`` of each rating's user and item.
+            targets: float32 (n,), ratings scaled to [0, 1].
+            steps: float32 (m, LANES), 1, or 0 where a lane skips; see ``skip``.
+            epoch: see ``ncf._Epoch``.
+        """
+        for row in range(len(epoch.coast_distances)):
+            move(
+                work.embeddings, work.first, work.second, row * width, width,
+                epoch.coast_distances[row], epoch.coast_first_decays[row], epoch.coast_second_decays[row],
+            )  # fmt: skip
+        one = _splat(np.float32(1))
+        for batch in range(len(epoch.starts) - 1):
+            begin, end = epoch.starts[batch], epoch.starts[batch + 1]
+            scale = _splat(np.float32(2 / (end - begin)))
+            for place in range(begin, end):
+                row = epoch.order[place]
+                user, item = np.int64(users[row]) * width, np.int64(items[row]) * width
+                share = _sigmoid(forward(work.embeddings, user, work.embeddings, item, work.weights, work.values))
+                error = share - _splat(targets[row])
+                slope = scale * _load(steps, np.int64(work.row_steps[row])) * error * share * (one - share)
+                backward(
+                    work.embeddings, work.weights, work.gradients, work.weight_gradients, work.values, work.slopes,
+                    user, item, np.int64(epoch.user_slots[place]) * width, np.int64(epoch.item_slots[place]) * width,
+                    slope,
+                )  # fmt: skip
+            for touch in range(epoch.touch_starts[batch], epoch.touch_starts[batch + 1]):
+                place, slot = np.int64(epoch.touched[touch]) * width, (touch - epoch.touch_starts[batch]) * width
+                learn(work.first, work.second, place, width, work.gradients, slot)
+                move(
+                    work.embeddings, work.first, work.second, place, width,
+                    epoch.distances[touch], epoch.first_decays[touch], epoch.second_decays[touch],
+                )  # fmt: skip
+            learn(work.weight_first, work.weight_second, 0, n_weights, work.weight_gradients, 0)
+            move(
+                work.weights, work.weight_first, work.weight_second, 0, n_weights,
+                epoch.weight_distances[batch], np.float32(1), np.float32(1),
+            )  # fmt: skip
+
+    @numba.njit(nogil=True, cache=True)
+    def score(of_users, of_items, weights, values, share, scores):
+        """Predicted ratings of all items on [0, 1], into ``scores`` (at most LANES, n_items).
+
+        Args:
+            of_users: float32 (width, LANES), each lane's user.
+            of_items: float32 (n_items, width, LANES).
+            weights: float32 (n_weights, LANES).
+            values, share: float32 (n_units, LANES) and (1, LANES), room to work in.
+            scores: overwritten.
+        """
+        for item in range(scores.shape[1]):
+            _store(share, 0, _sigmoid(forward(of_users, 0, of_items, item * width, weights, values)))
+            for lane in range(scores.shape[0]):
+                scores[lane, item] = share[0, lane]
+
+    return NeuralKernels(width, n_weights, n_units, train, score)

@@ -1,10 +1,8 @@
 """Biased matrix factorisation ("SVD"; Koren, Bell, Volinsky, Computer 2009) by stochastic gradient descent."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from pydantic import Field
 
@@ -74,44 +72,28 @@ class MatrixFactorization(MatrixFactorizationConfig):
 
     def trajectory(self, ratings: Ratings) -> Iterator[MatrixFactorizationModel]:
         """The model after each epoch; the last is that of ``fit``."""
-        job = _Batches(self, ratings)
-        work = job.workspace()
-        job.prepare(work, [()])
+        trainer = _Trainer(self, ratings)
+        work = trainer.workspace()
+        trainer.prepare(work, [()])
         for _ in range(self.epochs):
-            job.train(work, epochs=1)
+            trainer.train(work, epochs=1)
             users, items = work.users[..., 0].copy(), work.items[..., 0].copy()
             _require_finite(items, self)
             yield MatrixFactorizationModel(work.means[0], users[:, -1], items[:, -1], users[:, :-1], items[:, :-1])
 
-    def retrain(self, ratings: Ratings, deletions: Sequence[Deletion]) -> np.ndarray:
+    def retrain(
+        self, ratings: Ratings, deletions: Sequence[Deletion], watched: Sequence[int] | None = None
+    ) -> np.ndarray:
         """See ``Recommender.retrain``: float32 (len(deletions), n_items).
 
         Row b equals ``fit`` of the ratings without deletion b to the last bit, whatever else is in
         ``deletions``. Runs on ``numba.get_num_threads()`` threads.
 
         Raises:
-            ValueError: a deletion names an unknown user or item or an item the user never rated, or leaves no rating.
+            ValueError: as ``Recommender.retrain``.
             FloatingPointError: training diverged.
         """
-        rows = ratings.deleted_rows(deletions)
-        for deletion, skipped in zip(deletions, rows, strict=True):
-            if len(skipped) == len(ratings):
-                raise ValueError(f"{deletion}: no rating would be left to train on")
-        users = np.array([deletion.user for deletion in deletions], dtype=np.int64)
-        scores = np.empty((len(deletions), ratings.n_items), dtype=np.float32)
-        job = _Batches(self, ratings)
-        batches = [slice(start, start + lanes.LANES) for start in range(0, len(deletions), lanes.LANES)]
-        threads = max(1, min(numba.get_num_threads(), len(batches)))
-
-        def run(share: list[slice]) -> None:
-            work = job.workspace()
-            for batch in share:
-                job.prepare(work, rows[batch])
-                job.train(work, self.epochs)
-                lanes.lane_scores(work.users, work.items, work.means, users[batch], scores[batch])
-
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(run, [batches[k::threads] for k in range(threads)]))
+        scores = lanes.retrain(_Trainer(self, ratings), ratings, deletions, watched)
         _require_finite(scores, self)
         return scores
 
@@ -150,8 +132,8 @@ class _Workspace:
     row_steps: np.ndarray  # int32 (n,)
 
 
-class _Batches:
-    """Ratings laid out for the kernel, shared by all threads."""
+class _Trainer:
+    """See ``lanes.Trainer``."""
 
     def __init__(self, settings: MatrixFactorization, ratings: Ratings):
         self.settings = settings
@@ -172,27 +154,24 @@ class _Batches:
             *tables, lanes.lane_zeros(1)[0], lanes.lane_zeros(1), np.zeros(len(self.values), dtype=np.int32)
         )
 
-    def prepare(self, work: _Workspace, deleted: Sequence[Sequence[int]]) -> None:
-        """Initial weights in every lane; lane k skips rows ``deleted[k]``, lanes beyond skip none."""
+    def prepare(self, work: _Workspace, deleted: Sequence[np.ndarray]) -> None:
         for table, start in zip((work.users, work.items), self.initial, strict=True):
             table[:, :-1] = start[..., None]
             table[:, -1] = 0
         skipped = [self.position[np.asarray(rows, dtype=np.int64)] for rows in deleted]
-        rows = np.unique(np.concatenate(skipped))
-        work.steps = lanes.lane_zeros(len(rows) + 1)
-        work.steps[:] = self.settings.learning_rate
+        work.steps = lanes.skip(work.row_steps, skipped, self.settings.learning_rate)
         work.means[:] = self.total / len(self.values)
         for lane, positions in enumerate(skipped):
-            work.steps[1 + np.searchsorted(rows, positions), lane] = 0
             work.means[lane] = (self.total - self.values[positions].sum(dtype=np.float64)) / (
                 len(self.values) - len(positions)
             )
-        work.row_steps[:] = 0
-        work.row_steps[rows] = np.arange(1, len(rows) + 1)
 
-    def train(self, work: _Workspace, epochs: int) -> None:
+    def train(self, work: _Workspace, epochs: int | None = None) -> None:
         settings = self.settings
         self.kernel(
-            work.users, work.items, work.means, work.steps, self.starts,
-            self.items, self.values, work.row_steps, np.float32(settings.regularization), epochs,
+            work.users, work.items, work.means, work.steps, self.starts, self.items, self.values, work.row_steps,
+            np.float32(settings.regularization), settings.epochs if epochs is None else epochs,
         )  # fmt: skip
+
+    def score(self, work: _Workspace, users: np.ndarray, scores: np.ndarray) -> None:
+        lanes.lane_scores(work.users, work.items, work.means, users, scores)
