@@ -55,7 +55,7 @@ class NeuralCollaborativeFilteringConfig(_Strict):
     gmf_factors: int = Field(8, ge=1, description="Length of the embeddings of its generalised matrix factorisation.")
     mlp_layers: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (16, 8),
-        min_length=1,
+        min_length=2,
         description="Units of its perceptron: the first is a user's and an item's embedding side by side, half each.",
     )
     epochs: int = Field(3, ge=1, description="Passes over the training ratings.")

@@ -393,8 +393,11 @@ def _sigmoid(context, x):
 
     def generate(context, builder, signature, args):
         b = builder
-        x = _call(b, "maxnum", [_call(b, "minnum", [b.fneg(args[0]), _constant(88.0)]), _constant(-87.0)])
+        x = b.fneg(args[0])
+        for outside, bound in ((">", _constant(88.0)), ("<", _constant(-87.0))):  # a NaN stays one
+            x = b.select(b.fcmp_ordered(outside, x, bound), bound, x)
         n = _call(b, "rint", [b.fmul(x, _constant(1.44269504088896341))])
+        n = b.select(b.fcmp_ordered("ord", x, x), n, _constant(0))
         r = _call(b, "fmuladd", [n, _constant(-0.693359375), x])
         r = _call(b, "fmuladd", [n, _constant(2.12194440e-4), r])
         series = _constant(1.9875691500e-4)

@@ -1,0 +1,212 @@
+"""Neural collaborative filtering in lanes: exact, and the model that PyTorch's autograd and dense Adam train."""
+
+import numba
+import numpy as np
+import pytest
+import torch
+from hadyounot.ratings import Deletion, Ratings
+from hadyounot.recommenders import lanes
+from hadyounot.recommenders.lanes import LANES
+from hadyounot.recommenders.ncf import NeuralCollaborativeFiltering, _Trainer
+from test_mf import some_deletions, world
+
+NCF = NeuralCollaborativeFiltering(
+    gmf_factors=3, mlp_layers=(6, 5, 4), epochs=3, batch_size=16, learning_rate=0.01, init_scale=0.3, seed=4
+)
+same = np.testing.assert_array_equal
+
+
+class Reference(torch.nn.Module):
+    """NeuMF as a user of PyTorch would write it."""
+
+    def __init__(self, ncf: NeuralCollaborativeFiltering, ratings: Ratings, dtype: torch.dtype):
+        super().__init__()
+        users, items, weights = (torch.tensor(part, dtype=dtype) for part in ncf.initial_weights(ratings))
+        gmf = ncf.gmf_factors
+        self.tables = torch.nn.ParameterList([users[:, :gmf], users[:, gmf:], items[:, :gmf], items[:, gmf:]])
+        dense, start = [], 0
+        for fan_in, fan_out in zip(ncf.mlp_layers[:-1], ncf.mlp_layers[1:], strict=True):
+            dense += [torch.nn.Linear(fan_in, fan_out, dtype=dtype), torch.nn.ReLU()]
+            start = self._fill(dense[-2], weights, start)
+        self.mlp = torch.nn.Sequential(*dense)
+        self.output = torch.nn.Linear(gmf + ncf.mlp_layers[-1], 1, dtype=dtype)
+        assert self._fill(self.output, weights, start) == len(weights)
+
+    @staticmethod
+    def _fill(layer, weights, start):
+        n = layer.weight.numel()
+        layer.weight.data = weights[start : start + n].reshape(layer.weight.shape).clone()
+        layer.bias.data = weights[start + n : start + n + len(layer.bias)].clone()
+        return start + n + len(layer.bias)
+
+    def forward(self, users, items):
+        gmf_u, mlp_u, gmf_i, mlp_i = self.tables
+        hidden = self.mlp(torch.cat([mlp_u[users], mlp_i[items]], dim=1))
+        return torch.sigmoid(self.output(torch.cat([gmf_u[users] * gmf_i[items], hidden], dim=1)))[:, 0]
+
+
+def reference_scores(ncf, ratings, deletion, watched, dtype=torch.float64):
+    """Scores in stars of the reference after dense Adam on the same minibatches, deleted examples weighing 0."""
+    model = Reference(ncf, ratings, dtype)
+    adam = torch.optim.Adam(model.parameters(), lr=ncf.learning_rate, eps=1e-18)
+    users, items = torch.from_numpy(ratings.users).long(), torch.from_numpy(ratings.items).long()
+    low, high = float(ratings.values.min()), float(ratings.values.max())
+    values = (torch.from_numpy(ratings.values).to(dtype) - low) / (high - low)
+    kept = torch.from_numpy(~((ratings.users == deletion.user) & np.isin(ratings.items, deletion.items)))
+    for epoch in _Trainer(ncf, ratings).epochs:
+        for batch in torch.from_numpy(epoch.order).long().split(ncf.batch_size):
+            adam.zero_grad()
+            errors = (model(users[batch], items[batch]) - values[batch]) ** 2
+            (errors * kept[batch]).sum().div(len(batch)).backward()
+            adam.step()
+    with torch.no_grad():
+        everything = torch.arange(ratings.n_items)
+        return (low + (high - low) * model(torch.full_like(everything, watched), everything)).numpy()
+
+
+@pytest.mark.parametrize("layers", [(2, 1), (6, 5, 4), (8, 8), (16, 8)])
+def test_agrees_with_autograd_and_dense_adam(layers):
+    """Rows that minibatches of 16 seldom touch coast for many steps; both deleting and other users are compared."""
+    ratings, ncf = world(60, 40), NCF.model_copy(update={"mlp_layers": layers})
+    deletions = [Deletion(2, ()), Deletion(2, tuple(ratings.history(2)[:3].tolist())), *some_deletions(ratings, 4)]
+    watched = [2, 2, *(deletion.user + 1 for deletion in deletions[2:])]
+    scores = ncf.retrain(ratings, deletions, watched)
+    for row, deletion, user in zip(scores, deletions, watched, strict=True):
+        np.testing.assert_allclose(row, reference_scores(ncf, ratings, deletion, user), atol=1e-5)
+
+
+def test_agrees_with_autograd_on_movielens(ml100k):
+    """One epoch of 157 minibatches: within 1e-5 stars of PyTorch in the same precision or of its double precision."""
+    ncf = NeuralCollaborativeFiltering(epochs=1)
+    deletion = Deletion(7, tuple(ml100k.history(7)[:3].tolist()))
+    (row,) = ncf.retrain(ml100k, [deletion])
+    np.testing.assert_allclose(row, reference_scores(ncf, ml100k, deletion, 7), atol=1e-5)
+
+
+def test_deletion_is_a_skip_whatever_else_is_retrained():
+    """Position in the batch, its other rows, their number, and the threads leave no trace, to the last bit."""
+    ratings = world()
+    deletions = some_deletions(ratings, 2 * LANES + 5)
+    before = numba.get_num_threads()
+    try:
+        numba.set_num_threads(1)
+        alone = [NCF.retrain(ratings, [deletion])[0] for deletion in deletions]
+        same(NCF.retrain(ratings, deletions), alone)
+        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+        same(NCF.retrain(ratings, deletions), alone)
+        same(NCF.retrain(ratings, deletions[::-1]), alone[::-1])
+    finally:
+        numba.set_num_threads(before)
+
+
+def test_no_deletion_is_the_original_model():
+    ratings = world()
+    users = range(ratings.n_users)
+    same(NCF.retrain(ratings, [Deletion(user, ()) for user in users]), NCF.fit(ratings).scores(users))
+
+
+def test_watched_users_are_scored_by_the_same_model():
+    """Under a deletion by user 2: what user 2 and a stranger are shown come from one model."""
+    ratings = world()
+    deletion = Deletion(2, tuple(ratings.history(2)[:3].tolist()))
+    own, stranger = NCF.retrain(ratings, [deletion, deletion], watched=[2, 9])
+    same(own, NCF.retrain(ratings, [deletion])[0])
+    assert 0 < np.abs(stranger - NCF.fit(ratings).scores([9])[0]).max() < np.abs(own - stranger).max()
+
+
+def test_a_row_without_examples_keeps_its_initial_embedding():
+    ratings = world()
+    silent = ratings.select(ratings.users != 5)
+    same(NCF.fit(silent).user_embeddings[5], NCF.initial_weights(ratings)[0][5])
+    everything = Deletion(5, tuple(ratings.history(5).tolist()))
+    (row,) = NCF.retrain(ratings, [everything])
+    trained = NCF.retrain(ratings, [everything] * 2, watched=[5, 6])
+    same(row, trained[0])
+
+
+def test_trajectory_passes_through_shorter_fits():
+    ratings = world()
+    for epochs, model in enumerate(NCF.trajectory(ratings), start=1):
+        same(model.scores([0, 7]), NCF.model_copy(update={"epochs": epochs}).fit(ratings).scores([0, 7]))
+    assert epochs == NCF.epochs
+
+
+def test_seed_decides_weights_and_order():
+    ratings, other = world(), NCF.model_copy(update={"seed": 5})
+    same(NCF.fit(ratings).scores([0]), NCF.fit(ratings).scores([0]))
+    assert not np.array_equal(NCF.fit(ratings).scores([0]), other.fit(ratings).scores([0]))
+    orders = [epoch.order.tolist() for ncf in (NCF, other) for epoch in _Trainer(ncf, ratings).epochs]
+    assert len(set(map(tuple, orders))) == len(orders)  # every epoch has its own
+    assert all(sorted(order) == list(range(len(ratings))) for order in orders)
+
+
+def test_sigmoid_is_within_two_ulps_of_double_precision():
+    logits = np.linspace(-80, 80, 20 * LANES, dtype=np.float32)
+    logits[7] = np.nan
+
+    @numba.njit
+    def apply(table):
+        for k in range(len(table)):
+            lanes._store(table, k, lanes._sigmoid(lanes._load(table, k)))
+
+    table = lanes.lane_zeros(20)
+    table[:] = logits.reshape(table.shape)
+    apply(table)
+    exact = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    np.testing.assert_allclose(table.ravel(), exact, rtol=2.5e-7)
+
+
+def test_embeddings_and_weights_are_those_that_score():
+    ratings = world()
+    model = NCF.fit(ratings)
+    same(model.user_embeddings, np.hstack([model.gmf_users, model.mlp_users]))
+    hidden = np.hstack([np.tile(model.mlp_users[3], (ratings.n_items, 1)), model.mlp_items])
+    for matrix, biases in zip(model.matrices, model.biases, strict=True):
+        hidden = np.maximum(hidden @ matrix.T + biases, 0)
+    both = np.hstack([model.gmf_users[3] * model.gmf_items, hidden])
+    share = 1 / (1 + np.exp(-(both @ model.output_weights + model.output_bias)))
+    np.testing.assert_allclose(model.scores([3])[0], model.low + (model.high - model.low) * share, atol=1e-6)
+    assert (model.low, model.high) == (ratings.values.min(), ratings.values.max())
+
+
+def test_equal_ratings_are_learnt():
+    ratings = Ratings.from_arrays(["a", "a", "b"], ["x", "y", "x"], [4, 4, 4])
+    same(NCF.fit(ratings).scores([0, 1]), np.full((2, 2), 4, np.float32))
+
+
+def test_divergence_is_an_error():
+    wild = NCF.model_copy(update={"learning_rate": 1e30})
+    for train in (wild.fit, lambda ratings: wild.retrain(ratings, [Deletion(0, ())])):
+        with pytest.raises(FloatingPointError, match="learning_rate=1e\\+30: choose a smaller one"):
+            train(world())
+
+
+def test_bad_requests_are_named():
+    ratings = world()
+    with pytest.raises(ValueError, match=r"Deletion\(user=30, items=\(\)\): unknown user index"):
+        NCF.retrain(ratings, [Deletion(30, ())])
+    with pytest.raises(ValueError, match="watched: unknown user index 30"):
+        NCF.retrain(ratings, [Deletion(0, ())], watched=[30])
+    with pytest.raises(ValueError, match="watched names 2 users for 1 deletions"):
+        NCF.retrain(ratings, [Deletion(0, ())], watched=[0, 1])
+    with pytest.raises(ValueError, match="unknown user index -1"):
+        NCF.fit(ratings).scores([-1])
+    assert NCF.retrain(ratings, []).shape == (0, 20)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"gmf_factors": 0}, {"mlp_layers": (4,)}, {"mlp_layers": (3, 2)}, {"mlp_layers": (4, 0)}, {"batch_size": 0},
+     {"epochs": 0}, {"learning_rate": 0}, {"init_scale": -1}, {"seed": -1}],
+)  # fmt: skip
+def test_bad_settings_are_named(setting):
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        NeuralCollaborativeFiltering(**setting)
+
+
+def test_quality_on_movielens(ml100k):
+    """A user + item bias model has RMSE .94 here."""
+    chosen = np.random.default_rng(0).random(len(ml100k)) < 0.7
+    train, test = ml100k.select(chosen), ml100k.select(~chosen)
+    scores = NeuralCollaborativeFiltering().fit(train).scores(np.arange(train.n_users))
+    assert 0.90 < np.sqrt(np.mean((scores[test.users, test.items] - test.values) ** 2)) < 0.94
