@@ -181,6 +181,9 @@ class CellConfig(_Strict):
 
     dataset: str = Field(description="A name from datasets.yaml.")
     model: str = Field(description="A name from `models`.")
+    training_users: int | None = Field(
+        None, ge=2, description="Users whose deletions train this cell's surrogates, where not as in `counterfactual`."
+    )
 
 
 class StudyConfig(_Strict):
@@ -201,7 +204,23 @@ class StudyConfig(_Strict):
         for cell in self.cells:
             if cell.model not in self.models:
                 raise ValueError(f"cells: unknown model {cell.model!r}; models has {sorted(self.models)}")
+        names = [(cell.dataset, cell.model) for cell in self.cells]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"cells: dataset {name[0]!r} with model {name[1]!r} stands there twice; remove one")
         return self
+
+    def simulation(self, dataset: str, model: str) -> CounterfactualConfig:
+        """Step 1 of one cell.
+
+        Raises:
+            KeyError: the study has no such cell.
+        """
+        for cell in self.cells:
+            if (cell.dataset, cell.model) == (dataset, model):
+                own = {} if cell.training_users is None else {"training_users": cell.training_users}
+                return self.counterfactual.model_copy(update=own)
+        raise KeyError(f"the study has no cell with dataset {dataset!r} and model {model!r}")
 
 
 def _known_encoding(name: str) -> str:

@@ -79,12 +79,17 @@ class Cell:
         users = np.flatnonzero(histories >= self.study.explanation.explanation_size)
         return generator(self.study.seed, "users", self.dataset).permutation(users)
 
+    @property
+    def simulation(self) -> config.CounterfactualConfig:
+        """Step 1 of this cell."""
+        return self.study.simulation(self.dataset, self.model)
+
     def _users(self, start: int, count: int) -> np.ndarray:
-        wanted = self.study.counterfactual.training_users + self.study.explanation.test_users
+        wanted = self.simulation.training_users + self.study.explanation.test_users
         if wanted > len(self.explainable_users):
             raise config.ConfigError(
                 f"{self.dataset} has {len(self.explainable_users)} users with at least"
-                f" {self.study.explanation.explanation_size} training items, but counterfactual.training_users +"
+                f" {self.study.explanation.explanation_size} training items, but training_users +"
                 f" explanation.test_users is {wanted}: lower one of them"
             )
         return self.explainable_users[start : start + count]
@@ -92,21 +97,21 @@ class Cell:
     @property
     def training_users(self) -> np.ndarray:
         """U^tr: int64, the users whose simulated deletions train the surrogates."""
-        return self._users(0, self.study.counterfactual.training_users)
+        return self._users(0, self.simulation.training_users)
 
     @property
     def test_users(self) -> np.ndarray:
         """int64, the users who are explained; disjoint from ``training_users``."""
-        return self._users(self.study.counterfactual.training_users, self.study.explanation.test_users)
+        return self._users(self.simulation.training_users, self.study.explanation.test_users)
 
     @property
     def blocks(self) -> list[str]:
         """Names of the blocks of training users."""
-        return [paths.block_name(block) for block in range(self.study.counterfactual.n_blocks)]
+        return [paths.block_name(block) for block in range(self.simulation.n_blocks)]
 
     def block_users(self, block: str) -> np.ndarray:
         """int64, the training users of one block."""
-        size = self.study.counterfactual.users_per_block
+        size = self.simulation.users_per_block
         return self.training_users[int(block) * size : (int(block) + 1) * size]
 
     def outcomes(self) -> counterfactual.Outcomes:
