@@ -55,6 +55,8 @@ def test_every_direct_need_has_its_reason():
 def test_the_package_and_conda_take_the_same_pins():
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     assert project["tool"]["setuptools"]["dynamic"]["dependencies"]["file"] == ["envs/requirements.in"]
+    peers = {canonicalize_name(name) for name in project["project"]["optional-dependencies"]["peers"]}
+    assert peers <= set(requirements("requirements.in"))
     conda = (PROJECT / "envs/environment.yaml").read_text()
     assert "--requirement requirements.lock" in conda
     minor = re.search(r"python=(3\.\d+)", conda)[1]

@@ -1,6 +1,7 @@
 """hadyounot: had you not interacted with these items, we would not recommend it. Explanations checked by retraining."""
 
 from .ratings import Deletion, Ratings
+from .recommenders.blackbox import BlackBox
 from .recommenders.mf import MatrixFactorization
 
-__all__ = ["Deletion", "MatrixFactorization", "Ratings"]
+__all__ = ["BlackBox", "Deletion", "MatrixFactorization", "Ratings"]

@@ -15,7 +15,16 @@ from types import NoneType, UnionType
 from typing import Annotated, Literal, Self, Union, get_args, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "config"
 
@@ -37,6 +46,32 @@ class MatrixFactorizationConfig(_Strict):
     learning_rate: float = Field(0.01, gt=0, description="Step of the gradient descent.")
     regularization: float = Field(0.02, ge=0, description="Weight of the squared norm in the loss (L2).")
     init_scale: float = Field(0.1, ge=0, description="Standard deviation of the initial embeddings.")
+
+
+class BlackBoxConfig(_Strict):
+    """A recommender that others wrote, with `fit` and `scores`, retrained once per deletion."""
+
+    kind: Literal["blackbox"] = Field("blackbox", description="Which recommender this is.")
+    factory: str = Field(
+        pattern=r"^[\w.]+:\w+$",
+        description="`package.module:name` of what is called with `settings` and `seed`, the study's, for a fresh one.",
+    )
+    settings: dict[str, str | int | float | bool | None] = Field(
+        {}, description="Keyword arguments of the factory beside `seed`."
+    )
+    factors: int = Field(
+        16, ge=1, description="Length of the embeddings, a truncated SVD of the ratings, of a recommender without any."
+    )
+
+    @field_validator("settings")
+    @classmethod
+    def _seed_is_the_studys(cls, settings: dict) -> dict:
+        if "seed" in settings:
+            raise ValueError("the study gives the seed: leave it out")
+        return settings
+
+
+ModelConfig = Annotated[MatrixFactorizationConfig | BlackBoxConfig, Field(discriminator="kind")]
 
 
 class CounterfactualConfig(_Strict):
@@ -153,9 +188,7 @@ class StudyConfig(_Strict):
 
     seed: int = Field(0, ge=0, description="Root of every random number.")
     train_share: float = Field(0.7, gt=0, lt=1, description="Share of the ratings that recommenders are trained on.")
-    models: dict[str, MatrixFactorizationConfig] = Field(
-        min_length=1, description="Named recommenders; a new setting is a new name."
-    )
+    models: dict[str, ModelConfig] = Field(min_length=1, description="Named recommenders; a new setting is a new name.")
     cells: list[CellConfig] = Field(min_length=1, description="Which (dataset, model) pairs to run.")
     counterfactual: CounterfactualConfig = Field(CounterfactualConfig(), description="Step 1: simulated deletions.")
     surrogates: SurrogateConfig = Field(SurrogateConfig(), description="Step 2: surrogates.")

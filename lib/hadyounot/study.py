@@ -9,10 +9,11 @@ import numpy as np
 from . import config, counterfactual, paths, store
 from .ratings import Ratings
 from .recommenders.base import Recommender
+from .recommenders.blackbox import BlackBox
 from .recommenders.mf import MatrixFactorization
 from .rng import generator
 
-RECOMMENDERS = {"mf": MatrixFactorization}
+RECOMMENDERS = {"mf": MatrixFactorization, "blackbox": BlackBox.from_config}
 
 
 @dataclass(frozen=True)
