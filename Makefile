@@ -50,5 +50,5 @@ $(READY): envs/requirements.lock pyproject.toml
 
 # torch is pinned without its build tag (+cpu): the tag names one machine's build, the version names them all
 lock: $(READY)
-	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file envs/requirements.lock envs/requirements.in
+	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file envs/requirements.lock envs/requirements.in envs/tests.in
 	sed -i.old 's/^\(torch==[0-9.]*\)+.*/\1/' envs/requirements.lock && rm envs/requirements.lock.old

@@ -553,7 +553,7 @@ def test_the_registry():
     assert {"toy", "ml-100k-slice"} <= registry.keys()
 
 
-STUDY = "models: {mf: {factors: 4}}\ncells:\n- {dataset: toy, model: mf}\n"
+STUDY = "models: {mf: {kind: mf, factors: 4}}\ncells:\n- {dataset: toy, model: mf}\n"
 ROW = "mine:\n  sources:\n  - kind: folder\n    ratings: {path: a.csv, user: u, item: i, rating: r}\n"
 
 
@@ -572,7 +572,7 @@ def test_a_study_and_a_registry_that_are_right(tmp_path):
         ("factors: 4", "zzz: 4", ["models.mf.zzz: unknown key", "allowed: kind, factors,", "remove zzz"]),
         ("factors: 4", "factors: 0", ["models.mf.factors: Input", "equal to 1, not 0", "write `factors: 16`, say"]),
         ("factors: 4", "factors: four", ["models.mf.factors: ", "valid integer", "not four", "write `factors: 16`"]),
-        ("factors: 4", "kind: mff", ["models.mf.kind: Input should be 'mf', not mff", "write `kind: mf`"]),
+        ("kind: mf", "kind: mff", ["models.mf.kind: unknown kind mff", "allowed: mf, ncf, blackbox", "write `kind: mf`"]),
         ("cells:", "train_share: 1.5\ncells:", ["train_share: ", "not 1.5", "write `train_share: 0.7`, say"]),
         ("dataset: toy", "dataset: 7", ["cells.0.dataset: ", "valid string, not 7", 'write `dataset: "7"`']),
         ("dataset: toy, ", "", ["cells.0.dataset: missing", "write `dataset: ...` (A name from datasets.yaml.)"]),
@@ -588,7 +588,7 @@ def test_a_study_and_a_registry_that_are_right(tmp_path):
             "surrogates: {logistic: {penalties: [1, -2]}}\ncells:",
             ["surrogates.logistic.penalties.1: ", "greater than 0, not -2", "write `penalties: ["],
         ),
-        ("{factors: 4}}", "{factors: 4}", ["study.yaml: line 2: expected ',' or '}'", "cells:", "write `key: value`"]),
+        ("factors: 4}}", "factors: 4}", ["study.yaml: line 2: expected ',' or '}'", "cells:", "write `key: value`"]),
         (STUDY, "", ["the file: ", "not null"]),
         (STUDY, "\x07", ["study.yaml: not YAML", "remove"]),
     ],

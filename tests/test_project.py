@@ -36,7 +36,8 @@ def requirements(name):
 
 
 def test_the_lock_pins_exactly_and_covers_what_is_needed():
-    wanted, pinned = requirements("requirements.in"), requirements("requirements.lock")
+    wanted = requirements("requirements.in") | requirements("tests.in")
+    pinned = requirements("requirements.lock")
     assert set(wanted) <= set(pinned)
     for name, requirement in pinned.items():
         (pin,) = requirement.specifier
@@ -47,7 +48,8 @@ def test_the_lock_pins_exactly_and_covers_what_is_needed():
 
 
 def test_every_direct_need_has_its_reason():
-    for line in (PROJECT / "envs/requirements.in").read_text().splitlines():
+    texts = [(PROJECT / "envs" / name).read_text() for name in ("requirements.in", "tests.in")]
+    for line in "\n".join(texts).splitlines():
         if line and not line.startswith("#"):
             assert re.search(r"\S  *# \S.{5,}|^(pytest|hypothesis)$", line), line
 
@@ -55,6 +57,8 @@ def test_every_direct_need_has_its_reason():
 def test_the_package_and_conda_take_the_same_pins():
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     assert project["tool"]["setuptools"]["dynamic"]["dependencies"]["file"] == ["envs/requirements.in"]
+    peers = {canonicalize_name(name) for name in project["project"]["optional-dependencies"]["peers"]}
+    assert peers <= set(requirements("tests.in"))
     conda = (PROJECT / "envs/environment.yaml").read_text()
     assert "--requirement requirements.lock" in conda
     minor = re.search(r"python=(3\.\d+)", conda)[1]

@@ -71,6 +71,29 @@ class NeuralCollaborativeFilteringConfig(_Strict):
         return layers
 
 
+class BlackBoxConfig(_Strict):
+    """A recommender that others wrote, with `fit` and `scores`, retrained once per deletion."""
+
+    kind: Literal["blackbox"] = Field("blackbox", description="Which recommender this is.")
+    factory: str = Field(
+        pattern=r"^[\w.]+:\w+$",
+        description="`package.module:name` of what is called with `settings` and `seed`, the study's, for a fresh one.",
+    )
+    settings: dict[str, str | int | float | bool | None] = Field(
+        {}, description="Keyword arguments of the factory beside `seed`."
+    )
+    factors: int = Field(
+        16, ge=1, description="Length of the embeddings, a truncated SVD of the ratings, of a recommender without any."
+    )
+
+    @field_validator("settings")
+    @classmethod
+    def _seed_is_the_studys(cls, settings: dict) -> dict:
+        if "seed" in settings:
+            raise ValueError("the study gives the seed: leave it out")
+        return settings
+
+
 class CounterfactualConfig(_Strict):
     """Algorithm 1: which histories are deleted and retrained."""
 
@@ -173,7 +196,9 @@ class ExplanationConfig(_Strict):
     oracle: OracleConfig = Field(OracleConfig(), description="The oracle control.")
 
 
-ModelConfig = Annotated[MatrixFactorizationConfig | NeuralCollaborativeFilteringConfig, Field(discriminator="kind")]
+ModelConfig = Annotated[
+    MatrixFactorizationConfig | NeuralCollaborativeFilteringConfig | BlackBoxConfig, Field(discriminator="kind")
+]
 
 
 class CellConfig(_Strict):

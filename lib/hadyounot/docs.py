@@ -50,10 +50,9 @@ def _sections(model: type[BaseModel], heading: str) -> Iterator[str]:
     ]
     yield "\n".join([f"## {heading}", "", first, "", "| field | default | meaning |", "|---|---|---|", *rows, ""])
     for name, field in model.model_fields.items():
-        for inner in _models(field.annotation):
-            yield from _sections(
-                inner, f"{heading}.{name}" + (f" ({inner.__name__})" if "Source" in inner.__name__ else "")
-            )
+        inner = list(_models(field.annotation))
+        for each in inner:
+            yield from _sections(each, f"{heading}.{name}" + (f" ({each.__name__})" if len(inner) > 1 else ""))
 
 
 def config_page() -> str:

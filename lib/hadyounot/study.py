@@ -9,11 +9,12 @@ import numpy as np
 from . import config, counterfactual, paths, store
 from .ratings import Ratings
 from .recommenders.base import Recommender
+from .recommenders.blackbox import BlackBox
 from .recommenders.mf import MatrixFactorization
 from .recommenders.ncf import NeuralCollaborativeFiltering
 from .rng import generator
 
-RECOMMENDERS = {"mf": MatrixFactorization, "ncf": NeuralCollaborativeFiltering}
+RECOMMENDERS = {"mf": MatrixFactorization, "ncf": NeuralCollaborativeFiltering, "blackbox": BlackBox.from_config}
 
 
 @dataclass(frozen=True)

@@ -41,3 +41,27 @@ class Recommender(Protocol):
             ValueError: a deletion names an unknown user or item or an item the user never rated, or leaves no rating;
                 or ``watched`` names an unknown user, or not one for each deletion.
         """
+
+
+def checked(
+    ratings: Ratings, deletions: Sequence[Deletion], watched: Sequence[int] | None
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """What ``Recommender.retrain`` is asked for.
+
+    Returns:
+        for each deletion, the rows of the ratings that it skips; and int64 (len(deletions),), whose scores are wanted.
+
+    Raises:
+        ValueError: as ``Recommender.retrain``.
+    """
+    rows = ratings.deleted_rows(deletions)
+    for deletion, skipped in zip(deletions, rows, strict=True):
+        if len(skipped) == len(ratings):
+            raise ValueError(f"{deletion}: no rating would be left to train on")
+    users = np.array([deletion.user for deletion in deletions] if watched is None else watched, dtype=np.int64)
+    if len(users) != len(deletions):
+        raise ValueError(f"watched names {len(users)} users for {len(deletions)} deletions; name one for each")
+    unknown = users[(users < 0) | (users >= ratings.n_users)]
+    if unknown.size:
+        raise ValueError(f"watched: unknown user index {unknown[0]} (there are {ratings.n_users} users)")
+    return rows, users

@@ -23,6 +23,7 @@ from numba.core.datamodel.models import PrimitiveModel
 from numba.extending import intrinsic, overload, register_model
 
 from ..ratings import Deletion, Ratings
+from .base import checked
 
 LANES = 16
 PREFETCH = 4  # ratings ahead: the next items' rows are on their way while this one is computed
@@ -67,16 +68,7 @@ def retrain(
     Raises:
         ValueError: as ``Recommender.retrain``.
     """
-    rows = ratings.deleted_rows(deletions)
-    for deletion, skipped in zip(deletions, rows, strict=True):
-        if len(skipped) == len(ratings):
-            raise ValueError(f"{deletion}: no rating would be left to train on")
-    users = np.array([deletion.user for deletion in deletions] if watched is None else watched, dtype=np.int64)
-    if len(users) != len(deletions):
-        raise ValueError(f"watched names {len(users)} users for {len(deletions)} deletions; name one for each")
-    unknown = users[(users < 0) | (users >= ratings.n_users)]
-    if unknown.size:
-        raise ValueError(f"watched: unknown user index {unknown[0]} (there are {ratings.n_users} users)")
+    rows, users = checked(ratings, deletions, watched)
     scores = np.empty((len(deletions), ratings.n_items), dtype=np.float32)
     batches = [slice(start, start + LANES) for start in range(0, len(deletions), LANES)]
     threads = max(1, min(numba.get_num_threads(), len(batches)))
