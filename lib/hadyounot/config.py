@@ -395,10 +395,13 @@ class PublishedConfig(_Strict):
     """The numbers printed in the paper."""
 
     table3: dict[DatasetName, PublishedValidityConfig] = Field(description="Matrix factorisation, by dataset.")
+    table4: dict[DatasetName, PublishedValidityConfig] = Field(
+        description="Neural collaborative filtering, by dataset."
+    )
 
     def validity(self, kind: str, dataset: str) -> dict[tuple[str, int], float]:
         """Validity as a fraction by (method, K), of a kind of recommender; empty where the paper has none."""
-        rows = {"mf": self.table3}.get(kind, {}).get(dataset, ())
+        rows = {"mf": self.table3, "ncf": self.table4}.get(kind, {}).get(dataset, ())
         return {(method, k): percent / 100 for method, row in rows for k, percent in zip((1, 3, 5), row, strict=True)}
 
 
