@@ -147,6 +147,23 @@ def test_datasets_have_a_row_each_with_the_papers_counts(tmp_path, cell):
     ]
 
 
+def test_a_stand_in_has_the_papers_numbers_under_a_dagger(tmp_path, cell):
+    stand_in = make_cell(tmp_path, "netflix-sample")
+    footnote = "† netflix-sample stands in for the paper's netflix-small: the data differ.\n"
+    markdown = tables.datasets_markdown(tables.datasets([cell, stand_in]))
+    ours, theirs = pipes(markdown)[2:]
+    assert ours[1] == "14 (paper: 943)"
+    assert theirs[:4] == ["netflix-sample", "14 (paper†: 10,000)", "12 (paper†: 5,000)", "168 (paper†: 607,803)"]
+    assert markdown.endswith(f"\n\n{footnote}")
+    frame = tables.validity_table([cell, stand_in], "mf")
+    assert frame.set_index(["dataset", "method", "top_k"])["paper"]["netflix-sample", "linear_reg", 1] == 0.89
+    first, second = tables.validity_markdown(frame).split("\n## ")[1:]
+    assert "†" not in first
+    assert second.count("(paper†: ") == 18
+    assert "(paper: " not in second
+    assert second.endswith(f"|\n\n{footnote}")
+
+
 def test_validity_counts_the_targets_that_left(tmp_path, cell):
     frame = tables.validity_table([cell, make_cell(tmp_path, "toy", seed=1)], "mf")
     store.write_csv(tmp_path / "table.csv", frame, store.TABLE_VALIDITY)
