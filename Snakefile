@@ -108,6 +108,14 @@ wildcard_constraints:
     block=r"\d{3}",
 
 
+onstart:
+    from hadyounot.data import availability, data_folder
+
+    for cell in study.cells:
+        data = availability(cell.dataset, data_folder())
+        print(f"{cell.dataset}, {cell.model}: {len(BLOCKS)} blocks; data {data}", file=sys.stderr)
+
+
 rule all:
     """Every table and figure of the study."""
     input:

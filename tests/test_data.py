@@ -1,9 +1,11 @@
 """Datasets: the same bytes from every source, and one clear error for each way in which data can be wrong."""
 
 import csv
+import gzip
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -15,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 from hadyounot import data
 from hadyounot.config import ConfigError, ContentConfig, DatasetConfig, load_datasets, load_study
 from hadyounot.data import DataError, obtain
@@ -25,6 +28,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 CSV = "user,item,rating,name\nann,x,4,The X\nbob,x,2.5,The X\nann,y,1,Why\n"
+TRIPLES = [("bob", "x", 2.5), ("ann", "y", 1.0), ("ann", "x", 4.0)]
 COLUMNS = {"user": "user", "item": "item", "rating": "rating"}
 BYTES = "user\titem\trating\nann\tx\t4.0\nbob\tx\t2.5\nann\ty\t1.0\n"
 
@@ -157,6 +161,65 @@ def test_the_slice_is_the_rule_by_hand(movielens):
     assert piece.source == "slice of wheel recbole==1.2.1"
 
 
+# ---- Amazon Music and Netflix, the real files
+
+
+def real(name):
+    """The dataset as it comes from the data folder alone; where HADYOUNOT_DATA is set it has to be there."""
+    registry = load_datasets()
+    whole = registry[getattr(registry[name].sources[0], "dataset", name)]
+    folder = data.data_folder()
+    files = [folder / file.path for file in data._files(whole.sources[0])]
+    if "HADYOUNOT_DATA" not in os.environ and not all(file.exists() for file in files):
+        pytest.skip(f"HADYOUNOT_DATA is not set, and {' or '.join(map(str, files))} is not there")
+    local_only = {key: row.model_copy(update={"sources": row.sources[:1]}) for key, row in registry.items()}
+    return obtain(name, folder, local_only), files
+
+
+def test_amazon_music_is_the_file_ordered_by_id():
+    obtained, (reviews, metadata) = real("amazon-music")
+    ratings = obtained.ratings
+    assert (ratings.n_users, ratings.n_items, len(ratings)) == (5541, 3568, 64_706)
+    lines = [line.split(",") for line in reviews.read_text().splitlines()[1:]]
+    found = zip(ratings.user_ids[ratings.users], ratings.item_ids[ratings.items], ratings.values, strict=True)
+    assert [*found] == sorted((user, item, float(value)) for user, item, value in lines)
+    assert np.bincount(ratings.values.astype(int)).tolist() == [0, 2791, 3010, 6789, 16536, 35580]
+    with open(metadata, newline="", encoding="utf-8") as file:
+        known = {item: title for item, title in csv.reader(file) if title}
+    titles = dict(zip(ratings.item_ids, ratings.titles, strict=True))
+    assert len(titles.keys() & known) == sum(item != title for item, title in titles.items()) == 2670
+    assert titles["5555991584"] == "Memory of Trees"
+    assert "Black Holes & Revelations" in titles.values()
+    assert [*obtained.files] == ["amazon-music/reviews_Digital_Music_5.csv", "amazon-music/Digital_Music.csv"]
+    content = load_datasets()["amazon-music"].content
+    assert [sha256(one) for one in canonical(ratings)] == [content.ratings, content.titles]
+
+
+def test_netflix_sample_is_the_recipe_by_hand():
+    obtained, (matrix, movies) = real("netflix-sample")
+    ratings = obtained.ratings
+    assert (ratings.n_users, ratings.n_items, len(ratings)) == (10_000, 2103, 610_372)
+    stored = scipy.sparse.load_npz(matrix).tocoo()
+    frame = pd.DataFrame({"user": stored.row, "item": stored.col, "rating": stored.data})
+    while True:
+        by_user, by_item = (frame.groupby(column)["rating"].transform("size") for column in ("user", "item"))
+        if (by_user >= 15).all() and (by_item >= 10).all():
+            break
+        frame = frame[(by_user >= 15) & (by_item >= 10)]
+    drawn = np.random.default_rng(0).choice(np.unique(frame["user"]), 10000, replace=False)
+    frame = frame[frame["user"].isin(drawn)]
+    assert ratings.user_ids[ratings.users].tolist() == frame["user"].astype(str).tolist()
+    assert ratings.item_ids[ratings.items].tolist() == frame["item"].astype(str).tolist()
+    assert ratings.values.tolist() == frame["rating"].tolist()
+    known = {}
+    for line in movies.read_text("latin-1").splitlines():
+        item, year, title = line.split(",", 2)
+        known[item] = title.strip() if year == "NULL" else f"{title.strip()} ({year})"
+    assert ratings.titles.tolist() == [known[item] for item in ratings.item_ids]
+    assert obtained.files["netflix-sample/movie_titles.csv"] == sha256(movies.read_bytes())
+    assert obtained.source.startswith("10,000 users drawn from data folder (netflix-sample/")
+
+
 # ---- downloads
 
 
@@ -270,6 +333,111 @@ def test_a_host_that_is_not_there_costs_seconds_and_the_next_source_is_taken(tmp
     assert said.index("nowhere.csv is not there") < said.index(f"stars: {closed.url}: ")
 
 
+def test_single_files_and_the_formats_of_ucsd(server, tmp_path):
+    """Reviews in JSON, what is known of items in Python; ratings in another order than the archive has them."""
+    reviews = [
+        {"reviewerID": user, "asin": item, "overall": stars, "text": "a\u2028b"} for user, item, stars in TRIPLES
+    ]
+    first = gzip.compress("".join(f"{json.dumps(one)}\n" for one in reviews).encode())
+    known = [{"asin": "x", "title": "It's &amp; The X"}, {"asin": "z", "title": "Z", "price": 1}, {"asin": "y"}]
+    second = gzip.compress("".join(f"{one}\n" for one in known).encode())
+    server.answers = [(200, body, len(body)) for body in (first, second)]
+    whole = load_datasets()["amazon-music"]
+    ucsd, cornac = (
+        source.model_copy(update={"url": url})
+        for source, url in zip(whole.sources[1:], (server.url.removesuffix("stars.zip"), server.url), strict=True)
+    )
+    update = {"expected": None, "content": None}
+    stars = whole.model_copy(update=update | {"sources": [ucsd]})
+    obtained = obtain("stars", tmp_path / "a", {"stars": stars})
+    lines = b"user\titem\trating\nann\tx\t4.0\nann\ty\t1.0\nbob\tx\t2.5\n"
+    assert canonical(obtained.ratings) == (lines, b"item\ttitle\nx\tIt's & The X\ny\ty\n")
+    names = ["reviews_Digital_Music_5.json.gz", "meta_Digital_Music.json.gz"]
+    assert obtained.files == dict(zip(names, map(sha256, (first, second)), strict=True))
+    again = obtain("stars", tmp_path / "a", {"stars": stars})
+    assert (server.requests, again.files, canonical(again.ratings)) == (2, obtained.files, canonical(obtained.ratings))
+
+    digests = dict(zip(("ratings", "titles"), map(sha256, canonical(obtained.ratings)), strict=True))
+    body = zipped("".join(f"{user},{item},{stars}\n" for user, item, stars in TRIPLES[::-1]), cornac.ratings.path)
+    server.answers, server.requests = [(200, body, len(body))], 0
+    stars = whole.model_copy(update=update | {"sources": [cornac], "content": ContentConfig(**digests)})
+    for _ in range(2):  # the second from what was kept
+        untitled = obtain("stars", tmp_path / "b", {"stars": stars}).ratings
+        assert canonical(untitled) == (lines, b"item\ttitle\nx\tx\ny\ty\n")
+    assert server.requests == 1
+
+
+def test_netflix_small_comes_without_a_published_digest_and_that_of_the_download_is_kept(server, tmp_path):
+    whole = load_datasets()["netflix-small"]
+    archive = whole.sources[1]
+    assert archive.sha256 is archive.ratings.sha256 is whole.content is None
+    body = zipped("30878,1,4,2005-12-26\n30878,8,3,2004-01-01\n7,8,5,2004-01-02\n", archive.ratings.path)
+    server.answers = [(200, body, len(body))]
+    small = whole.model_copy(update={"expected": None, "sources": [archive.model_copy(update={"url": server.url})]})
+    for _ in range(2):
+        obtained = obtain("small", tmp_path, {"small": small})
+        assert obtained.files == {"stars.zip": sha256(body)}
+        assert obtained.ratings.values.tolist() == [4, 3, 5]
+    assert server.requests == 1
+    put(tmp_path, "30878,1,4\n", "netflix-small/data_small.csv")
+    own = obtain("small", tmp_path, {"small": whole.model_copy(update={"expected": None})})
+    assert own.files == {"netflix-small/data_small.csv": sha256(b"30878,1,4\n")}
+
+
+def test_single_files_are_verified_and_may_be_put_there_by_hand(server, tmp_path):
+    server.answers = [(404, b"", 0)]
+    source = remote(server) | {"url": server.url.removesuffix("stars.zip")}
+    source["ratings"] |= {"sha256": sha256(CSV.encode())}
+    with pytest.raises(DataError, match=rf"To go on: download {server.url[:-4]}.csv to {tmp_path}/stars/stars.csv; "):
+        obtain("stars", tmp_path, {"stars": row(source)})
+    put(tmp_path, CSV, "stars/stars.csv")
+    requests = server.requests
+    assert canonical(obtain("stars", tmp_path, {"stars": row(source)}).ratings)[0] == BYTES.encode()
+    assert server.requests == requests
+
+
+def test_availability_says_where_a_dataset_is_or_what_to_do_first(server, tmp_path):
+    own, web, part = row(local()), row(local(), remote(server)), {"kind": "slice", "dataset": "web"}
+    part |= {"interactions": 3, "items": 1, "users": 1}
+    datasets = {"own": own, "web": web, "part": row(part), "toy": load_datasets()["toy"]}
+
+    def found(name):
+        return data.availability(name, tmp_path, datasets)
+
+    file = tmp_path / "mine/stars.csv"
+    assert found("own") == f"not found. To go on: put {file} there; then run again."
+    assert found("web") == found("part") == f"will be downloaded from {server.url}"
+    assert found("toy") == "made from its seed"
+    with pytest.raises(DataError, match=r"unknown dataset 'wep'; .*; write web"):
+        found("wep")
+    put(tmp_path, zipped(), "web/stars.zip")
+    assert found("web") == f"found: {tmp_path / 'web/stars.zip'}"
+    put(tmp_path, "{}", "web/obtained.json")
+    assert found("part") == f"found: {tmp_path / 'web/obtained.json'}"
+    put(tmp_path, CSV)
+    assert found("own") == found("web") == f"found: {file}"
+    assert server.requests == 0
+
+
+@pytest.mark.parametrize("name", ["ml-100k", "amazon-music", "netflix-small", "netflix-part"])
+def test_a_dataset_that_cannot_be_had_says_what_to_download_to_which_folder(tmp_path, monkeypatch, name):
+    def gone(*_, **__):
+        raise OSError("no route")
+
+    monkeypatch.setattr("pooch.core.stream_download", gone)
+    monkeypatch.setattr(data.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1, "", "no index"))
+    registry = load_datasets()
+    with pytest.raises(DataError) as error:
+        obtain(name, tmp_path, registry)
+    for source in registry[name].sources:
+        for url in getattr(source, "downloads", ()):
+            assert f"{url} to {tmp_path / name / url.rpartition('/')[2]}" in str(error.value)
+    for file in data._files(registry[name].sources[0]):
+        assert str(tmp_path / file.path) in str(error.value)
+    with pytest.raises(DataError, match="netflix-part could not be obtained"):
+        obtain("netflix-sample", tmp_path, registry)
+
+
 def test_no_source_left(tmp_path):
     with pytest.raises(DataError) as error:
         obtain("stars", tmp_path, {"stars": row(local())})
@@ -331,8 +499,8 @@ def test_kept_files_of_another_source_or_content_do_not_count(stars, server, tmp
     known = json.loads(note.read_text())
     note.write_text(json.dumps(known | {"source": "wheel other==3"}))
     assert obtain("stars", tmp_path, {"stars": stars}).source == server.url
-    wanted = ContentConfig(ratings=known["content"]["ratings"], titles="0" * 64)
-    with pytest.raises(DataError, match=r"expects ratings=.* titles='000.*correct `content` in the row"):
+    wanted = ContentConfig(ratings="0" * 64, titles=known["content"]["titles"])
+    with pytest.raises(DataError, match=r"expects ratings='000.*correct `content` in the row"):
         obtain("stars", tmp_path, {"stars": stars.model_copy(update={"content": wanted})})
 
 
@@ -392,6 +560,81 @@ def test_own_data_elsewhere_and_titles_in_another_file(tmp_path):
     source["titles"] = titles | {"path": str(tmp_path / "titles.txt")}
     obtained = obtain("mine", tmp_path / "data", {"mine": row(source)})
     assert obtained.ratings.titles.tolist() == ['"Café" (1995)', "y"]
+
+
+def npz(users=(4, 4, 9), items=(2, 7, 2), values=(5, 3, 1)):
+    content = io.BytesIO()
+    scipy.sparse.save_npz(content, scipy.sparse.coo_array((values, (users, items))).tocsr())
+    return content.getvalue()
+
+
+MATRIX = {"user": "row", "item": "column", "rating": "value"}
+
+
+def test_a_sparse_matrix_and_titles_that_hold_separators(tmp_path):
+    put(tmp_path, npz(), "a.npz")
+    put(tmp_path, '2,2003,"M", the\n7,1999, X \n', "titles.csv")
+    titles = {"path": "titles.csv", "item": 1, "year": 2, "title": 3, "quoted": False, "width": 3}
+    ratings = obtain("mine", tmp_path, {"mine": row(local("a.npz", **MATRIX) | {"titles": titles})}).ratings
+    assert canonical(ratings)[0] == b"user\titem\trating\n4\t2\t5.0\n4\t7\t3.0\n9\t2\t1.0\n"
+    assert ratings.titles.tolist() == ['"M", the (2003)', "X (1999)"]
+
+
+@pytest.mark.parametrize("kind", ["json", "json.gz", "tsv.gz"])
+def test_own_data_in_other_formats(tmp_path, kind):
+    lines = [{"user": "ann", "item": "x", "rating": 4}, {"item": "x", "user": "bob", "rating": "2.5", "more": None}]
+    content = "".join(f"{json.dumps(one)}\n\n" for one in [*lines, {"user": "ann", "item": "y", "rating": 1.0}])
+    content = content.encode() if kind.startswith("json") else BYTES.encode()
+    put(tmp_path, gzip.compress(content) if kind.endswith("gz") else content, f"a.{kind}")
+    assert canonical(obtain("mine", tmp_path, {"mine": row(local(f"a.{kind}"))}).ratings)[0] == BYTES.encode()
+
+
+RECORD = '{"user": "ann", "item": "x", "rating": 4}\n'
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "message"),
+    [
+        ("a.json", RECORD + "\n{'user': 1\n", "a.json, line 3: no record such as {...}; mend or delete the line"),
+        ("a.json", RECORD + "[1]\n", "a.json, line 2: no record"),
+        ("a.json", RECORD + "{}\n", "a.json, line 2: no record"),
+        ("a.json", RECORD.replace("item", "itm"), "there is no column 'item'; the header has 'user', 'itm', 'rating'"),
+        ("a.json", RECORD + RECORD.replace('"ann"', "null"), "a.json, line 2: the user is empty"),
+        ("a.json", RECORD + RECORD.replace("ann", "bob").replace("4", '"4!"'), "a.json, line 2: rating '4!' is not"),
+        ("a.json", RECORD + RECORD, "a.json, lines 1 and 2: user 'ann' rates item 'x' twice"),
+        ("a.json", "\n", "a.json is empty"),
+        ("a.json", b"{\xff}", "a.json, line 1: byte 0xff is not utf-8"),
+        ("a.json.gz", RECORD, "a.json.gz is truncated or not compressed by gzip (Not a gzipped file"),
+        ("a.json.gz", gzip.compress(RECORD.encode())[:-9], "a.json.gz is truncated or not compressed by gzip"),
+        ("a.npz", RECORD, "a.npz is no matrix that scipy.sparse.save_npz wrote ("),
+        ("a.npz", npz()[:-30], "a.npz is no matrix"),
+        ("a.npz", npz(), "there is no column 'user'; the header has 'row', 'column', 'value'"),
+    ],
+)
+def test_bad_input_in_other_formats(tmp_path, path, content, message):
+    put(tmp_path, content, path)
+    with pytest.raises(DataError) as error:
+        obtain("mine", tmp_path, {"mine": row(local(path))})
+    assert message in str(error.value)
+    assert str(tmp_path) in str(error.value)
+
+
+def test_a_draw_keeps_the_core_and_depends_on_its_seed(tmp_path):
+    lines = [(user, item) for user in "abcdef" for item in "vwxyz" if (user, item) < ("e", "z")]  # f has none
+    put(tmp_path, HEADER + "".join(f"{user},{item},3\n" for user, item in [*lines, ("f", "v"), ("f", "q")]))
+    draw = {"kind": "draw", "dataset": "mine", "user_minimum": 3, "item_minimum": 2}
+
+    def drawn(**fields):
+        return obtain("part", tmp_path, {"mine": row(local()), "part": row(draw | fields)}).ratings
+
+    assert set(drawn(users=5).user_ids) == set("abcde")  # q goes, then f with what is left of its ratings
+    some = {tuple(drawn(users=2, seed=seed).user_ids) for seed in range(8)}
+    assert len(some) > 2
+    assert all(list(users) == sorted(users) for users in some)
+    with pytest.raises(
+        DataError, match="part: 5 users of mine have 3 ratings of items with 2; write a smaller `users`"
+    ):
+        drawn(users=6)
 
 
 text = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=5).map(str.strip).filter(bool)
@@ -613,6 +856,15 @@ def test_a_wrong_study_is_one_error_that_says_what_to_write(tmp_path, old, new, 
         ("- kind: folder\n    ", "- ", ["mine.sources.0.kind: unknown kind null", "allowed: folder, url,"]),
         ("user: u", "user: u, encoding: utf8x", ["mine.sources.0.ratings.encoding: Python knows no", "utf8x"]),
         ("user: u", "user: u, sha256: abc", ["mine.sources.0.ratings.sha256: ", "not abc", "write `sha256: ...`"]),
+        ("path: a.csv", "path: a.json.gz, title: 3", ["mine.sources.0.ratings: columns are given by name and by"]),
+        ("user: u, item: i, rating: r", "user: 1, item: 2, rating: 3, width: 0", ["ratings.width: ", "not 0"]),
+        ("a.csv, user: u, item: i, rating: r", "a.npz, user: 1, item: 2, rating: 3", ["of a .npz file have names"]),
+        (
+            "kind: folder",
+            f"kind: url\n    url: https://a.b/\n    sha256: {'c' * 64}",
+            ["mine.sources.0: sha256 is that of"],
+        ),
+        ("mine:", "mine:\n  stands_for: yours", ["mine.stands_for: unknown stands_for yours", "write `stands_for: "]),
         ("mine:", "My shop:", ["My shop: ", "write `my-shop:`"]),
         ("mine:", "100:", ["100: ", "write `'100':`"]),
     ],

@@ -295,6 +295,22 @@ def test_another_seed_changes_everything(finished):
 # -- when it fails ----------------------------------------------------------------------------------------------------
 
 
+def test_a_run_says_where_data_are_before_it_starts_and_a_missing_dataset_says_what_to_do(tmp_path):
+    cell = {"cells": [{"dataset": "netflix-small", "model": "mf"}]}
+    closed = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9") | dict.fromkeys(
+        ("NO_PROXY", "no_proxy"), ""
+    )
+    env = os.environ | closed | {"HADYOUNOT_DATA": str(tmp_path / "data")}
+    target = paths.DATASET.format(dataset="netflix-small")
+    printed = snakemake(tmp_path / "run", "--cores", "1", target, settings=cell, env=env, code=1)
+    url = "https://static.preferred.ai/cornac/datasets/netflix/data_small.zip"
+    assert printed.index(f"netflix-small, mf: 2 blocks; data will be downloaded from {url}\n") < printed.index(
+        "\nJob 0: "
+    )
+    folder = tmp_path / "data/netflix-small"
+    assert f"To go on: put {folder}/data_small.csv there, or download {url} to {folder}/data_small.zip; then" in printed
+
+
 def test_a_failing_notebook_is_kept_and_the_log_says_what_to_change_and_how_to_see_it(finished):
     block = paths.OUTCOMES.format(dataset="toy", model="mf", block="004")
     settings = TOY_CELL | {"counterfactual": {"training_users": 50}}

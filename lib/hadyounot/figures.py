@@ -17,6 +17,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from . import store, style
+from .config import original
 from .ratings import Ratings
 from .rng import generator
 
@@ -113,7 +114,8 @@ def validity(table: pd.DataFrame) -> Figure:
             axes.plot(row.validity, y, marker, color=grey, markersize=4.5)
             if pd.notna(row.paper):
                 axes.plot(row.paper, y, marker, **_HOLLOW)
-        axes.set_title(f"{dataset} · {model} ({_range(panel['n_users'])} users)")
+        note = "" if (paper := original(dataset)) == dataset else f"\npaper: {paper}, other data"
+        axes.set_title(f"{dataset} · {model} ({_range(panel['n_users'])} users){note}")
         axes.set(xlim=(-0.02, 1.02), ylim=(bottom, -0.6), xlabel="validity (% of users)")
         axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
         axes.set_yticks(list(places.values()), [style.METHOD_LABELS[method] for method in places])

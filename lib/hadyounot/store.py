@@ -423,7 +423,7 @@ EVALUATION = Schema(
 )
 
 TABLE2 = Schema(
-    "One dataset (the paper's Table 2).",
+    "One dataset (the paper's Table 2). Beside a stand-in are the paper's numbers of what it stands in for.",
     {
         "dataset": _DATASET,
         "users": _count("users"),
@@ -431,14 +431,18 @@ TABLE2 = Schema(
         "interactions": _count("ratings"),
         "train": _count("ratings that recommenders are trained on"),
         "test": _count("ratings that test them"),
-        "paper_users": _count("users in the paper; empty where it has none", nullable=True),
+        "paper_users": _count(
+            "users in the paper; empty where it has none",
+            nullable=True,
+        ),
         "paper_items": _count("items in the paper", nullable=True),
         "paper_interactions": _count("ratings in the paper", nullable=True),
     },
 )
 
 TABLE_VALIDITY = Schema(
-    "Validity of one method at one K (the paper's Tables 3 and 4).",
+    "Validity of one method at one K (the paper's Tables 3 and 4). Beside a stand-in are the paper's numbers of what "
+    "it stands in for.",
     {
         "dataset": _DATASET,
         "model": _MODEL,
@@ -449,7 +453,10 @@ TABLE_VALIDITY = Schema(
         "validity": _share("n_valid / n_users"),
         "ci_low": _share("lower end of the Wilson interval of the validity, 95 %"),
         "ci_high": _share("upper end"),
-        "paper": _share("validity in the paper; empty where it has none", nullable=True),
+        "paper": _share(
+            "validity in the paper; empty where it has none",
+            nullable=True,
+        ),
     },
 )
 

@@ -52,7 +52,7 @@ def datasets(cells: Iterable[Cell]) -> pd.DataFrame:
     registry = config.load_datasets()
     rows = []
     for cell in {cell.dataset: cell for cell in cells}.values():
-        facts, paper = _json(cell.path(paths.DATASET)), registry[cell.dataset].paper
+        facts, paper = _json(cell.path(paths.DATASET)), registry[config.original(cell.dataset)].paper
         counts = {name: facts[name] for name in ("users", "items", "interactions", "train", "test")}
         printed = {f"paper_{name}": getattr(paper, name, None) for name in ("users", "items", "interactions")}
         rows.append({"dataset": cell.dataset} | counts | printed)
@@ -61,27 +61,40 @@ def datasets(cells: Iterable[Cell]) -> pd.DataFrame:
 
 
 def datasets_markdown(frame: pd.DataFrame) -> str:
-    """Schema ``store.TABLE2`` as the paper lays out its Table 2."""
+    """Schema ``store.TABLE2`` as the paper lays out its Table 2; a stand-in's numbers of the paper have a footnote."""
     shown = pd.DataFrame({"dataset": frame["dataset"]})
     for name in ("users", "items", "interactions"):
         shown[name] = [
-            f"{ours:,}" + ("" if pd.isna(paper) else f" (paper: {paper:,})")
-            for ours, paper in zip(frame[name], frame[f"paper_{name}"], strict=True)
+            f"{ours:,}" + ("" if pd.isna(paper) else f" (paper{_mark(dataset)}: {paper:,})")
+            for dataset, ours, paper in zip(frame["dataset"], frame[name], frame[f"paper_{name}"], strict=True)
         ]
     for name in ("train", "test"):
         shown[name] = frame[name].map("{:,}".format)
-    return _markdown(shown)
+    return _markdown(shown) + _footnotes(frame["dataset"])
+
+
+def _mark(dataset: str) -> str:
+    return "" if config.original(dataset) == dataset else "†"
+
+
+def _footnotes(datasets: Iterable[str]) -> str:
+    """Whose numbers in the paper stand beside those of a stand-in."""
+    return "".join(
+        f"\n† {dataset} stands in for the paper's {config.original(dataset)}: the data differ.\n"
+        for dataset in dict.fromkeys(datasets)
+        if _mark(dataset)
+    )
 
 
 def validity_table(cells: Iterable[Cell], kind: str) -> pd.DataFrame:
-    """Table 3 (``kind`` "mf"), schema ``store.TABLE_VALIDITY``: the cells whose model is of that kind."""
+    """Table 3 (``kind`` "mf") or 4 ("ncf"), schema ``store.TABLE_VALIDITY``: the cells whose model is of that kind."""
     published = config.load_published()
     frames = [pd.DataFrame(columns=list(store.TABLE_VALIDITY.columns))]
     for cell in cells:
         if cell.study.models[cell.model].kind != kind:
             continue
         ours = evaluation.validity(_evaluation(cell), cell.study.explanation.top_k)
-        paper = published.validity(kind, cell.dataset)
+        paper = published.validity(kind, config.original(cell.dataset))
         ours["paper"] = [paper.get(key, np.nan) for key in zip(ours["method"], ours["top_k"], strict=True)]
         frames.append(ours.assign(dataset=cell.dataset, model=cell.model)[list(store.TABLE_VALIDITY.columns)])
     return pd.concat(frames[1:] or frames, ignore_index=True)
@@ -102,7 +115,7 @@ def validity_markdown(frame: pd.DataFrame) -> str:
     for (dataset, model), cell in frame.groupby(["dataset", "model"], sort=False):
         texts = [
             f"{100 * row.validity:.1f} % [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"
-            + ("" if pd.isna(row.paper) else f" (paper: {100 * row.paper:.4g} %)")
+            + ("" if pd.isna(row.paper) else f" (paper{_mark(dataset)}: {100 * row.paper:.4g} %)")
             for row in cell.itertuples()
         ]
         wide = cell.assign(text=texts).pivot(index="method", columns="top_k", values="text")
@@ -110,7 +123,7 @@ def validity_markdown(frame: pd.DataFrame) -> str:
         wide.columns = [f"K = {k}" for k in wide.columns]
         wide.insert(0, "method", wide.index.map(METHOD_LABELS))
         users = " to ".join(str(count) for count in sorted({cell["n_users"].min(), cell["n_users"].max()}))
-        parts.append(f"\n## {dataset}, {model} ({users} users)\n\n{_markdown(wide)}")
+        parts.append(f"\n## {dataset}, {model} ({users} users)\n\n{_markdown(wide)}{_footnotes([dataset])}")
     return "".join(parts)
 
 
