@@ -1,6 +1,6 @@
 """hadyounot: "Learning to Counterfactually Explain Recommendations", from data to tables and figures.
 
-    snakemake                                      MovieLens-100K at reduced counts (config/study.yaml)
+    snakemake                                      MovieLens-100K × mf and ncf at reduced counts (config/study.yaml)
     snakemake --configfile config/smoke.yaml       a planted world and a slice of MovieLens, in a minute or two
     snakemake --configfile config/paper.yaml       the paper's own counts; resumes where it was stopped
 
@@ -17,6 +17,7 @@ from snakemake.utils import min_version
 from hadyounot import paths, store
 from hadyounot.config import check_study
 from hadyounot.notebook import code_digest
+from hadyounot.tables import VALIDITY
 
 min_version("9.27")
 
@@ -34,10 +35,15 @@ resolved = json.loads(study.model_dump_json())
 if not Path(paths.STUDY).exists() or json.loads(Path(paths.STUDY).read_text()) != resolved:
     store.write_json(paths.STUDY, resolved)
 
-BLOCKS = [paths.block_name(block) for block in range(study.counterfactual.n_blocks)]
 DATASETS = sorted({cell.dataset for cell in study.cells})
-TABLES = ["table2_datasets", "table3_mf", "recommenders", "mcnemar", "runtime"]
-FIGURES = ["figure5_generation_time", "figure6_validity_mf", "example_card"]
+KINDS = list(dict.fromkeys(study.models[cell.model].kind for cell in study.cells))
+TABLES = ["table2_datasets", *(VALIDITY[kind] for kind in KINDS), "recommenders", "signal", "mcnemar", "runtime"]
+FIGURES = [
+    *(f"figure5_generation_time_{cell.dataset}_{cell.model}" for cell in study.cells),
+    *(f"figure6_validity_{kind}" for kind in KINDS),
+    "example_card",
+]
+CAPTIONS = sorted(path.stem for path in (HERE / "notebooks/captions").glob("*.rst"))
 RUN = (
     f'"{sys.executable}" -m hadyounot.notebook {{input.notebook:q}} --params {{params.given:q}}'
     " --log {log.notebook:q} --html {output.html:q} --threads {threads} > {log.text:q} 2>&1"
@@ -67,15 +73,26 @@ def recommender(wildcards):
 
 def simulation(wildcards):
     """What decides a block beside: more training users are more blocks, and change none that is there."""
-    counts = dict(resolved["counterfactual"])
+    counts = study.simulation(wildcards.dataset, wildcards.model).model_dump()
     start = int(wildcards.block) * counts["users_per_block"]
     counts["training_users"] = min(counts["users_per_block"], counts["training_users"] - start)
     return json.dumps([counts, study.explanation.explanation_size])
 
 
+def training_users(wildcards):
+    """How many of the cell's users are not tested."""
+    return study.simulation(wildcards.dataset, wildcards.model).training_users
+
+
+def blocks(dataset, model):
+    """Names of the cell's blocks."""
+    return [paths.block_name(block) for block in range(study.simulation(dataset, model).n_blocks)]
+
+
 def shown(path, name, category, **labels):
-    """An output that the report shows, with the text beside it."""
-    caption = HERE / f"notebooks/captions/{name.removesuffix('_{block}')}.rst"
+    """An output that the report shows, with the text beside it: of the longest name that begins this one."""
+    caption = [stem for stem in CAPTIONS if name.startswith(stem)][-1]
+    caption = HERE / f"notebooks/captions/{caption}.rst"
     return report(path, caption=caption, category=category, labels={"name": name, **labels})
 
 
@@ -94,9 +111,14 @@ def timed(name, cell):
     return paths.BENCHMARK.format(cell=cell, notebook=name)
 
 
-def of_cells(pattern, **names):
+def of_cells(pattern):
     """The pattern's files of every cell of the study."""
-    return [path for cell in study.cells for path in expand(pattern, dataset=cell.dataset, model=cell.model, **names)]
+    return [pattern.format(dataset=cell.dataset, model=cell.model) for cell in study.cells]
+
+
+def outcomes(dataset, model):
+    """Files of all blocks of a cell."""
+    return expand(paths.OUTCOMES, dataset=dataset, model=model, block=blocks(dataset, model))
 
 
 CELL = "{dataset}/{model}"
@@ -113,7 +135,8 @@ onstart:
 
     for cell in study.cells:
         data = availability(cell.dataset, data_folder())
-        print(f"{cell.dataset}, {cell.model}: {len(BLOCKS)} blocks; data {data}", file=sys.stderr)
+        count = len(blocks(cell.dataset, cell.model))
+        print(f"{cell.dataset}, {cell.model}: {count} blocks; data {data}", file=sys.stderr)
 
 
 rule all:
@@ -158,6 +181,7 @@ rule recommender:
     output:
         curve=paths.CURVE,
         quality=paths.QUALITY,
+        signal=paths.SIGNAL,
         embeddings=paths.EMBEDDINGS,
         html=executed("20_recommender", CELL),
     log:
@@ -170,6 +194,8 @@ rule recommender:
     params:
         **because("20_recommender", ["dataset", "model"]),
         recommender=recommender,
+        training_users=training_users,
+        size=study.explanation.explanation_size,
     message:
         "20 train {wildcards.model} on {wildcards.dataset}"
     shell:
@@ -197,7 +223,7 @@ rule simulate:
         simulation=simulation,
         recommender=recommender,
     message:
-        f"30 retrain {{wildcards.model}} on {{wildcards.dataset}}, block {{wildcards.block}} of {len(BLOCKS)}"
+        "30 retrain {wildcards.model} on {wildcards.dataset}, block {wildcards.block}"
     shell:
         RUN
 
@@ -207,7 +233,7 @@ rule surrogates:
     input:
         notebook=notebook("40_surrogates"),
         embeddings=rules.recommender.output.embeddings,
-        outcomes=expand(paths.OUTCOMES, block=BLOCKS, allow_missing=True),
+        outcomes=lambda w: outcomes(w.dataset, w.model),
     output:
         surrogates=expand(paths.SURROGATE, surrogate=store.SURROGATES, allow_missing=True),
         fits=paths.SURROGATE_FITS,
@@ -245,7 +271,8 @@ rule explain:
         "envs/environment.yaml"
     threads: 1
     params:
-        **because("50_explain", ["dataset", "model"], ["counterfactual", "explanation"]),
+        **because("50_explain", ["dataset", "model"], ["explanation"]),
+        training_users=training_users,
     message:
         "50 explain {wildcards.model} on {wildcards.dataset}"
     shell:
@@ -277,12 +304,13 @@ rule evaluate:
 
 
 rule tables:
-    """Tables 2 and 3, recommender quality, paired tests, run time, and ten explanations in words."""
+    """Tables 2 to 4, recommender quality and signal, paired tests, run time, and ten explanations in words."""
     input:
         notebook=notebook("90_tables"),
         facts=expand(paths.DATASET, dataset=DATASETS),
         quality=of_cells(paths.QUALITY),
-        outcomes=of_cells(paths.OUTCOMES, block=BLOCKS),
+        signal=of_cells(paths.SIGNAL),
+        outcomes=[path for cell in study.cells for path in outcomes(cell.dataset, cell.model)],
         evaluation=of_cells(paths.EVALUATION),
     output:
         tables=[shown(paths.TABLE.format(table=table), table, "Tables") for table in TABLES],
@@ -297,7 +325,7 @@ rule tables:
         "envs/environment.yaml"
     threads: 1
     params:
-        **because("90_tables", [], ["cells", "explanation"], ignore=("config", "toy")),
+        **because("90_tables", [], ["cells", "models", "explanation"], ignore=("config", "toy")),
     message:
         "90 write tables"
     shell:
@@ -322,7 +350,7 @@ rule figures:
         "envs/environment.yaml"
     threads: 1
     params:
-        **because("91_figures", [], ["cells"], ignore=("config", "toy")),
+        **because("91_figures", [], ["cells", "models"], ignore=("config", "toy")),
     message:
         "91 draw figures"
     shell:

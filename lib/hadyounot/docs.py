@@ -21,6 +21,7 @@ FILES = {
     "TABLE2": "tables/table2_datasets.csv",
     "TABLE_VALIDITY": "tables/table3_mf.csv",
     "RECOMMENDERS": "tables/recommenders.csv",
+    "SIGNAL": "tables/signal.csv",
     "MCNEMAR": "tables/mcnemar.csv",
     "RUNTIME": "tables/runtime.csv",
 }
@@ -64,8 +65,8 @@ def config_page() -> str:
         "",
         "| file | what it is |",
         "|---|---|",
-        "| `study.yaml` | MovieLens-100K at reduced counts: what `make` runs |",
-        "| `paper.yaml` | the paper's own counts: `make paper` |",
+        "| `study.yaml` | MovieLens-100K × mf and ncf at reduced counts: what `make` runs |",
+        "| `paper.yaml` | all cells at the paper's own counts: `make paper` |",
         "| `smoke.yaml` | a planted world and a slice of MovieLens-100K: `make smoke` and the tests |",
         "| `toy.yaml` | the planted world alone: what a notebook opened by hand shows |",
         "| `datasets.yaml` | the registry of datasets; its head shows the row for your own data |",

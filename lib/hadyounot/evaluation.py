@@ -103,6 +103,11 @@ def margins(scores: np.ndarray, candidates: np.ndarray, target: int) -> np.ndarr
     return scores[:, others].max(axis=1) - scores[:, target]
 
 
+def is_exhaustive(history: np.ndarray, size: int, config: OracleConfig) -> bool:
+    """Whether the oracle retrains every subset of the history (n,), and so is exact."""
+    return comb(len(history), size) <= config.exhaustive
+
+
 def oracle_search(user: int, history: np.ndarray, size: int, config: OracleConfig) -> list[Deletion]:
     """What the oracle retrains first for a user: every ``size``-item subset of the history (n,) where there are at
     most ``config.exhaustive`` of them, every single item elsewhere.
@@ -112,7 +117,7 @@ def oracle_search(user: int, history: np.ndarray, size: int, config: OracleConfi
     """
     if len(history) < size:
         raise ValueError(f"user {user} has a history of {len(history)} items, fewer than the explanation size {size}")
-    each = size if comb(len(history), size) <= config.exhaustive else 1
+    each = size if is_exhaustive(history, size, config) else 1
     return [Deletion(user, items) for items in combinations(history.tolist(), each)]
 
 

@@ -38,11 +38,12 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
     return written
 
 
-def generation_time(times: pd.DataFrame) -> Figure:
+def generation_time(times: pd.DataFrame, title: str = "") -> Figure:
     """Figure 5: how long one explanation takes, by method, on a logarithmic axis.
 
     Args:
         times: schema ``store.GENERATION_TIME``. Reseed and oracle are left out: they generate nothing, they retrain.
+        title: which dataset and model.
     """
     style.use()
     present = set(times["method"]) - {"reseed", "oracle"}
@@ -64,7 +65,7 @@ def generation_time(times: pd.DataFrame) -> Figure:
             annotation_clip=False,
         )
     axes.annotate("median", (1.02, -0.75), xycoords=("axes fraction", "data"), color=style.FAINT, va="center")
-    axes.set(xscale="log", xlabel="wall time of one explanation")
+    axes.set(xscale="log", xlabel="wall time of one explanation", title=title)
     axes.xaxis.set_major_formatter(EngFormatter("s"))
     axes.set_yticks(range(len(methods)), [style.METHOD_LABELS[method] for method in methods])
     axes.set_ylim(len(methods) - 0.4, -0.6)

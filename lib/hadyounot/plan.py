@@ -16,7 +16,7 @@ from .ratings import Deletion, Ratings
 from .rng import generator
 from .study import RECOMMENDERS
 
-TIMED_EPOCHS, TIMED_RETRAININGS = 3, 64
+TIMED_EPOCHS, TIMED_RETRAININGS, TIMED_BLACK_BOXES = 3, 64, 4
 
 
 def ratings_like(users: int, items: int, interactions: int) -> Ratings:
@@ -43,18 +43,23 @@ def estimate(study: StudyConfig, cell: CellConfig) -> dict[str, str | int | floa
         ratings = ratings_like(expected.users, expected.items, round(expected.interactions * study.train_share))
     else:
         ratings = obtain(cell.dataset, data_folder()).ratings
-    counts, explained = study.counterfactual, study.explanation
+    counts, explained = study.simulation(cell.dataset, cell.model), study.explanation
     simulated = counts.training_users * counts.deletions_per_user
     searched = len(ratings) / ratings.n_users + comb(explained.oracle.shortlist, explained.explanation_size)
     verified = explained.test_users * (len(store.METHODS) + max(searched, explained.oracle.exhaustive))
 
-    settings = study.models[cell.model]
-    short = RECOMMENDERS[settings.kind](**{**settings.model_dump(), "epochs": TIMED_EPOCHS}, seed=study.seed)
-    deletions = [Deletion(int(ratings.users[0]), ())] * TIMED_RETRAININGS
+    settings = study.models[cell.model].model_dump()
+    epochs, timed = settings.get("epochs", 1), TIMED_RETRAININGS
+    if "epochs" in settings:
+        settings["epochs"] = min(epochs, TIMED_EPOCHS)
+    else:
+        timed = TIMED_BLACK_BOXES
+    short = RECOMMENDERS[settings["kind"]](**settings, seed=study.seed)
+    deletions = [Deletion(user, (int(ratings.history(user)[0]),)) for user in np.unique(ratings.users)[:timed].tolist()]
     short.retrain(ratings, deletions[:1])  # compiles
     started = time.process_time()  # whatever else the machine is doing
     short.retrain(ratings, deletions)
-    seconds = (time.process_time() - started) / len(deletions) / TIMED_EPOCHS * settings.epochs
+    seconds = (time.process_time() - started) / len(deletions) / settings.get("epochs", 1) * epochs
     retrainings = round(simulated + verified)
     row_bytes = 4 * counts.n_targets * len(store.OUTCOMES.same_length)
     return {

@@ -466,13 +466,29 @@ RECOMMENDERS = Schema(
         "dataset": _DATASET,
         "model": _MODEL,
         "factors": _count("length of an embedding; empty where the recommender has none", nullable=True),
-        "epochs": _count("passes over the training ratings"),
+        "epochs": _count("passes over the training ratings; empty where the recommender has none", nullable=True),
         "train_rmse": Column(_NUMBER, "root mean squared error on the training ratings, in stars", low=0),
         "test_rmse": Column(_NUMBER, "the same on the test ratings", low=0),
         "ndcg_10": _share("normalised discounted cumulative gain of the top 10"),
         "same_top1_share": _share("share of users whose top recommendation is the most common one"),
         "distinct_top1": _count("different top recommendations"),
         "n_candidates": _count("items with a training rating: what is ranked, less each user's history"),
+    },
+)
+
+SIGNAL = Schema(
+    "How far a deletion moves the scores of its user, and of others.",
+    {
+        "dataset": _DATASET,
+        "model": _MODEL,
+        "own_change": Column(_NUMBER, "mean |change of a score| of the deleting users, in the scores' units", low=0),
+        "others_change": Column(_NUMBER, "the same of users who deleted nothing", low=0),
+        "ratio": Column(
+            _NUMBER,
+            "own_change / others_change; below 5 effects drown in noise, empty if others do not move",
+            low=0,
+            nullable=True,
+        ),
     },
 )
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from .ratings import Deletion
 from .rng import generator
 from .study import Cell
 from .style import CONTROLS, METHOD_LABELS
+
+VALIDITY = {"mf": "table3_mf", "ncf": "table4_ncf", "blackbox": "validity_blackbox"}  # by kind of recommender
 
 STAGES = ("10_dataset", "20_recommender", "30_simulate", "40_surrogates", "50_explain", "60_evaluate")
 
@@ -87,7 +89,9 @@ def _footnotes(datasets: Iterable[str]) -> str:
 
 
 def validity_table(cells: Iterable[Cell], kind: str) -> pd.DataFrame:
-    """Table 3 (``kind`` "mf") or 4 ("ncf"), schema ``store.TABLE_VALIDITY``: the cells whose model is of that kind."""
+    """Table 3 (``kind`` "mf") or 4 ("ncf"), or its like for black boxes ("blackbox"): the cells whose model is of that
+    kind, schema ``store.TABLE_VALIDITY``.
+    """
     published = config.load_published()
     frames = [pd.DataFrame(columns=list(store.TABLE_VALIDITY.columns))]
     for cell in cells:
@@ -106,8 +110,18 @@ def _evaluation(cell: Cell) -> pd.DataFrame:
     return frame.sort_values("method", key=lambda methods: methods.map(store.METHODS.index), kind="stable")
 
 
-def validity_markdown(frame: pd.DataFrame) -> str:
-    """Schema ``store.TABLE_VALIDITY`` as the paper lays out its Tables 3 and 4: methods by K, for each dataset."""
+def exact_oracles(cells: Iterable[Cell]) -> dict[tuple[str, str], int]:
+    """For how many users of each (dataset, model) the oracle retrained every subset of the history."""
+    return {(cell.dataset, cell.model): _json(cell.path(paths.RETRAININGS))["exact_oracles"] for cell in cells}
+
+
+def validity_markdown(frame: pd.DataFrame, exact: Mapping[tuple[str, str], int]) -> str:
+    """Schema ``store.TABLE_VALIDITY`` as the paper lays out its Tables 3 and 4: methods by K, for each dataset.
+
+    Args:
+        frame: the table.
+        exact: see ``exact_oracles``.
+    """
     parts = [
         "Share of users whose recommended item really left the top K once the explanation was deleted and the model "
         "retrained, with its 95 % Wilson interval. Random, reseed and oracle are controls.\n"
@@ -124,13 +138,34 @@ def validity_markdown(frame: pd.DataFrame) -> str:
         wide.insert(0, "method", wide.index.map(METHOD_LABELS))
         users = " to ".join(str(count) for count in sorted({cell["n_users"].min(), cell["n_users"].max()}))
         parts.append(f"\n## {dataset}, {model} ({users} users)\n\n{_markdown(wide)}{_footnotes([dataset])}")
+        parts.append(
+            f"\nThe oracle is exact for {exact[dataset, model]} of these users: every subset of the history was"
+            " retrained. For the others it is the best of a shortlist, a lower bound.\n"
+        )
     return "".join(parts)
 
 
 def recommenders(cells: Iterable[Cell]) -> pd.DataFrame:
     """Quality of what is explained, schema ``store.RECOMMENDERS``: one row per cell."""
     rows = [{"dataset": cell.dataset, "model": cell.model} | _json(cell.path(paths.QUALITY)) for cell in cells]
-    return pd.DataFrame(rows, columns=list(store.RECOMMENDERS.columns))
+    frame = pd.DataFrame(rows, columns=list(store.RECOMMENDERS.columns))
+    return frame.astype({"factors": "Int64", "epochs": "Int64"})
+
+
+def signal(cells: Iterable[Cell]) -> pd.DataFrame:
+    """How far deletions move whom, schema ``store.SIGNAL``: one row per cell."""
+    rows = [{"dataset": cell.dataset, "model": cell.model} | _json(cell.path(paths.SIGNAL)) for cell in cells]
+    frame = pd.DataFrame(rows, columns=list(store.SIGNAL.columns))
+    return frame.assign(ratio=frame["own_change"] / frame["others_change"].where(frame["others_change"] > 0))
+
+
+def signal_markdown(frame: pd.DataFrame) -> str:
+    """Schema ``store.SIGNAL``, rounded."""
+    shown = frame.rename(columns=lambda name: name.replace("_", " "))
+    for name in ("own change", "others change"):
+        shown[name] = shown[name].map("{:.4g}".format)
+    shown["ratio"] = ["" if pd.isna(ratio) else f"{ratio:.1f}" for ratio in frame["ratio"]]
+    return _markdown(shown)
 
 
 def recommenders_markdown(frame: pd.DataFrame) -> str:
@@ -192,7 +227,8 @@ def runtime(cells: Sequence[Cell]) -> pd.DataFrame:
         for cell in cells:
             retrained = _retrained(cell, stage)
             models += retrained
-            work += retrained * cell.study.models[cell.model].epochs * _json(cell.path(paths.DATASET))["train"]
+            epochs = _json(cell.path(paths.QUALITY))["epochs"]
+            work += retrained * (epochs or 0) * _json(cell.path(paths.DATASET))["train"]
         rows.append(
             {
                 "stage": stage,

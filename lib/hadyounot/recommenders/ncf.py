@@ -173,11 +173,6 @@ class NeuralCollaborativeFiltering(NeuralCollaborativeFilteringConfig):
         _require_finite(scores, self)
         return _in_units(scores, trainer.low, trainer.high)
 
-    def objective(self, model: NeuralCollaborativeFilteringModel, ratings: Ratings) -> float:
-        """What training minimises, but in the units of the ratings: the mean squared error, stars²."""
-        predicted = model.scores(np.arange(ratings.n_users))[ratings.users, ratings.items].astype(np.float64)
-        return float(((ratings.values - predicted) ** 2).mean())
-
     def initial_weights(self, ratings: Ratings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What training starts from: float32 ``user_embeddings``, ``item_embeddings`` and weights in the kernels'
         order (see ``NeuralCollaborativeFilteringModel.from_arrays``).
