@@ -5,15 +5,15 @@ import pytest
 import torch
 from hadyounot.baselines import (
     Influence,
-    block_changes,
+    factorization_block,
     factorization_influence,
-    influence_block,
+    influences,
     nearest,
     random_items,
 )
 from hadyounot.config import InfluenceConfig
 from hadyounot.ratings import Ratings
-from hadyounot.recommenders.mf import MatrixFactorizationModel
+from hadyounot.recommenders.mf import MatrixFactorization, MatrixFactorizationModel
 from hadyounot.rng import generator
 from scipy.optimize import minimize
 from sklearn.neighbors import NearestNeighbors
@@ -176,7 +176,7 @@ def test_influence_predicts_real_leave_one_out_retraining(ratings, trained):
             after, mean = optimum(ratings, np.delete(np.arange(len(ratings)), row), theta)
             truth.append(MatrixFactorizationModel(mean, *unpack(after)).scores([user])[0, target] - before)
         full.extend(influence.changes(user, target))
-        block.extend(block_changes(model, ratings, REGULARIZATION, user, target))
+        block.extend(factorization_block(model, ratings, REGULARIZATION, user, target))
     truth, full, block = np.array(truth), np.array(full), np.array(block)
     for name, predicted in (("full", full), ("block", block)):
         print(f"{name}: Pearson correlation with the truth {np.corrcoef(predicted, truth)[0, 1]:.3f}")
@@ -206,30 +206,39 @@ def test_block_is_the_derivative_of_the_users_own_ridge_regression(ratings, trai
         (score(1 - step * (np.arange(len(rows)) == j)) - score(np.ones(len(rows)))) / step for j in range(len(rows))
     ]
     # at the optimum of everything the user's own parameters are at that of their block
-    assert block_changes(model, ratings, REGULARIZATION, user, target) == pytest.approx(expected, rel=1e-2, abs=1e-4)
+    assert factorization_block(model, ratings, REGULARIZATION, user, target) == pytest.approx(
+        expected, rel=1e-2, abs=1e-4
+    )
 
 
 def test_block_without_regularization_bears_a_history_shorter_than_its_parameters(ratings, trained):
     _, model = trained
     user = int(ratings.users[0])
     short = ratings.select(ratings.rows_of(user)[: FACTORS - 1])
-    assert np.isfinite(block_changes(model, short, 0.0, user, 0)).all()
+    assert np.isfinite(factorization_block(model, short, 0.0, user, 0)).all()
 
 
 def test_explanations_are_the_most_negative_changes(ratings, trained):
     _, model = trained
+    methods = influences(model, ratings, MatrixFactorization(factors=FACTORS, regularization=REGULARIZATION), EXACT)
     influence = factorization_influence(model, ratings, REGULARIZATION, EXACT)
     for user in (1, 6):
         target = int(np.setdiff1d(np.arange(N_ITEMS), ratings.history(user))[0])
         history = ratings.history(user)
-        for changes, explanation in (
-            (influence.changes(user, target), influence.explain(user, target, 3, generator(0, "e"))),
-            (
-                block_changes(model, ratings, REGULARIZATION, user, target),
-                influence_block(model, ratings, REGULARIZATION, user, target, 3, generator(0, "e")),
-            ),
-        ):
-            assert explanation == tuple(history[np.argsort(changes)[:3]])
+        changes = {
+            "influence": influence.changes(user, target),
+            "influence_block": factorization_block(model, ratings, REGULARIZATION, user, target),
+        }
+        for name, method in methods.items():
+            assert method(user, target, 3, generator(0, "e")) == tuple(history[np.argsort(changes[name])[:3]])
+        assert methods.keys() == changes.keys()
+
+
+def test_a_black_box_has_no_influence(ratings):
+    class BlackBox:
+        """Only scores, of anyone's making."""
+
+    assert influences(BlackBox(), ratings, None, EXACT) == {}
 
 
 def test_too_few_iterations_are_an_error(ratings, trained):

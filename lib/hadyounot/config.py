@@ -160,7 +160,9 @@ class InfluenceConfig(_Strict):
     """Baseline of eq. (10)."""
 
     damping: float = Field(
-        1e-5, gt=0, description="Added to the diagonal of the Gauss-Newton Hessian of the mean loss."
+        1e-5,
+        gt=0,
+        description="Added to the diagonal of the Hessian of the mean loss; more where an exact one needs it.",
     )
     tolerance: float = Field(1e-3, gt=0, description="Relative residual at which conjugate gradients stop.")
     max_iterations: int = Field(1000, ge=1, description="Iterations of conjugate gradients at most.")

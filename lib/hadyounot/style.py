@@ -12,7 +12,7 @@ METHOD_LABELS = {
     "knn": "KNN",
     "knn_cosine": "KNN (cosine)",
     "influence": "Influence function",
-    "influence_block": "Influence function (user block)",
+    "influence_block": "Influence function (block)",
     "linear_reg": "Linear surrogate (reg)",
     "mlp_reg": "MLP surrogate (reg)",
     "linear_clf": "Linear surrogate (clf)",
