@@ -815,7 +815,11 @@ def test_a_study_and_a_registry_that_are_right(tmp_path):
         ("factors: 4", "zzz: 4", ["models.mf.zzz: unknown key", "allowed: kind, factors,", "remove zzz"]),
         ("factors: 4", "factors: 0", ["models.mf.factors: Input", "equal to 1, not 0", "write `factors: 16`, say"]),
         ("factors: 4", "factors: four", ["models.mf.factors: ", "valid integer", "not four", "write `factors: 16`"]),
-        ("kind: mf", "kind: mff", ["models.mf.kind: unknown kind mff", "allowed: mf, ncf, blackbox", "write `kind: mf`"]),
+        (
+            "kind: mf",
+            "kind: mff",
+            ["models.mf.kind: unknown kind mff", "allowed: mf, ncf, blackbox", "write `kind: mf`"],
+        ),
         ("cells:", "train_share: 1.5\ncells:", ["train_share: ", "not 1.5", "write `train_share: 0.7`, say"]),
         ("dataset: toy", "dataset: 7", ["cells.0.dataset: ", "valid string, not 7", 'write `dataset: "7"`']),
         ("dataset: toy, ", "", ["cells.0.dataset: missing", "write `dataset: ...` (A name from datasets.yaml.)"]),

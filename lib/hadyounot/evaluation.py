@@ -14,7 +14,7 @@ from statsmodels.stats.proportion import proportion_confint
 from .config import OracleConfig
 from .counterfactual import Outcomes, candidates, compare, top_items
 from .ratings import Deletion, Ratings
-from .recommenders.base import Model, Recommender
+from .recommenders.base import Recommender
 
 
 def validity(evaluation: pd.DataFrame, top_k: Sequence[int]) -> pd.DataFrame:
@@ -190,9 +190,9 @@ def best_of(rank_after: np.ndarray, rng: np.random.Generator) -> int:
     return int(rng.choice(np.flatnonzero(rank_after == rank_after.max())))
 
 
-def rmse(model: Model, ratings: Ratings) -> float:
-    """Root mean squared error of the predicted ratings, in stars."""
-    predicted = model.scores(np.arange(ratings.n_users))[ratings.users, ratings.items]
+def rmse(scores: np.ndarray, ratings: Ratings) -> float:
+    """Root mean squared error of predicted ratings (n_users, n_items), in stars."""
+    predicted = scores[ratings.users, ratings.items]
     return float(np.sqrt(np.mean((ratings.values - predicted.astype(np.float64)) ** 2)))
 
 

@@ -16,6 +16,7 @@ from .rng import generator
 REGULARIZATIONS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 LEARNING_RATES = (0.001, 0.003, 0.01)
 CLOSE_TO_BEST = 1.01  # times the lowest validation error, or the lowest objective
+POINTS = 20  # of a learning curve, up to the recommender's epochs
 SIGNAL_GATE = 5  # a deletion must move its user at least this many times as much as others
 
 VALIDATION_SHARE = 0.1
@@ -41,16 +42,16 @@ def validate(recommender: Recommender, ratings: Ratings, seed: int, dataset: str
     if isinstance(recommender, BlackBox):
         return pd.DataFrame({"validation_rmse": []}), "the settings are its author's: none is chosen here"
     held_out = generator(seed, "validation", dataset).random(len(ratings)) < VALIDATION_SHARE
-    kept, held_out = ratings.select(~held_out), ratings.select(held_out)
+    kept, held_out, everybody = ratings.select(~held_out), ratings.select(held_out), range(ratings.n_users)
     if isinstance(recommender, MatrixFactorization):
         names = ["regularization"]
         tried = {value: recommender.model_copy(update={names[0]: value}) for value in REGULARIZATIONS}
         tried.setdefault(recommender.regularization, recommender)
-        errors = {(value,): rmse(each.fit(kept), held_out) for value, each in tried.items()}
+        errors = {(value,): rmse(each.fit(kept).scores(everybody), held_out) for value, each in tried.items()}
     else:
         names = ["learning_rate", "epochs"]
         errors = {
-            (rate, epoch): rmse(state, held_out)
+            (rate, epoch): rmse(state.scores(everybody), held_out)
             for rate in sorted({*LEARNING_RATES, recommender.learning_rate})
             for epoch, state in enumerate(
                 recommender.model_copy(update={"learning_rate": rate, "epochs": 2 * recommender.epochs}).trajectory(
@@ -83,16 +84,19 @@ def learning_curve(recommender: Recommender, train: Ratings, test: Ratings) -> t
         else:
             yield from recommender.model_copy(update={"epochs": 2 * recommender.epochs}).trajectory(train)
 
-    rows = []
+    rows, epochs = [], getattr(recommender, "epochs", 1)
+    shown = {*range(0, 2 * epochs, max(1, epochs // POINTS)), epochs, 2 * epochs}
     for epoch, state in enumerate(states(), start=1):
-        fit = rmse(state, train)
-        objective = recommender.objective(state, train) if isinstance(recommender, MatrixFactorization) else fit**2
-        rows.append((epoch, fit, rmse(state, test), objective))
+        if epoch in shown:
+            scores = state.scores(range(train.n_users))
+            fit = rmse(scores, train)
+            objective = recommender.objective(state, train) if isinstance(recommender, MatrixFactorization) else fit**2
+            rows.append((epoch, fit, rmse(scores, test), objective))
     curve = pd.DataFrame(rows, columns=["epoch", "train_rmse", "test_rmse", "objective"])
     if isinstance(recommender, BlackBox):
         return curve, "its author decides when its training ends"
-    now, later = curve["objective"].iloc[[recommender.epochs - 1, -1]]
-    gain = f"{recommender.epochs} epochs more lower the objective by {1 - later / now:.2%}"
+    now, later = curve.set_index("epoch")["objective"].loc[[epochs, 2 * epochs]]
+    gain = f"{epochs} epochs more lower the objective by {1 - later / now:.2%}"
     if not isinstance(recommender, MatrixFactorization):
         return curve, f"{gain}: stopped before the arg min of eq. (1), where its error on new ratings is lowest"
     converged = later * CLOSE_TO_BEST > now
