@@ -194,7 +194,6 @@ rule recommender:
     params:
         **because("20_recommender", ["dataset", "model"]),
         recommender=recommender,
-        training_users=training_users,
         size=study.explanation.explanation_size,
     message:
         "20 train {wildcards.model} on {wildcards.dataset}"

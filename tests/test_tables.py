@@ -41,6 +41,7 @@ def make_cell(folder, dataset="ml-100k", model="mf", seed=0) -> Cell:
     facts = {"users": N_USERS, "items": N_ITEMS, "interactions": len(users), "train": int(is_train.sum())}
     store.write_json(cell.path(paths.DATASET), facts | {"name": dataset, "test": int((~is_train).sum())})
     quality = {"factors": 16, "epochs": 7, "train_rmse": 0.71234, "test_rmse": 0.95, "ndcg_10": 0.25}
+    store.write_json(cell.path(paths.SIGNAL), {"own_change": 0.5, "others_change": 0.125 if model == "mf" else 0})
     store.write_json(
         cell.path(paths.QUALITY), quality | {"same_top1_share": 0.125, "distinct_top1": 9, "n_candidates": 10}
     )
@@ -54,7 +55,7 @@ def make_cell(folder, dataset="ml-100k", model="mf", seed=0) -> Cell:
     store.write_parquet(
         cell.path(paths.EVALUATION), pd.DataFrame(rows, columns=list(store.EVALUATION.columns)), store.EVALUATION
     )
-    store.write_json(cell.path(paths.RETRAININGS), {"60_evaluate": 110})
+    store.write_json(cell.path(paths.RETRAININGS), {"60_evaluate": 110, "exact_oracles": 3})
     for block in cell.blocks:
         n = 3 * len(cell.block_users(block))
         deletions = tuple(Deletion(int(user), (0, 1, 2)) for user in np.repeat(cell.block_users(block), 3))
@@ -157,11 +158,12 @@ def test_a_stand_in_has_the_papers_numbers_under_a_dagger(tmp_path, cell):
     assert markdown.endswith(f"\n\n{footnote}")
     frame = tables.validity_table([cell, stand_in], "mf")
     assert frame.set_index(["dataset", "method", "top_k"])["paper"]["netflix-sample", "linear_reg", 1] == 0.89
-    first, second = tables.validity_markdown(frame).split("\n## ")[1:]
+    first, second = tables.validity_markdown(frame, tables.exact_oracles([cell, stand_in])).split("\n## ")[1:]
     assert "†" not in first
     assert second.count("(paper†: ") == 18
     assert "(paper: " not in second
-    assert second.endswith(f"|\n\n{footnote}")
+    assert f"|\n\n{footnote}" in second
+    assert "exact for 3 of these users" in second
 
 
 def test_validity_counts_the_targets_that_left(tmp_path, cell):
@@ -189,12 +191,12 @@ def test_validity_of_another_kind_is_an_empty_table(tmp_path, cell):
     frame = tables.validity_table([cell], "ncf")
     store.write_csv(tmp_path / "table.csv", frame, store.TABLE_VALIDITY)
     assert (tmp_path / "table.csv").read_text() == ",".join(store.TABLE_VALIDITY.columns) + "\n"
-    assert "|" not in tables.validity_markdown(frame)
+    assert "|" not in tables.validity_markdown(frame, {})
 
 
 def test_validity_markdown_has_methods_by_k_with_the_papers_value_beside_ours(cell):
     frame = tables.validity_table([cell], "mf")
-    header, _, *rows = pipes(tables.validity_markdown(frame))
+    header, _, *rows = pipes(tables.validity_markdown(frame, tables.exact_oracles([cell])))
     assert header == ["method", "K = 1", "K = 3", "K = 5"]
     assert [row[0] for row in rows] == list(METHOD_LABELS.values())
     for row in frame.itertuples():
@@ -203,7 +205,7 @@ def test_validity_markdown_has_methods_by_k_with_the_papers_value_beside_ours(ce
             text += f" (paper: { {1: 35.5, 3: 15.5, 5: 9.5}[row.top_k] } %)"
         if row.method in ("influence", "oracle"):
             assert rows[store.METHODS.index(row.method)][(1, 3, 5).index(row.top_k) + 1] == text
-    assert "## ml-100k, mf (10 users)" in tables.validity_markdown(frame)
+    assert "## ml-100k, mf (10 users)" in tables.validity_markdown(frame, tables.exact_oracles([cell]))
 
 
 def test_recommenders_show_the_quality_files(tmp_path, cell):
@@ -233,6 +235,13 @@ def test_mcnemar_compares_every_pair_once(tmp_path, cell):
     found = rows[[row[0] for row in rows].index("KNN")][header.index("MLP surrogate (reg)")]
     assert found == f"{some['only_a']} : {some['only_b']}, p = {some['p_holm']:.2g}"
     assert sum(entry != "" for row in rows for entry in row[1:]) == 36
+
+
+def test_signal_is_a_ratio_where_others_move_at_all(tmp_path, cell):
+    frame = tables.signal([cell, make_cell(tmp_path, model="again")])
+    store.write_csv(tmp_path / "table.csv", frame, store.SIGNAL)
+    assert frame["ratio"].fillna(-1).tolist() == [4, -1]
+    assert [row[-1] for row in pipes(tables.signal_markdown(frame))[2:]] == ["4.0", ""]
 
 
 def test_runtime_adds_up_the_benchmarks(tmp_path, cell):

@@ -1,0 +1,100 @@
+"""Rules that choose settings: on validation ratings only, and with a verdict that can go either way."""
+
+import hadyounot as hyn
+import numpy as np
+import pytest
+from hadyounot import selection, store
+from hadyounot.data import planted, split
+from hadyounot.evaluation import rmse
+from hadyounot.rng import generator
+from test_mf import world
+
+MF = hyn.MatrixFactorization(factors=4, epochs=20, learning_rate=0.02, regularization=0.05)
+NCF = hyn.NeuralCollaborativeFiltering(gmf_factors=2, mlp_layers=(4, 2), epochs=4, batch_size=32, learning_rate=0.01)
+
+
+class Means:
+    """Recommends by mean rating."""
+
+    def fit(self, ratings):
+        sums = np.bincount(ratings.items, ratings.values, ratings.n_items)
+        self.means = sums / np.maximum(np.bincount(ratings.items, minlength=ratings.n_items), 1)
+
+    def scores(self, user):
+        return self.means
+
+
+@pytest.fixture(scope="module")
+def halves():
+    ratings = planted(0)
+    train = split(ratings, 0.7, 0, "toy")
+    return ratings.select(train), ratings.select(~train)
+
+
+def test_matrix_factorisation_needs_the_regularisation_of_lowest_error(halves):
+    train, _ = halves
+    table, _ = selection.validate(MF, train, 0, "toy")
+    assert sorted(table["regularization"]) == sorted(selection.REGULARIZATIONS)
+    held_out = generator(0, "validation", "toy").random(len(train)) < selection.VALIDATION_SHARE
+    for row in table.itertuples():
+        model = MF.model_copy(update={"regularization": row.regularization}).fit(train.select(~held_out))
+        assert row.validation_rmse == rmse(model.scores(range(train.n_users)), train.select(held_out))
+    assert table["validation_rmse"].is_monotonic_increasing
+    best, worst = table["regularization"].iloc[[0, -1]]
+    for value, said in ((best, "as the rule asks"), (worst, "NOT what the rule asks")):
+        assert said in selection.validate(MF.model_copy(update={"regularization": value}), train, 0, "toy")[1]
+
+
+def test_neural_collaborative_filtering_comes_within_a_percent(halves):
+    train, _ = halves
+    table, _ = selection.validate(NCF, train, 0, "toy")
+    assert len(table) == len(selection.LEARNING_RATES) * 2 * NCF.epochs
+    close = table["validation_rmse"] <= 1.01 * table["validation_rmse"].min()
+    for row, is_close in zip(table.itertuples(), close, strict=True):
+        if row.epochs == NCF.epochs:  # so that the grid of epochs is the same
+            _, verdict = selection.validate(
+                NCF.model_copy(update={"learning_rate": row.learning_rate}), train, 0, "toy"
+            )
+            assert ("as the rule asks" in verdict) == is_close
+
+
+def test_test_ratings_choose_nothing_and_a_black_box_has_its_authors_settings(halves):
+    table, verdict = selection.validate(hyn.BlackBox(Means), halves[0], 0, "toy")
+    assert table.empty
+    assert "author" in verdict
+
+
+@pytest.mark.parametrize("recommender", [MF, NCF, hyn.BlackBox(Means)], ids=["mf", "ncf", "blackbox"])
+def test_learning_curve_shows_the_recommender_at_its_epochs(halves, tmp_path, recommender):
+    train, test = halves
+    curve, verdict = selection.learning_curve(recommender, train, test)
+    store.write_csv(tmp_path / "curve.csv", curve, store.CURVE)
+    scores = recommender.fit(train).scores(range(train.n_users))
+    row = curve.set_index("epoch").loc[getattr(recommender, "epochs", 1)]
+    assert row["train_rmse"] == rmse(scores, train)
+    assert row["test_rmse"] == rmse(scores, test)
+    assert verdict
+
+
+def test_convergence_is_a_verdict_on_twice_the_epochs(halves):
+    short, long = (selection.learning_curve(MF.model_copy(update={"epochs": n}), *halves) for n in (5, 1000))
+    assert "NOT converged" in short[1]
+    assert long[1].endswith(": converged")
+    assert long[0]["epoch"].iloc[-1] == 2000
+    assert len(long[0]) < 3 * selection.POINTS
+
+
+def test_signal_is_the_change_of_own_and_of_others_scores():
+    ratings, users = world(), [3, 8]
+    own, others = selection.signal(MF, ratings, users, 2, seed=0, watchers=29)
+    before = MF.fit(ratings).scores(range(30))
+    changes = []
+    for user in users:
+        (deletion,) = selection.sample_deletions(ratings, user, 2, 1, 0)
+        kept = ~((ratings.users == user) & np.isin(ratings.items, deletion.items))
+        after = MF.fit(ratings.select(kept)).scores(range(30))
+        changes.append(np.abs(after - before)[:, ratings.rated].mean(axis=1))
+    assert own == pytest.approx(np.mean([change[user] for user, change in zip(users, changes, strict=True)]), rel=1e-5)
+    strangers = np.concatenate([np.delete(change, user) for user, change in zip(users, changes, strict=True)])
+    assert others == pytest.approx(strangers.mean(), rel=1e-5)
+    assert own > 3 * others
