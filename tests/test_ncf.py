@@ -185,7 +185,7 @@ def test_bad_requests_are_named():
     ratings = world()
     with pytest.raises(ValueError, match=r"Deletion\(user=30, items=\(\)\): unknown user index"):
         NCF.retrain(ratings, [Deletion(30, ())])
-    with pytest.raises(ValueError, match="watched: unknown user index 30"):
+    with pytest.raises(ValueError, match="unknown user index 30"):
         NCF.retrain(ratings, [Deletion(0, ())], watched=[30])
     with pytest.raises(ValueError, match="watched names 2 users for 1 deletions"):
         NCF.retrain(ratings, [Deletion(0, ())], watched=[0, 1])

@@ -61,7 +61,25 @@ def checked(
     users = np.array([deletion.user for deletion in deletions] if watched is None else watched, dtype=np.int64)
     if len(users) != len(deletions):
         raise ValueError(f"watched names {len(users)} users for {len(deletions)} deletions; name one for each")
-    unknown = users[(users < 0) | (users >= ratings.n_users)]
+    return rows, known_users(users, ratings.n_users)
+
+
+def known_users(users: Sequence[int], n_users: int) -> np.ndarray:
+    """int64 (len(users),).
+
+    Raises:
+        ValueError: a user index is unknown.
+    """
+    users = np.asarray(users, dtype=np.int64)
+    unknown = users[(users < 0) | (users >= n_users)]
     if unknown.size:
-        raise ValueError(f"watched: unknown user index {unknown[0]} (there are {ratings.n_users} users)")
-    return rows, users
+        raise ValueError(f"unknown user index {unknown[0]} (there are {n_users} users)")
+    return users
+
+
+def require_finite(array: np.ndarray, learning_rate: float) -> None:
+    """Raises:
+    FloatingPointError: the array is not finite.
+    """
+    if not np.isfinite(array).all():
+        raise FloatingPointError(f"training diverged at learning_rate={learning_rate}: choose a smaller one")

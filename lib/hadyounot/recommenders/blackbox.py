@@ -22,7 +22,7 @@ from tqdm import tqdm
 from ..config import ConfigError
 from ..ratings import Deletion, Ratings
 from ..rng import generator
-from .base import checked
+from .base import checked, known_users
 
 PROCESSES_PAY = 2.0  # seconds of retraining from which on starting processes is worth the wait
 LONG = 10.0  # seconds of retraining from which on the cost is told beforehand and progress is shown
@@ -62,10 +62,7 @@ class BlackBoxModel:
         Raises:
             ValueError: a user index is unknown, or the object returns something else than n_items finite numbers.
         """
-        unknown = [user for user in users if not 0 <= user < len(self.user_embeddings)]
-        if unknown:
-            raise ValueError(f"unknown user index {unknown[0]} (there are {len(self.user_embeddings)} users)")
-        return _scores(self.fitted, users, len(self.item_embeddings))
+        return _scores(self.fitted, known_users(users, len(self.user_embeddings)), len(self.item_embeddings))
 
 
 class BlackBox:

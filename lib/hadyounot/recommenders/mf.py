@@ -10,6 +10,7 @@ from ..config import MatrixFactorizationConfig
 from ..ratings import Deletion, Ratings
 from ..rng import generator
 from . import lanes
+from .base import known_users, require_finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +37,7 @@ class MatrixFactorizationModel:
         Raises:
             ValueError: a user index is unknown.
         """
-        users, known = np.asarray(users, dtype=np.int64), len(self.user_biases)
-        unknown = users[(users < 0) | (users >= known)]
-        if unknown.size:
-            raise ValueError(f"unknown user index {unknown[0]} (there are {known} users)")
+        users = known_users(users, len(self.user_biases))
         # summed in the order of lanes.lane_scores, so that a retrained lane and a fitted model agree to the last bit
         scores = (self.mean + self.user_biases[users])[:, None] + self.item_biases
         for p, q in zip(self.user_embeddings[users].T, self.item_embeddings.T, strict=True):
@@ -78,7 +76,7 @@ class MatrixFactorization(MatrixFactorizationConfig):
         for _ in range(self.epochs):
             trainer.train(work, epochs=1)
             users, items = work.users[..., 0].copy(), work.items[..., 0].copy()
-            _require_finite(items, self)
+            require_finite(items, self.learning_rate)
             yield MatrixFactorizationModel(work.means[0], users[:, -1], items[:, -1], users[:, :-1], items[:, :-1])
 
     def retrain(
@@ -94,7 +92,7 @@ class MatrixFactorization(MatrixFactorizationConfig):
             FloatingPointError: training diverged.
         """
         scores = lanes.retrain(_Trainer(self, ratings), ratings, deletions, watched)
-        _require_finite(scores, self)
+        require_finite(scores, self.learning_rate)
         return scores
 
     def objective(self, model: MatrixFactorizationModel, ratings: Ratings) -> float:
@@ -114,11 +112,6 @@ class MatrixFactorization(MatrixFactorizationConfig):
             .astype(np.float32)
             for side, count in (("users", ratings.n_users), ("items", ratings.n_items))
         )
-
-
-def _require_finite(array: np.ndarray, settings: MatrixFactorization) -> None:
-    if not np.isfinite(array).all():
-        raise FloatingPointError(f"training diverged at learning_rate={settings.learning_rate}: choose a smaller one")
 
 
 @dataclass(eq=False)

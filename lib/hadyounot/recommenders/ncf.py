@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from ..config import NeuralCollaborativeFilteringConfig
 from ..ratings import Deletion, Ratings
 from ..rng import generator
 from . import lanes
+from .base import known_users, require_finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,10 +89,7 @@ class NeuralCollaborativeFilteringModel:
         Raises:
             ValueError: a user index is unknown.
         """
-        users, known = np.asarray(users, dtype=np.int64), len(self.gmf_users)
-        unknown = users[(users < 0) | (users >= known)]
-        if unknown.size:
-            raise ValueError(f"unknown user index {unknown[0]} (there are {known} users)")
+        users = known_users(users, len(self.gmf_users))
         # by the kernel that scores a lane, so that a retrained and a fitted model agree to the last bit
         items, weights = lanes.lane_zeros(*self.item_embeddings.shape), lanes.lane_zeros(len(self._weights))
         items[:], weights[:] = self.item_embeddings[..., None], self._weights[:, None]
@@ -141,13 +139,13 @@ class NeuralCollaborativeFiltering(NeuralCollaborativeFilteringConfig):
 
     def trajectory(self, ratings: Ratings) -> Iterator[NeuralCollaborativeFilteringModel]:
         """The model after each epoch; the last is that of ``fit``."""
-        trainer = _Trainer(self, ratings)
+        trainer = _trainer(self, ratings)
         work = trainer.workspace()
         trainer.prepare(work, [()])
         for epoch in trainer.epochs:
             trainer.train_epoch(work, epoch)
             embeddings, weights = work.lanes.embeddings[..., 0].copy(), work.lanes.weights[..., 0].copy()
-            _require_finite(embeddings, self)
+            require_finite(embeddings, self.learning_rate)
             yield NeuralCollaborativeFilteringModel.from_arrays(
                 embeddings[: ratings.n_users],
                 embeddings[ratings.n_users :],
@@ -168,9 +166,9 @@ class NeuralCollaborativeFiltering(NeuralCollaborativeFilteringConfig):
             ValueError: as ``Recommender.retrain``.
             FloatingPointError: training diverged.
         """
-        trainer = _Trainer(self, ratings)
+        trainer = _trainer(self, ratings)
         scores = lanes.retrain(trainer, ratings, deletions, watched)
-        _require_finite(scores, self)
+        require_finite(scores, self.learning_rate)
         return _in_units(scores, trainer.low, trainer.high)
 
     def initial_weights(self, ratings: Ratings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -187,11 +185,6 @@ class NeuralCollaborativeFiltering(NeuralCollaborativeFilteringConfig):
             bound = np.sqrt(6 / (fan_in + fan_out))
             parts += [rng.uniform(-bound, bound, fan_in * fan_out), np.zeros(fan_out)]
         return tuple(each.astype(np.float32) for each in (*embeddings, np.concatenate(parts)))
-
-
-def _require_finite(array: np.ndarray, settings: NeuralCollaborativeFiltering) -> None:
-    if not np.isfinite(array).all():
-        raise FloatingPointError(f"training diverged at learning_rate={settings.learning_rate}: choose a smaller one")
 
 
 class _Lanes(NamedTuple):
@@ -331,3 +324,9 @@ class _Trainer:
     def score(self, work: _Workspace, users: np.ndarray, scores: np.ndarray) -> None:
         table, each = work.lanes.embeddings, np.arange(len(users))
         _score(self.kernels, table[users, :, each].T, table[self.n_users :], work.lanes.weights, scores)
+
+
+@lru_cache(maxsize=1)
+def _trainer(settings: NeuralCollaborativeFiltering, ratings: Ratings) -> _Trainer:
+    """Kept for the next call, as explainers retrain a few models at a time on the same ratings: epochs take a while."""
+    return _Trainer(settings, ratings)
