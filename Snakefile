@@ -16,8 +16,7 @@ from snakemake.utils import min_version
 
 from hadyounot import paths, store
 from hadyounot.config import check_study
-from hadyounot.notebook import code_digest
-from hadyounot.tables import VALIDITY
+from hadyounot.notebook import code_digest, module_digest
 
 min_version("9.27")
 
@@ -37,7 +36,7 @@ if not Path(paths.STUDY).exists() or json.loads(Path(paths.STUDY).read_text()) !
 
 DATASETS = sorted({cell.dataset for cell in study.cells})
 KINDS = list(dict.fromkeys(study.models[cell.model].kind for cell in study.cells))
-TABLES = ["table2_datasets", *(VALIDITY[kind] for kind in KINDS), "recommenders", "signal", "mcnemar", "runtime"]
+TABLES = ["table2_datasets", *(paths.VALIDITY[kind] for kind in KINDS), "recommenders", "signal", "mcnemar", "runtime"]
 FIGURES = [
     *(f"figure5_generation_time_{cell.dataset}_{cell.model}" for cell in study.cells),
     *(f"figure6_validity_{kind}" for kind in KINDS),
@@ -67,8 +66,11 @@ def because(name, wildcards=(), settings=(), ignore=("config", "toy", "figures",
 
 
 def recommender(wildcards):
-    """Settings of the cell's recommender."""
-    return json.dumps(resolved["models"][wildcards.model])
+    """Settings of the cell's recommender, and the code of one that others wrote."""
+    settings = resolved["models"][wildcards.model]
+    return json.dumps(
+        [settings, *([module_digest(settings["factory"].partition(":")[0])] if "factory" in settings else [])]
+    )
 
 
 def simulation(wildcards):

@@ -16,7 +16,7 @@ import nbformat
 import psutil
 import pytest
 from hadyounot import notebook
-from hadyounot.notebook import NotebookError, code_digest, run
+from hadyounot.notebook import NotebookError, code_digest, module_digest, run
 from hadyounot.paths import PROJECT
 from nbformat import v4
 
@@ -425,3 +425,17 @@ def test_importing_the_module_is_cheap():
     imported = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
     assert {name.split(".")[0] for name in imported} <= sys.stdlib_module_names
+
+
+def test_a_module_of_somebody_elses_has_a_digest_of_its_code(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "shop_recommender.py"
+    module.write_text('"""What it is."""\nK = 3\n')
+    first = module_digest("shop_recommender")
+    module.write_text('"""What it is, said better."""\nK = 3  # as before\n')
+    assert module_digest("shop_recommender") == first
+    module.write_text("K = 4\n")
+    assert module_digest("shop_recommender") != first
+    for missing in ("shop_recommenders", "no_such.module"):
+        with pytest.raises(NotebookError, match=f"no module '{missing}'"):
+            module_digest(missing)

@@ -11,6 +11,7 @@ import ast
 import contextlib
 import difflib
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -254,6 +255,19 @@ def code_digest(notebook: str | Path, ignore: Iterable[str] = ()) -> str:
         modules[name] = _parse(path, "module", path.read_text(encoding="utf-8"))
         wanted |= _imports(modules[name], name.split(".") if path.name == "__init__.py" else name.split(".")[:-1])
     return _digest([*cells, *(modules[name] for name in sorted(set(modules) - ignored))])
+
+
+def module_digest(name: str) -> str:
+    """sha256 of the code of one module, of any package, as in ``code_digest``; what it imports does not count.
+
+    Raises:
+        NotebookError: there is no such module.
+    """
+    try:
+        path = Path(importlib.util.find_spec(name).origin)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise NotebookError(f"there is no module {name!r} ({error}); install it or put it on PYTHONPATH") from None
+    return _digest([_parse(path, "module", path.read_text(encoding="utf-8"))])
 
 
 def _source(name: str) -> Path | None:

@@ -29,6 +29,7 @@ EVALUATION = _CELL + "evaluation.parquet"
 RETRAININGS = _CELL + "retrainings.json"
 
 TABLE = "tables/{table}.csv"
+VALIDITY = {"mf": "table3_mf", "ncf": "table4_ncf", "blackbox": "validity_blackbox"}  # table by kind of recommender
 FIGURE = "figures/{figure}.png"
 
 NOTEBOOK = "notebooks/{notebook}.ipynb"

@@ -17,8 +17,6 @@ from .rng import generator
 from .study import Cell
 from .style import CONTROLS, METHOD_LABELS
 
-VALIDITY = {"mf": "table3_mf", "ncf": "table4_ncf", "blackbox": "validity_blackbox"}  # by kind of recommender
-
 STAGES = ("10_dataset", "20_recommender", "30_simulate", "40_surrogates", "50_explain", "60_evaluate")
 
 
