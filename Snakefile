@@ -16,7 +16,7 @@ from snakemake.utils import min_version
 
 from hadyounot import paths, store
 from hadyounot.config import check_study
-from hadyounot.notebook import code_digest, module_digest
+from hadyounot.jobs import Jobs
 
 min_version("9.27")
 
@@ -29,10 +29,10 @@ if not workflow.configfiles:  # else what the named study leaves out would be st
 
 
 study = check_study(config, "the study's configuration")
-resolved = json.loads(study.model_dump_json())
+jobs = Jobs(study, HERE)
 # what the notebooks read: overrides by --config included
-if not Path(paths.STUDY).exists() or json.loads(Path(paths.STUDY).read_text()) != resolved:
-    store.write_json(paths.STUDY, resolved)
+if not Path(paths.STUDY).exists() or json.loads(Path(paths.STUDY).read_text()) != jobs.resolved:
+    store.write_json(paths.STUDY, jobs.resolved)
 
 DATASETS = sorted({cell.dataset for cell in study.cells})
 KINDS = list(dict.fromkeys(study.models[cell.model].kind for cell in study.cells))
@@ -50,45 +50,8 @@ RUN = (
 
 
 def notebook(name):
-    """The notebook; saving it with other outputs is no change, see ``because``."""
+    """The notebook; saving it with other outputs is no change, see ``Jobs.because``."""
     return ancient(HERE / paths.NOTEBOOK.format(notebook=name))
-
-
-def because(name, wildcards=(), settings=(), ignore=("config", "toy", "figures", "style")):
-    """What a job is given, and what makes it run again: the notebook's code with the library code it imports, and
-    the part of the study that decides its numbers. Neither how it looks counts nor config.py, whose values do.
-    """
-    return {
-        "given": lambda w: json.dumps({"config": paths.STUDY, "folder": ".", **{each: w[each] for each in wildcards}}),
-        "code": code_digest(HERE / paths.NOTEBOOK.format(notebook=name), ignore),
-        "settings": json.dumps({field: resolved[field] for field in ("seed", *settings)}),
-    }
-
-
-def recommender(wildcards):
-    """Settings of the cell's recommender, and the code of one that others wrote."""
-    settings = resolved["models"][wildcards.model]
-    return json.dumps(
-        [settings, *([module_digest(settings["factory"].partition(":")[0])] if "factory" in settings else [])]
-    )
-
-
-def simulation(wildcards):
-    """What decides a block beside: more training users are more blocks, and change none that is there."""
-    counts = study.simulation(wildcards.dataset, wildcards.model).model_dump()
-    start = int(wildcards.block) * counts["users_per_block"]
-    counts["training_users"] = min(counts["users_per_block"], counts["training_users"] - start)
-    return json.dumps([counts, study.explanation.explanation_size])
-
-
-def training_users(wildcards):
-    """How many of the cell's users are not tested."""
-    return study.simulation(wildcards.dataset, wildcards.model).training_users
-
-
-def blocks(dataset, model):
-    """Names of the cell's blocks."""
-    return [paths.block_name(block) for block in range(study.simulation(dataset, model).n_blocks)]
 
 
 def shown(path, name, category, **labels):
@@ -120,7 +83,7 @@ def of_cells(pattern):
 
 def outcomes(dataset, model):
     """Files of all blocks of a cell."""
-    return expand(paths.OUTCOMES, dataset=dataset, model=model, block=blocks(dataset, model))
+    return expand(paths.OUTCOMES, dataset=dataset, model=model, block=jobs.blocks(dataset, model))
 
 
 CELL = "{dataset}/{model}"
@@ -137,8 +100,10 @@ onstart:
 
     for cell in study.cells:
         data = availability(cell.dataset, data_folder())
-        count = len(blocks(cell.dataset, cell.model))
-        print(f"{cell.dataset}, {cell.model}: {count} blocks; data {data}", file=sys.stderr)
+        print(
+            f"{cell.dataset}, {cell.model}: {len(jobs.blocks(cell.dataset, cell.model))} blocks; data {data}",
+            file=sys.stderr,
+        )
 
 
 rule all:
@@ -165,9 +130,8 @@ rule dataset:
         timed("10_dataset", "{dataset}")
     conda:
         "envs/environment.yaml"
-    threads: 1
     params:
-        **because("10_dataset", ["dataset"], ["train_share"]),
+        **jobs.because("10_dataset", ["dataset"], ["train_share"]),
     message:
         "10 obtain and split {wildcards.dataset}"
     shell:
@@ -192,10 +156,9 @@ rule recommender:
         timed("20_recommender", CELL)
     conda:
         "envs/environment.yaml"
-    threads: 1
     params:
-        **because("20_recommender", ["dataset", "model"]),
-        recommender=recommender,
+        **jobs.because("20_recommender", ["dataset", "model"]),
+        recommender=jobs.recommender,
         size=study.explanation.explanation_size,
     message:
         "20 train {wildcards.model} on {wildcards.dataset}"
@@ -218,11 +181,10 @@ rule simulate:
         timed("30_simulate_{block}", CELL)
     conda:
         "envs/environment.yaml"
-    threads: 1
     params:
-        **because("30_simulate", ["dataset", "model", "block"]),
-        simulation=simulation,
-        recommender=recommender,
+        **jobs.because("30_simulate", ["dataset", "model", "block"]),
+        simulation=jobs.simulation,
+        recommender=jobs.recommender,
     message:
         "30 retrain {wildcards.model} on {wildcards.dataset}, block {wildcards.block}"
     shell:
@@ -245,9 +207,8 @@ rule surrogates:
         timed("40_surrogates", CELL)
     conda:
         "envs/environment.yaml"
-    threads: 1
     params:
-        **because("40_surrogates", ["dataset", "model"], ["surrogates"]),
+        **jobs.because("40_surrogates", ["dataset", "model"], ["surrogates"]),
     message:
         "40 fit surrogates of {wildcards.model} on {wildcards.dataset}"
     shell:
@@ -270,10 +231,9 @@ rule explain:
         timed("50_explain", CELL)
     conda:
         "envs/environment.yaml"
-    threads: 1
     params:
-        **because("50_explain", ["dataset", "model"], ["explanation"]),
-        training_users=training_users,
+        **jobs.because("50_explain", ["dataset", "model"], ["explanation"]),
+        training_users=jobs.training_users,
     message:
         "50 explain {wildcards.model} on {wildcards.dataset}"
     shell:
@@ -297,7 +257,7 @@ rule evaluate:
         "envs/environment.yaml"
     threads: 2
     params:
-        **because("60_evaluate", ["dataset", "model"], ["explanation"]),
+        **jobs.because("60_evaluate", ["dataset", "model"], ["explanation"]),
     message:
         "60 verify explanations of {wildcards.model} on {wildcards.dataset} by retraining"
     shell:
@@ -324,9 +284,8 @@ rule tables:
         timed("90_tables", "all")
     conda:
         "envs/environment.yaml"
-    threads: 1
     params:
-        **because("90_tables", [], ["cells", "models", "explanation"], ignore=("config", "toy")),
+        **jobs.because("90_tables", [], ["cells", "models", "explanation"], ignore=("config", "toy")),
     message:
         "90 write tables"
     shell:
@@ -349,9 +308,8 @@ rule figures:
         timed("91_figures", "all")
     conda:
         "envs/environment.yaml"
-    threads: 1
     params:
-        **because("91_figures", [], ["cells", "models"], ignore=("config", "toy")),
+        **jobs.because("91_figures", [], ["cells", "models"], ignore=("config", "toy")),
     message:
         "91 draw figures"
     shell:

@@ -11,8 +11,7 @@ import functools
 import operator
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import numba
 import numpy as np
@@ -409,203 +408,217 @@ def _sigmoid(context, x):
 FIRST_DECAY, SECOND_DECAY = 0.9, 0.999  # of Adam's moments
 
 
-@dataclass(frozen=True)
-class NeuralKernels:
-    """Kernels of one architecture, see ``neural_kernels``."""
+class Network(NamedTuple):
+    """The architecture of NeuMF, and where its parameters lie.
 
-    width: int  # vectors in a row of the embedding table
-    n_weights: int  # vectors of the layers
-    n_units: int  # vectors of what all units of the MLP hold
-    train: Callable[..., None]
-    score: Callable[..., None]
+    ``embeddings`` has a row for each user and then for each item: GMF factors, then the MLP's. ``weights`` holds for
+    each dense layer its matrix (out, in) and its biases, then the output layer's weights (GMF, then MLP) and its bias.
+    Both, with their Adam moments, are from ``lane_zeros``. A place is counted in vectors.
+    """
+
+    gmf_factors: int
+    half: int  # of the MLP's input: a user's, and an item's
+    width: int  # of a row of ``embeddings``
+    inputs: tuple[int, ...]  # of each dense layer
+    outputs: tuple[int, ...]
+    matrices: tuple[int, ...]  # where each dense layer's matrix begins in ``weights``
+    units: tuple[int, ...]  # where what each layer of the MLP holds begins, its input first
+    out: int  # where the output layer begins in ``weights``
+    n_weights: int
+    n_units: int
+
+    @classmethod
+    def of(cls, gmf_factors: int, mlp_layers: Sequence[int]) -> Self:
+        """The network of these sizes."""
+        inputs, outputs = tuple(mlp_layers[:-1]), tuple(mlp_layers[1:])
+        sizes = [(fan_in + 1) * fan_out for fan_in, fan_out in zip(inputs, outputs, strict=True)]
+        half, out = mlp_layers[0] // 2, sum(sizes)
+        return cls(
+            gmf_factors=gmf_factors,
+            half=half,
+            width=gmf_factors + half,
+            inputs=inputs,
+            outputs=outputs,
+            matrices=tuple(sum(sizes[:layer]) for layer in range(len(sizes))),
+            units=tuple(sum(mlp_layers[:layer]) for layer in range(len(mlp_layers))),
+            out=out,
+            n_weights=out + gmf_factors + mlp_layers[-1] + 1,
+            n_units=sum(mlp_layers),
+        )
 
 
-@functools.cache
-def neural_kernels(gmf_factors: int, mlp_layers: tuple[int, ...]) -> NeuralKernels:
-    """NeuMF and its training by Adam, all lanes at once, in place.
+@numba.njit(nogil=True, cache=True)
+def _forward(net, of_users, user, of_items, item, weights, values):
+    """The logit; ``values`` takes what each unit of the MLP holds."""
+    for k in range(net.half):
+        _store(values, k, _load(of_users, user + net.gmf_factors + k))
+        _store(values, net.half + k, _load(of_items, item + net.gmf_factors + k))
+    for layer in range(len(net.inputs)):
+        x, y, fan_in, fan_out = net.units[layer], net.units[layer + 1], net.inputs[layer], net.outputs[layer]
+        matrix = net.matrices[layer]
+        biases = matrix + fan_in * fan_out
+        j = 0
+        while j + 4 <= fan_out:  # four at a time: an input is read once for all
+            row_0 = matrix + j * fan_in
+            row_1, row_2, row_3 = row_0 + fan_in, row_0 + 2 * fan_in, row_0 + 3 * fan_in
+            sum_0, sum_1 = _load(weights, biases + j), _load(weights, biases + j + 1)
+            sum_2, sum_3 = _load(weights, biases + j + 2), _load(weights, biases + j + 3)
+            for k in range(fan_in):
+                value = _load(values, x + k)
+                sum_0 = _multiply_add(_load(weights, row_0 + k), value, sum_0)
+                sum_1 = _multiply_add(_load(weights, row_1 + k), value, sum_1)
+                sum_2 = _multiply_add(_load(weights, row_2 + k), value, sum_2)
+                sum_3 = _multiply_add(_load(weights, row_3 + k), value, sum_3)
+            _store(values, y + j, _where_positive(sum_0, sum_0))
+            _store(values, y + j + 1, _where_positive(sum_1, sum_1))
+            _store(values, y + j + 2, _where_positive(sum_2, sum_2))
+            _store(values, y + j + 3, _where_positive(sum_3, sum_3))
+            j += 4
+        while j < fan_out:
+            total = _load(weights, biases + j)
+            for k in range(fan_in):
+                total = _multiply_add(_load(weights, matrix + j * fan_in + k), _load(values, x + k), total)
+            _store(values, y + j, _where_positive(total, total))
+            j += 1
+    logit = _load(weights, net.n_weights - 1)
+    for k in range(net.gmf_factors):
+        product = _load(of_users, user + k) * _load(of_items, item + k)
+        logit = _multiply_add(product, _load(weights, net.out + k), logit)
+    for j in range(net.outputs[-1]):
+        logit = _multiply_add(_load(values, net.units[-1] + j), _load(weights, net.out + net.gmf_factors + j), logit)
+    return logit
 
-    The sizes are constants of the compiled code. ``embeddings`` has a row for each user and then for each item: GMF
-    factors, then the MLP's. ``weights`` holds for each dense layer its matrix (out, in) and its biases, then the
-    output layer's weights (GMF, then MLP) and its bias. Both, with their Adam moments, are from ``lane_zeros``.
+
+@numba.njit(nogil=True, cache=True)
+def _add(table, place, value):
+    _store(table, place, _load(table, place) + value)
+
+
+@numba.njit(nogil=True, cache=True)
+def _backward(
+    net, embeddings, weights, gradients, weight_gradients, values, slopes, user, item, user_slot, item_slot, slope
+):
+    """Adds the gradients of one rating, whose loss has this ``slope`` in the logit."""
+    _add(weight_gradients, net.n_weights - 1, slope)
+    for k in range(net.gmf_factors):
+        p, q, weight = _load(embeddings, user + k), _load(embeddings, item + k), _load(weights, net.out + k)
+        _add(weight_gradients, net.out + k, slope * (p * q))
+        _add(gradients, user_slot + k, slope * weight * q)
+        _add(gradients, item_slot + k, slope * weight * p)
+    for j in range(net.outputs[-1]):
+        _add(weight_gradients, net.out + net.gmf_factors + j, slope * _load(values, net.units[-1] + j))
+        _store(slopes, net.units[-1] + j, slope * _load(weights, net.out + net.gmf_factors + j))
+    for back in range(len(net.inputs)):
+        layer = len(net.inputs) - 1 - back
+        x, y, fan_in, fan_out = net.units[layer], net.units[layer + 1], net.inputs[layer], net.outputs[layer]
+        matrix = net.matrices[layer]
+        for k in range(fan_in):
+            _store(slopes, x + k, _splat(np.float32(0)))
+        for j in range(fan_out):
+            unit = _load(values, y + j)
+            if _any_positive(unit):  # nothing flows back through a unit that is dead in all lanes
+                own = _where_positive(unit, _load(slopes, y + j))
+                _add(weight_gradients, matrix + fan_in * fan_out + j, own)
+                row = matrix + j * fan_in
+                for k in range(fan_in):
+                    gradient = _load(weight_gradients, row + k)
+                    _store(weight_gradients, row + k, _multiply_add(own, _load(values, x + k), gradient))
+                    below = _load(slopes, x + k)
+                    _store(slopes, x + k, _multiply_add(own, _load(weights, row + k), below))
+    for k in range(net.half):
+        _add(gradients, user_slot + net.gmf_factors + k, _load(slopes, k))
+        _add(gradients, item_slot + net.gmf_factors + k, _load(slopes, net.half + k))
+
+
+@numba.njit(nogil=True, cache=True)
+def _move(table, first, second, place, count, distance, first_decay, second_decay):
+    """Against m / √v, over all steps up to the next gradient; the moments are left as they are before it."""
+    distance, first_decay = _splat(distance), _splat(first_decay)
+    second_decay, never = _splat(second_decay), _splat(np.float32(1e-18))  # 0 / never is 0: nothing was learnt
+    for k in range(place, place + count):
+        m, v = _load(first, k), _load(second, k)
+        _store(table, k, _load(table, k) - distance * m / (_square_root(v) + never))
+        _store(first, k, m * first_decay)
+        _store(second, k, v * second_decay)
+
+
+@numba.njit(nogil=True, cache=True)
+def _learn(first, second, place, count, gradients, slot):
+    """Moments take up the gradient, which is cleared."""
+    keep_first, take_first = _splat(np.float32(FIRST_DECAY)), _splat(np.float32(1 - FIRST_DECAY))
+    keep_second, take_second = _splat(np.float32(SECOND_DECAY)), _splat(np.float32(1 - SECOND_DECAY))
+    for k in range(count):
+        gradient = _load(gradients, slot + k)
+        _store(gradients, slot + k, _splat(np.float32(0)))
+        _store(first, place + k, _multiply_add(keep_first, _load(first, place + k), take_first * gradient))
+        squared = take_second * gradient * gradient
+        _store(second, place + k, _multiply_add(keep_second, _load(second, place + k), squared))
+
+
+@numba.njit(nogil=True, cache=True)
+def train_neural(net, work, users, items, targets, steps, epoch):
+    """One epoch of Adam on minibatches, all lanes at once, in place.
 
     Adam is the dense one: momentum moves every row at every step. But a row that no rating of a minibatch touches
     coasts: its moments decay by constants, so with ε = 0 its next k moves are m / √v times a number that depends on the
     step alone. Hence each row is written once for each minibatch that touches it, with the sum of these numbers up
     to the next that does.
+
+    Args:
+        net: the architecture.
+        work: see ``ncf._Workspace``.
+        users, items: int32 (n,), row of ``embeddings`` of each rating's user and item.
+        targets: float32 (n,), ratings scaled to [0, 1].
+        steps: float32 (m, LANES), 1, or 0 where a lane skips; see ``skip``.
+        epoch: see ``ncf._Epoch``.
     """
-    half = mlp_layers[0] // 2
-    width = gmf_factors + half
-    inputs = mlp_layers[:-1]
-    outputs = mlp_layers[1:]
-    n_layers = len(outputs)
-    sizes = [(fan_in + 1) * fan_out for fan_in, fan_out in zip(inputs, outputs, strict=True)]
-    matrices = tuple(sum(sizes[:layer]) for layer in range(n_layers))
-    units = tuple(sum(mlp_layers[:layer]) for layer in range(n_layers + 1))
-    last, top = mlp_layers[-1], units[-1]
-    out = sum(sizes)
-    n_weights, n_units = out + gmf_factors + last + 1, sum(mlp_layers)
-
-    @numba.njit(nogil=True, cache=True)
-    def forward(of_users, user, of_items, item, weights, values):
-        """The logit; ``values`` takes what each unit of the MLP holds."""
-        for k in range(half):
-            _store(values, k, _load(of_users, user + gmf_factors + k))
-            _store(values, half + k, _load(of_items, item + gmf_factors + k))
-        for layer in range(n_layers):
-            x, y, fan_in, fan_out = units[layer], units[layer + 1], inputs[layer], outputs[layer]
-            matrix = matrices[layer]
-            biases = matrix + fan_in * fan_out
-            j = 0
-            while j + 4 <= fan_out:  # four at a time: an input is read once for all
-                row_0 = matrix + j * fan_in
-                row_1, row_2, row_3 = row_0 + fan_in, row_0 + 2 * fan_in, row_0 + 3 * fan_in
-                sum_0, sum_1 = _load(weights, biases + j), _load(weights, biases + j + 1)
-                sum_2, sum_3 = _load(weights, biases + j + 2), _load(weights, biases + j + 3)
-                for k in range(fan_in):
-                    value = _load(values, x + k)
-                    sum_0 = _multiply_add(_load(weights, row_0 + k), value, sum_0)
-                    sum_1 = _multiply_add(_load(weights, row_1 + k), value, sum_1)
-                    sum_2 = _multiply_add(_load(weights, row_2 + k), value, sum_2)
-                    sum_3 = _multiply_add(_load(weights, row_3 + k), value, sum_3)
-                _store(values, y + j, _where_positive(sum_0, sum_0))
-                _store(values, y + j + 1, _where_positive(sum_1, sum_1))
-                _store(values, y + j + 2, _where_positive(sum_2, sum_2))
-                _store(values, y + j + 3, _where_positive(sum_3, sum_3))
-                j += 4
-            while j < fan_out:
-                total = _load(weights, biases + j)
-                for k in range(fan_in):
-                    total = _multiply_add(_load(weights, matrix + j * fan_in + k), _load(values, x + k), total)
-                _store(values, y + j, _where_positive(total, total))
-                j += 1
-        logit = _load(weights, n_weights - 1)
-        for k in range(gmf_factors):
-            product = _load(of_users, user + k) * _load(of_items, item + k)
-            logit = _multiply_add(product, _load(weights, out + k), logit)
-        for j in range(last):
-            logit = _multiply_add(_load(values, top + j), _load(weights, out + gmf_factors + j), logit)
-        return logit
-
-    @numba.njit(nogil=True, cache=True)
-    def add(table, place, value):
-        _store(table, place, _load(table, place) + value)
-
-    @numba.njit(nogil=True, cache=True)
-    def backward(
-        embeddings, weights, gradients, weight_gradients, values, slopes, user, item, user_slot, item_slot, slope
-    ):
-        """Adds the gradients of one rating, whose loss has this ``slope`` in the logit."""
-        add(weight_gradients, n_weights - 1, slope)
-        for k in range(gmf_factors):
-            p, q, weight = _load(embeddings, user + k), _load(embeddings, item + k), _load(weights, out + k)
-            add(weight_gradients, out + k, slope * (p * q))
-            add(gradients, user_slot + k, slope * weight * q)
-            add(gradients, item_slot + k, slope * weight * p)
-        for j in range(last):
-            add(weight_gradients, out + gmf_factors + j, slope * _load(values, top + j))
-            _store(slopes, top + j, slope * _load(weights, out + gmf_factors + j))
-        for back in range(n_layers):
-            layer = n_layers - 1 - back
-            x, y, fan_in, fan_out = units[layer], units[layer + 1], inputs[layer], outputs[layer]
-            matrix = matrices[layer]
-            for k in range(fan_in):
-                _store(slopes, x + k, _splat(np.float32(0)))
-            for j in range(fan_out):
-                unit = _load(values, y + j)
-                if _any_positive(unit):  # nothing flows back through a unit that is dead in all lanes
-                    own = _where_positive(unit, _load(slopes, y + j))
-                    add(weight_gradients, matrix + fan_in * fan_out + j, own)
-                    row = matrix + j * fan_in
-                    for k in range(fan_in):
-                        gradient = _load(weight_gradients, row + k)
-                        _store(weight_gradients, row + k, _multiply_add(own, _load(values, x + k), gradient))
-                        below = _load(slopes, x + k)
-                        _store(slopes, x + k, _multiply_add(own, _load(weights, row + k), below))
-        for k in range(half):
-            add(gradients, user_slot + gmf_factors + k, _load(slopes, k))
-            add(gradients, item_slot + gmf_factors + k, _load(slopes, half + k))
-
-    @numba.njit(nogil=True, cache=True)
-    def move(table, first, second, place, count, distance, first_decay, second_decay):
-        """Against m / √v, over all steps up to the next gradient; the moments are left as they are before it."""
-        distance, first_decay = _splat(distance), _splat(first_decay)
-        second_decay, never = _splat(second_decay), _splat(np.float32(1e-18))  # 0 / never is 0: nothing was learnt
-        for k in range(place, place + count):
-            m, v = _load(first, k), _load(second, k)
-            _store(table, k, _load(table, k) - distance * m / (_square_root(v) + never))
-            _store(first, k, m * first_decay)
-            _store(second, k, v * second_decay)
-
-    @numba.njit(nogil=True, cache=True)
-    def learn(first, second, place, count, gradients, slot):
-        """Moments take up the gradient, which is cleared."""
-        keep_first, take_first = _splat(np.float32(FIRST_DECAY)), _splat(np.float32(1 - FIRST_DECAY))
-        keep_second, take_second = _splat(np.float32(SECOND_DECAY)), _splat(np.float32(1 - SECOND_DECAY))
-        for k in range(count):
-            gradient = _load(gradients, slot + k)
-            _store(gradients, slot + k, _splat(np.float32(0)))
-            _store(first, place + k, _multiply_add(keep_first, _load(first, place + k), take_first * gradient))
-            squared = take_second * gradient * gradient
-            _store(second, place + k, _multiply_add(keep_second, _load(second, place + k), squared))
-
-    @numba.njit(nogil=True, cache=True)
-    def train(work, users, items, targets, steps, epoch):
-        """One epoch.
-
-        Args:
-            work: see ``ncf._Workspace``.
-            users, items: int32 (n,), row of ``embeddings`` of each rating's user and item.
-            targets: float32 (n,), ratings scaled to [0, 1].
-            steps: float32 (m, LANES), 1, or 0 where a lane skips; see ``skip``.
-            epoch: see ``ncf._Epoch``.
-        """
-        for row in range(len(epoch.coast_distances)):
-            move(
-                work.embeddings, work.first, work.second, row * width, width,
-                epoch.coast_distances[row], epoch.coast_first_decays[row], epoch.coast_second_decays[row],
+    for row in range(len(epoch.coast_distances)):
+        _move(
+            work.embeddings, work.first, work.second, row * net.width, net.width,
+            epoch.coast_distances[row], epoch.coast_first_decays[row], epoch.coast_second_decays[row],
+        )  # fmt: skip
+    one = _splat(np.float32(1))
+    for batch in range(len(epoch.starts) - 1):
+        begin, end = epoch.starts[batch], epoch.starts[batch + 1]
+        scale = _splat(np.float32(2 / (end - begin)))
+        for place in range(begin, end):
+            row = epoch.order[place]
+            user, item = np.int64(users[row]) * net.width, np.int64(items[row]) * net.width
+            share = _sigmoid(_forward(net, work.embeddings, user, work.embeddings, item, work.weights, work.values))
+            error = share - _splat(targets[row])
+            slope = scale * _load(steps, np.int64(work.row_steps[row])) * error * share * (one - share)
+            _backward(
+                net, work.embeddings, work.weights, work.gradients, work.weight_gradients, work.values, work.slopes,
+                user, item, np.int64(epoch.user_slots[place]) * net.width,
+                np.int64(epoch.item_slots[place]) * net.width, slope,
             )  # fmt: skip
-        one = _splat(np.float32(1))
-        for batch in range(len(epoch.starts) - 1):
-            begin, end = epoch.starts[batch], epoch.starts[batch + 1]
-            scale = _splat(np.float32(2 / (end - begin)))
-            for place in range(begin, end):
-                row = epoch.order[place]
-                user, item = np.int64(users[row]) * width, np.int64(items[row]) * width
-                share = _sigmoid(forward(work.embeddings, user, work.embeddings, item, work.weights, work.values))
-                error = share - _splat(targets[row])
-                slope = scale * _load(steps, np.int64(work.row_steps[row])) * error * share * (one - share)
-                backward(
-                    work.embeddings, work.weights, work.gradients, work.weight_gradients, work.values, work.slopes,
-                    user, item, np.int64(epoch.user_slots[place]) * width, np.int64(epoch.item_slots[place]) * width,
-                    slope,
-                )  # fmt: skip
-            for touch in range(epoch.touch_starts[batch], epoch.touch_starts[batch + 1]):
-                place, slot = np.int64(epoch.touched[touch]) * width, (touch - epoch.touch_starts[batch]) * width
-                learn(work.first, work.second, place, width, work.gradients, slot)
-                move(
-                    work.embeddings, work.first, work.second, place, width,
-                    epoch.distances[touch], epoch.first_decays[touch], epoch.second_decays[touch],
-                )  # fmt: skip
-            learn(work.weight_first, work.weight_second, 0, n_weights, work.weight_gradients, 0)
-            move(
-                work.weights, work.weight_first, work.weight_second, 0, n_weights,
-                epoch.weight_distances[batch], np.float32(1), np.float32(1),
+        for touch in range(epoch.touch_starts[batch], epoch.touch_starts[batch + 1]):
+            place, slot = np.int64(epoch.touched[touch]) * net.width, (touch - epoch.touch_starts[batch]) * net.width
+            _learn(work.first, work.second, place, net.width, work.gradients, slot)
+            _move(
+                work.embeddings, work.first, work.second, place, net.width,
+                epoch.distances[touch], epoch.first_decays[touch], epoch.second_decays[touch],
             )  # fmt: skip
+        _learn(work.weight_first, work.weight_second, 0, net.n_weights, work.weight_gradients, 0)
+        _move(
+            work.weights, work.weight_first, work.weight_second, 0, net.n_weights,
+            epoch.weight_distances[batch], np.float32(1), np.float32(1),
+        )  # fmt: skip
 
-    @numba.njit(nogil=True, cache=True)
-    def score(of_users, of_items, weights, values, share, scores):
-        """Predicted ratings of all items on [0, 1], into ``scores`` (at most LANES, n_items).
 
-        Args:
-            of_users: float32 (width, LANES), each lane's user.
-            of_items: float32 (n_items, width, LANES).
-            weights: float32 (n_weights, LANES).
-            values, share: float32 (n_units, LANES) and (1, LANES), room to work in.
-            scores: overwritten.
-        """
-        for item in range(scores.shape[1]):
-            _store(share, 0, _sigmoid(forward(of_users, 0, of_items, item * width, weights, values)))
-            for lane in range(scores.shape[0]):
-                scores[lane, item] = share[0, lane]
+@numba.njit(nogil=True, cache=True)
+def score_neural(net, of_users, of_items, weights, values, share, scores):
+    """Predicted ratings of all items on [0, 1], into ``scores`` (at most LANES, n_items).
 
-    return NeuralKernels(width, n_weights, n_units, train, score)
+    Args:
+        net: the architecture.
+        of_users: float32 (net.width, LANES), each lane's user.
+        of_items: float32 (n_items, net.width, LANES).
+        weights: float32 (net.n_weights, LANES).
+        values, share: float32 (n_units, LANES) and (1, LANES), room to work in.
+        scores: overwritten.
+    """
+    for item in range(scores.shape[1]):
+        _store(share, 0, _sigmoid(_forward(net, of_users, 0, of_items, item * net.width, weights, values)))
+        for lane in range(scores.shape[0]):
+            scores[lane, item] = share[0, lane]

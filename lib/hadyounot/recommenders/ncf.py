@@ -56,13 +56,13 @@ class NeuralCollaborativeFilteringModel:
         return np.hstack([self.gmf_items, self.mlp_items])
 
     @cached_property
-    def _kernels(self) -> lanes.NeuralKernels:
+    def _network(self) -> lanes.Network:
         layers = (2 * self.mlp_users.shape[1], *(len(biases) for biases in self.biases))
-        return lanes.neural_kernels(self.gmf_users.shape[1], layers)
+        return lanes.Network.of(self.gmf_users.shape[1], layers)
 
     @cached_property
     def _weights(self) -> np.ndarray:
-        """(n_weights,), in the kernels' order."""
+        """(n_weights,), in the network's order."""
         layers = [part.ravel() for layer in zip(self.matrices, self.biases, strict=True) for part in layer]
         return np.concatenate([*layers, self.output_weights, [self.output_bias]])
 
@@ -70,7 +70,7 @@ class NeuralCollaborativeFilteringModel:
     def from_arrays(
         cls, users: np.ndarray, items: np.ndarray, weights: np.ndarray, layers: Sequence[int], low: float, high: float
     ) -> "NeuralCollaborativeFilteringModel":
-        """The model with these ``user_embeddings``, ``item_embeddings`` and weights in the kernels' order."""
+        """The model with these ``user_embeddings``, ``item_embeddings`` and weights in the network's order."""
         gmf = users.shape[1] - layers[0] // 2
         matrices, biases, start = [], [], 0
         for fan_in, fan_out in pairwise(layers):
@@ -96,17 +96,17 @@ class NeuralCollaborativeFilteringModel:
         scores = np.empty((len(users), len(self.gmf_items)), dtype=np.float32)
         for start in range(0, len(users), lanes.LANES):
             batch = slice(start, start + lanes.LANES)
-            _score(self._kernels, self.user_embeddings[users[batch]].T, items, weights, scores[batch])
+            _score(self._network, self.user_embeddings[users[batch]].T, items, weights, scores[batch])
         return _in_units(scores, self.low, self.high)
 
 
 def _score(
-    kernels: lanes.NeuralKernels, of_users: np.ndarray, items: np.ndarray, weights: np.ndarray, scores: np.ndarray
+    net: lanes.Network, of_users: np.ndarray, items: np.ndarray, weights: np.ndarray, scores: np.ndarray
 ) -> None:
     """On [0, 1], into ``scores`` (m, n_items), for one user of each lane: ``of_users`` (width, m)."""
-    row = lanes.lane_zeros(kernels.width)
+    row = lanes.lane_zeros(net.width)
     row[:, : of_users.shape[1]] = of_users
-    kernels.score(row, items, weights, lanes.lane_zeros(kernels.n_units), lanes.lane_zeros(1), scores)
+    lanes.score_neural(net, row, items, weights, lanes.lane_zeros(net.n_units), lanes.lane_zeros(1), scores)
 
 
 def _in_units(share: np.ndarray, low: np.float32, high: np.float32) -> np.ndarray:
@@ -172,7 +172,7 @@ class NeuralCollaborativeFiltering(NeuralCollaborativeFilteringConfig):
         return _in_units(scores, trainer.low, trainer.high)
 
     def initial_weights(self, ratings: Ratings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What training starts from: float32 ``user_embeddings``, ``item_embeddings`` and weights in the kernels'
+        """What training starts from: float32 ``user_embeddings``, ``item_embeddings`` and weights in the network's
         order (see ``NeuralCollaborativeFilteringModel.from_arrays``).
         """
         width = self.gmf_factors + self.mlp_layers[0] // 2
@@ -238,7 +238,7 @@ class _Trainer:
 
     def __init__(self, settings: NeuralCollaborativeFiltering, ratings: Ratings):
         self.settings, self.n_users = settings, ratings.n_users
-        self.kernels = lanes.neural_kernels(settings.gmf_factors, settings.mlp_layers)
+        self.net = lanes.Network.of(settings.gmf_factors, settings.mlp_layers)
         self.users, self.items = ratings.users, ratings.items + np.int32(ratings.n_users)
         self.low, self.high = ratings.values.min(), ratings.values.max()
         span = self.high - self.low
@@ -298,10 +298,10 @@ class _Trainer:
         )
 
     def workspace(self) -> _Workspace:
-        kernels, n_rows = self.kernels, sum(len(table) for table in self.initial[:2])
+        net, n_rows = self.net, sum(len(table) for table in self.initial[:2])
         most = max(np.diff(epoch.touch_starts).max() for epoch in self.epochs)
-        shapes = [(n_rows, kernels.width)] * 3 + [(kernels.n_weights,)] * 3
-        shapes += [(most, kernels.width), (kernels.n_weights,), (kernels.n_units,), (kernels.n_units,)]
+        shapes = [(n_rows, net.width)] * 3 + [(net.n_weights,)] * 3
+        shapes += [(most, net.width), (net.n_weights,), (net.n_units,), (net.n_units,)]
         tables = [lanes.lane_zeros(*shape) for shape in shapes]
         return _Workspace(_Lanes(*tables, np.zeros(len(self.users), dtype=np.int32)), lanes.lane_zeros(1))
 
@@ -315,7 +315,7 @@ class _Trainer:
         work.steps = lanes.skip(work.lanes.row_steps, deleted, 1)
 
     def train_epoch(self, work: _Workspace, epoch: _Epoch) -> None:
-        self.kernels.train(work.lanes, self.users, self.items, self.targets, work.steps, epoch)
+        lanes.train_neural(self.net, work.lanes, self.users, self.items, self.targets, work.steps, epoch)
 
     def train(self, work: _Workspace) -> None:
         for epoch in self.epochs:
@@ -323,7 +323,7 @@ class _Trainer:
 
     def score(self, work: _Workspace, users: np.ndarray, scores: np.ndarray) -> None:
         table, each = work.lanes.embeddings, np.arange(len(users))
-        _score(self.kernels, table[users, :, each].T, table[self.n_users :], work.lanes.weights, scores)
+        _score(self.net, table[users, :, each].T, table[self.n_users :], work.lanes.weights, scores)
 
 
 @lru_cache(maxsize=1)
