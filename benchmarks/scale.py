@@ -172,19 +172,22 @@ def draw(scale: pd.DataFrame) -> plt.Figure:
             if name == "B":
                 ax.plot(each[x], each["process_mib"], marker=marker, color=color, ls=":", mfc="white")
             if varied == "dataset" and kind == "mf":
-                for row in each.itertuples():
-                    above = 1 if y == speed else -1
+                named = each if name == "A" else each.iloc[[0, -1]]  # those between are too close
+                for row in named.itertuples():
+                    place, below = (getattr(row, x), getattr(row, y)), name == "B"
                     ax.annotate(
-                        row.value, (getattr(row, x), getattr(row, y)), (0, 9 * above), textcoords="offset points",
-                        ha="center", va="center", fontsize=7, color=style.INK,
+                        row.value, place, (0, -6) if below else (5, 4), textcoords="offset points", fontsize=7,
+                        ha="center" if below else "left", va="top" if below else "bottom",
                     )  # fmt: skip
         ax.set(xscale="log", yscale="log", xlabel=label)
         if varied in ("factors", "lanes used"):
             ticks = sorted(set(synthetic.loc[synthetic["varied"] == varied, x]))
             ax.set_xticks(ticks, ticks)
-            ax.minorticks_off()
+            ax.set_xticks([], minor=True)
     for name in "AC":
         axes[name].set_ylabel("Retrainings per hour and core")
+    axes["A"].margins(x=0.15)
+    axes["B"].margins(0.12)
     axes["B"].set_ylabel("MiB")
     axes["B"].set_title("Workspace of a thread (filled), whole process (hollow)", fontsize=9)
     axes["A"].legend()
