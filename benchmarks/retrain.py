@@ -12,59 +12,22 @@ import os
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
-import shutil
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable
-from importlib.metadata import version
-from pathlib import Path
 
 import cornac
-import hadyounot
-import llvmlite.binding
 import numba
 import numpy as np
 import pandas as pd
 import surprise
-from hadyounot import Deletion, MatrixFactorization, Ratings, data
+from hadyounot import Deletion, MatrixFactorization, Ratings
 from hadyounot.recommenders import lanes
 from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
+from timing import QUICK, REPEATS, compared, deletions, edited, machine, movielens, publish, race
 
-HERE = Path(__file__).resolve().parent
-QUICK = "--quick" in sys.argv
-REPEATS = 3 if QUICK else 15
 SETTINGS = {"factors": 16, "epochs": 20, "learning_rate": 0.01, "regularization": 0.1, "init_scale": 0.1, "seed": 0}
 MF = MatrixFactorization(**SETTINGS)
-
-
-def movielens() -> Ratings:
-    """The training ratings."""
-    ratings = data.obtain("ml-100k", data.data_folder()).ratings
-    return ratings.select(data.split(ratings, 0.7, 0, "ml-100k"))
-
-
-def deletions(ratings: Ratings, count: int) -> list[Deletion]:
-    """Three items of a user each, of as many users as there are deletions."""
-    rng = np.random.default_rng(0)
-    users = rng.choice(np.flatnonzero(np.bincount(ratings.users) >= 3), count).tolist()
-    return [Deletion(user, tuple(rng.permutation(ratings.history(user))[:3].tolist())) for user in users]
-
-
-def race(runs: dict[str, Callable[[], object]], repeats: int = REPEATS) -> dict[str, list[float]]:
-    """Seconds of each call, in turns; a first call of each, which may compile, does not count."""
-    for run in runs.values():
-        run()
-    seconds = {name: [] for name in runs}
-    for _ in range(repeats):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
-    return seconds
 
 
 def flops(factors: int) -> int:
@@ -147,32 +110,6 @@ ALTERNATIVES = {
     "error in one chain of additions": [("if k < 3:", "if k < 0:"), ("chains[k % 4]", "chains[0]")],
     "no fence: p and q held in registers": [("            b.asm(", "            (")],
 }
-
-
-def copied(folder: Path, edits: list[tuple[str, str]]) -> Path:
-    """A copy of the repository's library and configuration with ``edits`` made to its kernels."""
-    package = folder / "lib" / "hadyounot"
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(Path(hadyounot.__file__).parent, package, ignore=ignored)
-    shutil.copytree(HERE.parent / "config", folder / "config", ignore=ignored)
-    source = package / "recommenders" / "lanes.py"
-    text = source.read_text()
-    for old, new in edits:
-        if old not in text:
-            raise ValueError(f"lanes.py no longer contains {old!r}: bring ALTERNATIVES up to date with it")
-        text = text.replace(old, new)
-    source.write_text(text)
-    return package.parent
-
-
-def ns_of_copy(library: Path) -> float:
-    """ns per rating and model, measured in a process of its own."""
-    found = subprocess.run(
-        [sys.executable, __file__, "--shipped"],
-        env={**os.environ, "PYTHONPATH": str(library), "HADYOUNOT_DATA": str(data.data_folder())},
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    return float(found.stdout)
 
 
 def fma_peak() -> float:
@@ -313,21 +250,9 @@ def alternatives(ratings: Ratings) -> pd.DataFrame:
     np.testing.assert_allclose(with_auto_vectorised_loops(ratings, chosen), MF.retrain(ratings, chosen), atol=1e-3)
     per_model = 1e9 / len(chosen) / len(ratings) / MF.epochs
     loops = race({"loops": lambda: with_auto_vectorised_loops(ratings, chosen)}, max(2, REPEATS // 5))["loops"]
-    ns = {name: [] for name in ALTERNATIVES} | {
-        "loops over lanes, auto-vectorised": [per_model * each for each in loops]
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        copies = {name: copied(Path(folder) / str(k), edits) for k, (name, edits) in enumerate(ALTERNATIVES.items())}
-        for _ in range(1 if QUICK else 5):
-            for name, library in copies.items():
-                ns[name].append(ns_of_copy(library))
-    medians = {name: np.median(each) for name, each in ns.items()}
-    return pd.DataFrame({
-        "kernel": medians.keys(),
-        "ns_per_rating_and_model": medians.values(),
-        "ns_min": [min(each) for each in ns.values()],
-        "times_shipped": [median / medians["as shipped"] for median in medians.values()],
-    })  # fmt: skip
+    ns = edited(__file__, ALTERNATIVES, 1 if QUICK else 5)
+    ns["loops over lanes, auto-vectorised"] = [per_model * each for each in loops]
+    return compared("kernel", ns, "ns_per_rating_and_model")
 
 
 def main():
@@ -340,22 +265,15 @@ def main():
         return
     load = os.getloadavg()[0]
     peak = fma_peak()
-    machine = {
-        "cpu": llvmlite.binding.get_host_cpu_name(), "cores": os.cpu_count(), "load_before": round(load, 2),
-        "fma_peak_gflops": round(peak, 1), "lanes": lanes.LANES, "prefetch": lanes.PREFETCH, "ratings": len(ratings),
-        **{name: version(name) for name in ("numpy", "numba", "llvmlite", "cornac", "scikit-surprise")},
-    }  # fmt: skip
-    tables = {
-        "machine": pd.DataFrame(machine.items(), columns=["what", "value"]),
+    publish({
+        "machine": machine(
+            load, ("cornac", "scikit-surprise"), fma_peak_gflops=round(peak, 1), lanes=lanes.LANES,
+            prefetch=lanes.PREFETCH, ratings=len(ratings),
+        ),
         "peers": peers(ratings),
         "scaling": scaling(ratings, peak),
         "alternatives": alternatives(ratings),
-    }
-    for name, table in tables.items():
-        print(f"\n{name}\n{table.to_string(index=False, float_format='{:.3f}'.format)}", flush=True)
-        if not QUICK:
-            (HERE / "results").mkdir(exist_ok=True)
-            table.to_csv(HERE / "results" / f"{name}.csv", index=False, float_format="%.4g")
+    })  # fmt: skip
 
 
 if __name__ == "__main__":

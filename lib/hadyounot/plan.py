@@ -22,7 +22,7 @@ TIMED_EPOCHS, TIMED_RETRAININGS, TIMED_BLACK_BOXES = 3, 64, 4
 def ratings_like(users: int, items: int, interactions: int) -> Ratings:
     """Random ratings of a given size: what training costs depends on how many there are, not on what they say."""
     rng = generator(0, "plan")
-    pairs = np.sort(rng.choice(users * items, interactions, replace=False))
+    pairs = np.sort(rng.choice(users * items, interactions, replace=False, shuffle=False))
     names = [np.arange(count).astype(object) for count in (users, items, items)]
     return Ratings(
         (pairs // items).astype(np.int32),

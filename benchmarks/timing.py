@@ -1,0 +1,114 @@
+"""What the benchmarks share: ratings, deletions, races, edited copies of the library, tables."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import hadyounot
+import llvmlite.binding
+import numpy as np
+import pandas as pd
+from hadyounot import Deletion, Ratings, data
+
+HERE = Path(__file__).resolve().parent
+QUICK = "--quick" in sys.argv
+RESULTS = HERE / "results"
+REPEATS = 3 if QUICK else 15
+
+
+def movielens() -> Ratings:
+    """The training ratings."""
+    ratings = data.obtain("ml-100k", data.data_folder()).ratings
+    return ratings.select(data.split(ratings, 0.7, 0, "ml-100k"))
+
+
+def deletions(ratings: Ratings, count: int) -> list[Deletion]:
+    """Three items of a user each, of as many users as there are deletions."""
+    rng = np.random.default_rng(0)
+    users = rng.choice(np.flatnonzero(np.bincount(ratings.users) >= 3), count).tolist()
+    return [Deletion(user, tuple(rng.permutation(ratings.history(user))[:3].tolist())) for user in users]
+
+
+def race(runs: dict[str, Callable[[], object]], repeats: int = REPEATS) -> dict[str, list[float]]:
+    """Seconds of each call, in turns; a first call of each, which may compile, does not count."""
+    for run in runs.values():
+        run()
+    seconds = {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def copied(folder: Path, edits: list[tuple[str, str]]) -> Path:
+    """A copy of the repository's library and configuration with ``edits`` made to its kernels."""
+    package = folder / "lib" / "hadyounot"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(hadyounot.__file__).parent, package, ignore=ignored)
+    shutil.copytree(HERE.parent / "config", folder / "config", ignore=ignored)
+    source = package / "recommenders" / "lanes.py"
+    text = source.read_text()
+    for old, new in edits:
+        if old not in text:
+            raise ValueError(f"lanes.py no longer contains {old!r}: bring ALTERNATIVES up to date with it")
+        text = text.replace(old, new)
+    source.write_text(text)
+    return package.parent
+
+
+def number_of_copy(script: str, library: Path) -> float:
+    """What ``script --shipped`` prints with that library, in a process of its own."""
+    found = subprocess.run(
+        [sys.executable, script, "--shipped"],
+        env={**os.environ, "PYTHONPATH": str(library), "HADYOUNOT_DATA": str(data.data_folder())},
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return float(found.stdout)
+
+
+def edited(script: str, edits: dict[str, list[tuple[str, str]]], repeats: int) -> dict[str, list[float]]:
+    """What ``script --shipped`` prints, in turns, with each edit of ``lanes.py``."""
+    with tempfile.TemporaryDirectory() as folder:
+        copies = {name: copied(Path(folder) / str(k), each) for k, (name, each) in enumerate(edits.items())}
+        numbers = {name: [] for name in edits}
+        for _ in range(repeats):
+            for name, library in copies.items():
+                numbers[name].append(number_of_copy(script, library))
+    return numbers
+
+
+def compared(what: str, numbers: dict[str, list[float]], unit: str) -> pd.DataFrame:
+    """Medians beside that of "as shipped"."""
+    medians = {name: np.median(each) for name, each in numbers.items()}
+    return pd.DataFrame({
+        what: medians.keys(),
+        unit: medians.values(),
+        f"{unit.split('_')[0]}_min": [min(each) for each in numbers.values()],
+        "times_shipped": [median / medians["as shipped"] for median in medians.values()],
+    })  # fmt: skip
+
+
+def machine(load: float, packages: tuple[str, ...], **more: object) -> pd.DataFrame:
+    """What the numbers were measured on; ``load`` is that before the run."""
+    about = {
+        "cpu": llvmlite.binding.get_host_cpu_name(), "cores": os.cpu_count(), "load_before": round(load, 2), **more,
+        **{name: version(name) for name in ("numpy", "numba", "llvmlite", *packages)},
+    }  # fmt: skip
+    return pd.DataFrame(about.items(), columns=["what", "value"])
+
+
+def publish(tables: dict[str, pd.DataFrame]) -> None:
+    """Prints the tables, and writes them to ``results/`` unless in a hurry."""
+    for name, table in tables.items():
+        print(f"\n{name}\n{table.to_string(index=False, float_format='{:.3f}'.format)}", flush=True)
+        if not QUICK:
+            RESULTS.mkdir(exist_ok=True)
+            table.to_csv(RESULTS / f"{name}.csv", index=False, float_format="%.4g")
