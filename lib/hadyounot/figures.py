@@ -116,7 +116,7 @@ def validity(table: pd.DataFrame) -> Figure:
             if pd.notna(row.paper):
                 axes.plot(row.paper, y, marker, **_HOLLOW)
         note = "" if (paper := original(dataset)) == dataset else f"\npaper: {paper}, other data"
-        axes.set_title(f"{dataset} · {model} ({_range(panel['n_users'])} users){note}")
+        axes.set_title(f"{dataset} · {model}\n{_range(panel['n_users'])} users{note}")
         axes.set(xlim=(-0.02, 1.02), ylim=(bottom, -0.6), xlabel="validity (% of users)")
         axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
         axes.set_yticks(list(places.values()), [style.METHOD_LABELS[method] for method in places])
