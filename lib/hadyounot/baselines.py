@@ -292,7 +292,7 @@ def neural_influence(
     """Exact influence on neural collaborative filtering, whose loss on a rating is the squared error on [0, 1].
 
     Stopped where its error on new ratings is lowest, the model is far from an optimum and its Hessian is indefinite:
-    hence the damping of ``Influence``, which shrinks predictions but keeps their order near that of retraining (tested).
+    hence the damping of ``Influence``, which shrinks predictions but keeps their order near retraining's (tested).
 
     Args:
         model: θ̂.
