@@ -111,7 +111,7 @@ def measure(point: Point) -> dict[str, object]:
     trainer = trainer_of(settings, ratings)
     once = time.perf_counter() - start
     work = trainer.workspace()
-    times = [batch(trainer, work) for _ in range(1 if huge else 2 if QUICK else 4)]
+    times = [batch(trainer, work) for _ in range(1 if huge else 2 if QUICK else 12)]
     around, trained = np.median(times if huge else times[1:], axis=0) / len(chosen)  # the first meets new memory
     epoch = trained / epochs
     return {
