@@ -177,7 +177,7 @@ def draw(scale: pd.DataFrame) -> plt.Figure:
                     place, below = (getattr(row, x), getattr(row, y)), name == "B"
                     ax.annotate(
                         row.value, place, (0, -6) if below else (5, 4), textcoords="offset points", fontsize=7,
-                        ha="center" if below else "left", va="top" if below else "bottom",
+                        ha="center" if below else "left", va="top" if below else "bottom", rotation=0 if below else 30,
                     )  # fmt: skip
         ax.set(xscale="log", yscale="log", xlabel=label)
         if varied in ("factors", "lanes used"):
