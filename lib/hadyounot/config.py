@@ -212,6 +212,7 @@ class CellConfig(_Strict):
     training_users: int | None = Field(
         None, ge=2, description="Users whose deletions train this cell's surrogates, where not as in `counterfactual`."
     )
+    analysed: bool = Field(False, description="Whether ablations and analyses (notebooks 65 to 80) run on it too.")
 
 
 class StudyConfig(_Strict):
