@@ -232,7 +232,7 @@ rule explain:
     conda:
         "envs/environment.yaml"
     params:
-        **jobs.because("50_explain", ["dataset", "model"], ["explanation"]),
+        **jobs.because("50_explain", ["dataset", "model"], ["explanation", "surrogates"]),
         training_users=jobs.training_users,
     message:
         "50 explain {wildcards.model} on {wildcards.dataset}"

@@ -6,17 +6,16 @@ import pytest
 from hadyounot import surrogates
 from hadyounot.config import LassoConfig, LogisticConfig, MlpConfig
 from hadyounot.ratings import Deletion
+from hadyounot.representation import SurrogateData
 from hadyounot.rng import generator
 from hadyounot.surrogates import (
     LinearSurrogate,
     MlpSurrogate,
-    SurrogateData,
     additive_r2,
     fit_lasso,
     fit_logistic,
     fit_mlp_clf,
     fit_mlp_reg,
-    surrogate_data,
 )
 from scipy.optimize import check_grad
 from sklearn.linear_model import Lasso, LogisticRegression
@@ -29,7 +28,7 @@ P, Q, N_TARGETS, FOLDS = 3, 4, 5, 4
 MLP = MlpConfig(hidden=[16, 8], batch_size=64, learning_rate=3e-3, max_epochs=4, patience=2)
 
 
-def planted(effect="reg", n_users=13, deletions=20, interaction=0.0, noise=0.5, seed=0) -> SurrogateData:
+def planted(effect="reg", n_users=13, deletions=20, interaction=0.0, noise=0.5, n_crossed=0, seed=0) -> SurrogateData:
     """Rows of a bilinear world; users differ in their number of deletions."""
     rng = generator(seed, "planted")
     user_embeddings = rng.normal(1, 0.5, size=(20, P)).astype(np.float32)
@@ -47,49 +46,39 @@ def planted(effect="reg", n_users=13, deletions=20, interaction=0.0, noise=0.5, 
         "clf": (np.sign(values) * (np.abs(values) > 0.2)).astype(np.int8),
         "binary": np.where(values > 0.2, 1, -1).astype(np.int8),
     }
-    return SurrogateData(users, user_embeddings, item_embeddings, deletion_features, targets, effects[effect])
+    crossed = deletion_features[:, None] * rng.normal(1, 0.3, size=(len(users), n_crossed, Q)).astype(np.float32)
+    return SurrogateData(users, user_embeddings, item_embeddings, deletion_features, crossed, targets, effects[effect])
 
 
 def materialised(data: SurrogateData) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Features, effects and users of every row of eq. (8), by a plain loop."""
-    rows = [
-        (np.concatenate([data.user_embeddings[u], data.deletion_features[d], data.item_embeddings[i]]), effect, u)
-        for d, u in enumerate(data.users)
-        for i, effect in zip(data.targets[d], data.effects[d], strict=True)
-    ]
+    rows = []
+    for d, u in enumerate(data.users):
+        for i, effect in zip(data.targets[d], data.effects[d], strict=True):
+            target = data.item_embeddings[i]
+            products = [sums * target for sums in data.crossed[d]]
+            parts = [data.user_embeddings[u], data.deletion_features[d], *products, target]
+            rows.append((np.concatenate(parts), effect, u))
     features, effects, users = zip(*rows, strict=True)
     return np.array(features, dtype=np.float64), np.array(effects), np.array(users)
 
 
 def predictions(surrogate, data: SurrogateData) -> np.ndarray:
     """Of every row, by the public ``predict`` alone."""
+    features, _, users = materialised(data)
+    targets = data.targets.ravel()
     return np.array(
         [
-            surrogate.predict(data.user_embeddings[u], data.deletion_features[[d]], data.item_embeddings[i])[0]
-            for d, u in enumerate(data.users)
-            for i in data.targets[d]
+            surrogate.predict(
+                data.user_embeddings[u], row[None, None, P:-Q].astype(np.float32), data.item_embeddings[i]
+            )[0]
+            for row, u, i in zip(features, users, targets, strict=True)
         ]
     )
 
 
 def coefficients(surrogate: LinearSurrogate) -> np.ndarray:
     return np.concatenate([surrogate.user_weights, surrogate.item_weights, surrogate.target_weights])
-
-
-def test_surrogate_data_sums_the_deleted_items():
-    rng = generator(0)
-    user_embeddings, item_embeddings = rng.normal(size=(4, P)), rng.normal(size=(9, Q))
-    outcomes = SimpleNamespace(
-        deletions=(Deletion(2, (0, 5, 8)), Deletion(3, (1, 2, 4))), targets=np.array([[3, 6], [7, 0]])
-    )
-    data = surrogate_data(user_embeddings, item_embeddings, outcomes, np.array([[1.0, 2.0], [3.0, 4.0]]))
-    features, effects, users = materialised(data)
-    i = item_embeddings
-    expected = np.concatenate([user_embeddings[3], i[1] + i[2] + i[4], i[7]])
-    np.testing.assert_allclose(features[2], expected)
-    np.testing.assert_array_equal(data.features(np.arange(4)), features)
-    np.testing.assert_array_equal(effects, [1, 2, 3, 4])
-    np.testing.assert_array_equal(users, [2, 2, 3, 3])
 
 
 def test_folds_are_whole_users_and_balanced():
@@ -101,8 +90,9 @@ def test_folds_are_whole_users_and_balanced():
     assert (fold_of != surrogates._folds(users, FOLDS, generator(1))).any()
 
 
-def test_lasso_equals_scikit_learn_on_materialised_rows():
-    data, config = planted(), LassoConfig(penalties=50, path_ratio=1e-3)
+@pytest.mark.parametrize("n_crossed", [0, 2])
+def test_lasso_equals_scikit_learn_on_materialised_rows(n_crossed):
+    data, config = planted(n_crossed=n_crossed), LassoConfig(penalties=50, path_ratio=1e-3)
     fit = fit_lasso(data, FOLDS, config, generator(7))
     features, effects, _ = materialised(data)
 
@@ -165,9 +155,10 @@ def test_rounding_errors_of_a_constant_feature_are_not_its_scale():
     np.testing.assert_allclose(surrogates._scale(mean, variance), [np.inf, 1e-2, np.inf, 1e-10])
 
 
+@pytest.mark.parametrize("n_crossed", [0, 2])
 @pytest.mark.parametrize("effect", ["clf", "binary"])
-def test_logistic_equals_scikit_learn_on_materialised_rows(effect):
-    data, config = planted(effect), LogisticConfig(penalties=[1e-3, 1e-2, 0.3])
+def test_logistic_equals_scikit_learn_on_materialised_rows(effect, n_crossed):
+    data, config = planted(effect, n_crossed=n_crossed), LogisticConfig(penalties=[1e-3, 1e-2, 0.3])
     fit = fit_logistic(data, FOLDS, config, generator(7))
     features, effects, _ = materialised(data)
     classes = np.unique(effects)
@@ -198,8 +189,9 @@ def test_logistic_equals_scikit_learn_on_materialised_rows(effect):
     np.testing.assert_allclose(predictions(fit.surrogate, data), centred, atol=2e-4)
 
 
-def test_softmax_gradient_is_that_of_finite_differences():
-    data = planted("clf", n_users=3, deletions=5)
+@pytest.mark.parametrize("n_crossed", [0, 2])
+def test_softmax_gradient_is_that_of_finite_differences(n_crossed):
+    data = planted("clf", n_users=3, deletions=5, n_crossed=n_crossed)
     labels = surrogates._classes(data.effects)[1]
     softmax = surrogates._Softmax(data, labels, 3)
     at = generator(0).normal(size=softmax.shape).ravel()
@@ -253,8 +245,8 @@ def test_mlp_reg_reports_what_it_predicts_for_users_it_has_not_seen():
     assert fit.report["r2"] == pytest.approx(r2_score(effects, predicted), rel=1e-4)
 
 
-@pytest.mark.parametrize("effect", ["clf", "binary"])
-def test_mlp_clf_predicts_the_centred_logit_of_its_network(effect, monkeypatch):
+@pytest.mark.parametrize(("effect", "n_crossed"), [("clf", 0), ("binary", 0), ("clf", 2)])
+def test_mlp_clf_predicts_the_centred_logit_of_its_network(effect, n_crossed, monkeypatch):
     networks = []
 
     class Recorded(surrogates.MLPClassifier):
@@ -263,7 +255,7 @@ def test_mlp_clf_predicts_the_centred_logit_of_its_network(effect, monkeypatch):
             return super().partial_fit(*arguments, **named)
 
     monkeypatch.setattr(surrogates, "MLPClassifier", Recorded)
-    data = planted(effect)
+    data = planted(effect, n_crossed=n_crossed)
     fit = fit_mlp_clf(data, MLP.model_copy(update={"max_epochs": 1}), generator(3))
     held_out = np.repeat(surrogates._held_out(data.users, MLP.held_out_share, generator(3)), N_TARGETS)
     features, effects, _ = materialised(data)
@@ -323,8 +315,9 @@ def test_predict_of_many_deletions_is_predict_of_each():
     data = planted()
     surrogate = fit_mlp_reg(data, MLP, generator(0)).surrogate
     user, target = data.user_embeddings[0], data.item_embeddings[0]
-    together = surrogate.predict(user, data.deletion_features, target)
-    alone = [surrogate.predict(user, features[None], target)[0] for features in data.deletion_features]
+    deleted = data.deletion_features[:, None]
+    together = surrogate.predict(user, deleted, target)
+    alone = [surrogate.predict(user, features[None], target)[0] for features in deleted]
     assert together.dtype == np.float32
     np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
 

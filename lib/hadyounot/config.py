@@ -154,6 +154,12 @@ class SurrogateConfig(_Strict):
     lasso: LassoConfig = Field(LassoConfig(), description="LASSO.")
     logistic: LogisticConfig = Field(LogisticConfig(), description="Logistic regression.")
     mlp: MlpConfig = Field(MlpConfig(), description="Multi-layer perceptrons.")
+    aware: list[Literal["user", "target", "residual"]] = Field(
+        ["target", "residual"],
+        min_length=1,
+        description="Products that the target-aware surrogate, ours, adds to eq. (8): of a deleted item's embedding "
+        "with the user's, with the target's, or with the target's and the residual of the deleted rating.",
+    )
 
 
 class InfluenceConfig(_Strict):

@@ -28,9 +28,9 @@ def exact(weights: np.ndarray, history: np.ndarray, size: int, rng: np.random.Ge
 def sampled(
     surrogate: Surrogate,
     user_embedding: np.ndarray,
-    item_embeddings: np.ndarray,
+    item_features: np.ndarray,
+    target_embedding: np.ndarray,
     history: np.ndarray,
-    target: int,
     size: int,
     max_candidates: int,
     rng: np.random.Generator,
@@ -42,17 +42,44 @@ def sampled(
     Raises:
         ValueError: the history has fewer than ``size`` items.
     """
-    candidates = history[subsets(len(history), size, max_candidates, rng)]
-    scores = surrogate.predict(user_embedding, item_embeddings[candidates].sum(axis=1), item_embeddings[target])
-    return tuple(candidates[rng.choice(np.flatnonzero(scores == scores.max()))].tolist())
+    candidates = subsets(len(history), size, max_candidates, rng)
+    scores = surrogate.predict(user_embedding, item_features[candidates], target_embedding)
+    return tuple(history[candidates[rng.choice(np.flatnonzero(scores == scores.max()))]].tolist())
+
+
+def beam(
+    surrogate: Surrogate,
+    user_embedding: np.ndarray,
+    item_features: np.ndarray,
+    target_embedding: np.ndarray,
+    history: np.ndarray,
+    size: int,
+    width: int,
+    rng: np.random.Generator,
+) -> tuple[int, ...]:
+    """Eq. (9) item by item: the ``width`` best subsets of each size grow by every other item; greedy at width 1.
+
+    Raises:
+        ValueError: the history has fewer than ``size`` items.
+    """
+    if len(history) < size:
+        raise ValueError(f"a history of {len(history)} items is smaller than the explanation size {size}")
+    kept = np.empty((1, 0), dtype=np.int64)
+    for _ in range(size):
+        grown = np.hstack([np.repeat(kept, len(history), axis=0), np.tile(np.arange(len(history)), len(kept))[:, None]])
+        grown = np.unique(np.sort(grown[(grown[:, -1:] != grown[:, :-1]).all(axis=1)], axis=1), axis=0)
+        grown = rng.permutation(grown)  # which of equals come first
+        scores = surrogate.predict(user_embedding, item_features[grown], target_embedding)
+        kept = grown[np.argsort(-scores, kind="stable")[:width]]
+    return tuple(history[kept[0]].tolist())
 
 
 def explain(
     surrogate: Surrogate,
     user_embedding: np.ndarray,
-    item_embeddings: np.ndarray,
+    item_features: np.ndarray,
+    target_embedding: np.ndarray,
     history: np.ndarray,
-    target: int,
     size: int,
     max_candidates: int,
     rng: np.random.Generator,
@@ -62,9 +89,9 @@ def explain(
     Args:
         surrogate: additive ones have ``deletion_weights``.
         user_embedding: φ_u, (p,).
-        item_embeddings: φ_i of all items, (n_items, q).
+        item_features: (n, F), ``Representation.item_features`` of the history.
+        target_embedding: φ_i of the item to explain, (q,).
         history: I_u, item indices (n,).
-        target: index of the item to explain.
         size: explanation_size.
         max_candidates: most candidates scored when sampling.
         rng: draws candidates and breaks ties.
@@ -73,5 +100,5 @@ def explain(
         ValueError: the history has fewer than ``size`` items.
     """
     if hasattr(surrogate, "deletion_weights"):
-        return exact(surrogate.deletion_weights(item_embeddings[history]), history, size, rng)
-    return sampled(surrogate, user_embedding, item_embeddings, history, target, size, max_candidates, rng)
+        return exact(surrogate.deletion_weights(item_features), history, size, rng)
+    return sampled(surrogate, user_embedding, item_features, target_embedding, history, size, max_candidates, rng)

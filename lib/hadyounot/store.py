@@ -313,10 +313,10 @@ def _commit() -> str | None:
 
 METHODS = (
     *("random", "reseed", "knn", "knn_cosine", "influence", "influence_block"),
-    *("linear_reg", "mlp_reg", "linear_clf", "mlp_clf", "oracle"),
+    *("linear_reg", "mlp_reg", "linear_clf", "mlp_clf", "linear_reg_aware", "oracle"),
 )
 
-SURROGATES = ("linear_reg", "mlp_reg", "linear_clf", "mlp_clf")
+SURROGATES = ("linear_reg", "mlp_reg", "linear_clf", "mlp_clf", "linear_reg_aware")
 
 _INDEX, _COUNT, _TEXT = pa.int32(), pa.int64(), pa.string()
 _STARS, _NUMBER = pa.float32(), pa.float64()

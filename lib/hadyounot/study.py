@@ -1,5 +1,6 @@
 """One cell of a study: its settings, its users and what earlier stages left for it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from .recommenders.base import Recommender
 from .recommenders.blackbox import BlackBox
 from .recommenders.mf import MatrixFactorization
 from .recommenders.ncf import NeuralCollaborativeFiltering
+from .representation import Representation
 from .rng import generator
 
 RECOMMENDERS = {"mf": MatrixFactorization, "ncf": NeuralCollaborativeFiltering, "blackbox": BlackBox.from_config}
@@ -70,8 +72,15 @@ class Cell:
     @cached_property
     def embeddings(self) -> tuple[np.ndarray, np.ndarray]:
         """φ_u: float32 (n_users, p), and φ_i: float32 (n_items, q)."""
-        arrays = store.read_arrays(self.path(paths.EMBEDDINGS))
-        return arrays["user_embeddings"], arrays["item_embeddings"]
+        return self._trained["user_embeddings"], self._trained["item_embeddings"]
+
+    @cached_property
+    def _trained(self) -> dict[str, np.ndarray]:
+        return store.read_arrays(self.path(paths.EMBEDDINGS))
+
+    def representation(self, products: Sequence[str] = ()) -> Representation:
+        """What surrogates of this cell are told about a deletion; eq. (8) without ``products``."""
+        return Representation(*self.embeddings, tuple(products), self.train, self._trained["residuals"])
 
     @cached_property
     def explainable_users(self) -> np.ndarray:

@@ -17,6 +17,7 @@ METHOD_LABELS = {
     "mlp_reg": "MLP surrogate (reg)",
     "linear_clf": "Linear surrogate (clf)",
     "mlp_clf": "MLP surrogate (clf)",
+    "linear_reg_aware": "Linear, target-aware (ours)",
     "oracle": "Oracle (really retrained)",
 }
 
@@ -33,6 +34,7 @@ METHOD_COLORS = {
     "mlp_reg": "#3a83b8",
     "linear_clf": "#0b3055",
     "mlp_clf": "#3a83b8",
+    "linear_reg_aware": "#0d7a5f",
 }
 
 INK, FAINT, BAND = "#1a1a1a", "#8a8a8a", "#f0f0f0"

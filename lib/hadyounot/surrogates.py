@@ -1,7 +1,7 @@
 """Step 2: surrogates that predict, without retraining, what a deletion does to a target (section 4.2).
 
-A row is one (deletion, target); its features are eq. (8), [φ_u, Σ φ_i of the deleted items, φ_i of the target].
-Rows are kept factored, since the paper's 4 million would fill 1.5 GB in float64 before any library copied them.
+A row is one (deletion, target); its features are eq. (8), [φ_u, Σ φ_i of the deleted items, φ_i of the target], or
+those of another ``Representation``.
 """
 
 import warnings
@@ -22,77 +22,18 @@ from sklearn.preprocessing import MultiLabelBinarizer
 
 from .config import LassoConfig, LogisticConfig, MlpConfig
 from .counterfactual import Outcomes
-
-
-@dataclass(frozen=True, eq=False)
-class SurrogateData:
-    """The rows of eq. (7); row ``d * N + k`` is target k of deletion d.
-
-    Attributes:
-        users: int32 (n,), user of each deletion: the group of the cross-validation.
-        user_embeddings: float32 (n_users, p), φ_u.
-        item_embeddings: float32 (n_items, q), φ_i.
-        deletion_features: float32 (n, q), Σ φ_i over the deleted items.
-        targets: int32 (n, N), item index of each target.
-        effects: (n, N), Δŷ: float32 stars (reg) or int8 in {-1, 0, +1} (clf).
-    """
-
-    users: np.ndarray
-    user_embeddings: np.ndarray
-    item_embeddings: np.ndarray
-    deletion_features: np.ndarray
-    targets: np.ndarray
-    effects: np.ndarray
-
-    def select(self, deletions: np.ndarray) -> Self:
-        """The rows of some deletions (indices or a mask)."""
-        return replace(
-            self,
-            users=self.users[deletions],
-            deletion_features=self.deletion_features[deletions],
-            targets=self.targets[deletions],
-            effects=self.effects[deletions],
-        )
-
-    def features(self, rows: np.ndarray) -> np.ndarray:
-        """Eq. (8) of some rows, by number: float32 (len(rows), p + 2q)."""
-        deletions, targets = np.divmod(rows, self.effects.shape[1])
-        return np.hstack(
-            [
-                self.user_embeddings[self.users[deletions]],
-                self.deletion_features[deletions],
-                self.item_embeddings[self.targets[deletions, targets]],
-            ]
-        )
-
-
-def surrogate_data(
-    user_embeddings: np.ndarray, item_embeddings: np.ndarray, outcomes: Outcomes, effects: np.ndarray
-) -> SurrogateData:
-    """Eq. (8) for recorded outcomes: embeddings of the original model, (n_users, p) and (n_items, q), and Δŷ (n, N)."""
-    return SurrogateData(
-        users=np.array([deletion.user for deletion in outcomes.deletions], dtype=np.int32),
-        user_embeddings=user_embeddings,
-        item_embeddings=item_embeddings,
-        deletion_features=np.stack(
-            [item_embeddings[list(deletion.items)].sum(axis=0) for deletion in outcomes.deletions]
-        ),
-        targets=outcomes.targets,
-        effects=effects,
-    )
+from .representation import SurrogateData
 
 
 class Surrogate(Protocol):
     """g(u, D, i; α) of eq. (7), fitted."""
 
-    def predict(
-        self, user_embedding: np.ndarray, deletion_features: np.ndarray, target_embedding: np.ndarray
-    ) -> np.ndarray:
-        """Predicted Δŷ_reg (stars), or centred logit of "ranked lower", of m deletions for one user and target.
+    def predict(self, user_embedding: np.ndarray, deleted: np.ndarray, target_embedding: np.ndarray) -> np.ndarray:
+        """Predicted Δŷ_reg (stars), or centred logit of "ranked lower", of m deletions for one user and target: (m,).
 
         Args:
             user_embedding: (p,).
-            deletion_features: (m, q), Σ φ_i over each deletion's items.
+            deleted: (m, e, F), ``Representation.item_features`` of the e items of each deletion.
             target_embedding: (q,).
         """
 
@@ -102,11 +43,12 @@ class Surrogate(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class LinearSurrogate:
-    """Additive in the three blocks of eq. (8): what is best to delete depends on neither the target nor φ_u.
+    """Additive in the blocks of its features. On those of eq. (8) what is best to delete depends on neither the target
+    nor φ_u.
 
     Attributes:
         user_weights: float64 (p,).
-        item_weights: float64 (q,), of Σ φ_i over the deleted items.
+        item_weights: float64 (F,), of the sum over the deleted items.
         target_weights: float64 (q,).
         intercept: float64 ().
     """
@@ -116,16 +58,14 @@ class LinearSurrogate:
     target_weights: np.ndarray
     intercept: np.ndarray
 
-    def predict(
-        self, user_embedding: np.ndarray, deletion_features: np.ndarray, target_embedding: np.ndarray
-    ) -> np.ndarray:
+    def predict(self, user_embedding: np.ndarray, deleted: np.ndarray, target_embedding: np.ndarray) -> np.ndarray:
         """float64 (m,); see `Surrogate`."""
         constant = user_embedding @ self.user_weights + target_embedding @ self.target_weights + self.intercept
-        return deletion_features @ self.item_weights + constant
+        return deleted.sum(axis=1) @ self.item_weights + constant
 
-    def deletion_weights(self, item_embeddings: np.ndarray) -> np.ndarray:
-        """What deleting each item adds to any prediction: (m, q) -> float64 (m,)."""
-        return item_embeddings @ self.item_weights
+    def deletion_weights(self, item_features: np.ndarray) -> np.ndarray:
+        """What deleting each item adds to the prediction: (m, F) -> float64 (m,)."""
+        return item_features @ self.item_weights
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
@@ -147,14 +87,10 @@ class MlpSurrogate:
     weights: tuple[np.ndarray, ...]
     biases: tuple[np.ndarray, ...]
 
-    def predict(
-        self, user_embedding: np.ndarray, deletion_features: np.ndarray, target_embedding: np.ndarray
-    ) -> np.ndarray:
+    def predict(self, user_embedding: np.ndarray, deleted: np.ndarray, target_embedding: np.ndarray) -> np.ndarray:
         """float32 (m,); see `Surrogate`. The user's and target's part of the first layer is computed once."""
-        p, q = len(user_embedding), len(target_embedding)
-        first = self.weights[0]
-        constant = user_embedding @ first[:p] + target_embedding @ first[p + q :] + self.biases[0]
-        values = deletion_features @ first[p : p + q] + constant
+        user, deletion, target = np.split(self.weights[0], np.cumsum([len(user_embedding), deleted.shape[-1]]))
+        values = deleted.sum(axis=1) @ deletion + (user_embedding @ user + target_embedding @ target + self.biases[0])
         for weights, biases in zip(self.weights[1:], self.biases[1:], strict=True):
             values = np.maximum(values, 0, out=values) @ weights + biases
         return values[:, 0]
@@ -255,7 +191,7 @@ def fit_lasso(data: SurrogateData, folds: int, config: LassoConfig, rng: np.rand
         ValueError: fewer users than folds, or all effects are equal.
     """
     fold_of = _folds(data.users, folds, rng)
-    moments = np.zeros((folds, *2 * (2 + data.user_embeddings.shape[1] + 2 * data.item_embeddings.shape[1],)))
+    moments = np.zeros((folds, *2 * (2 + sum(data.widths),)))
     for user in np.unique(data.users):
         deletions = np.flatnonzero(data.users == user)
         moments[fold_of[deletions[0]]] += _moments(data.select(deletions))
@@ -281,9 +217,8 @@ def fit_lasso(data: SurrogateData, folds: int, config: LassoConfig, rng: np.rand
 
 def _linear(weights: np.ndarray, data: SurrogateData) -> LinearSurrogate:
     """The surrogate of [intercept, weights]."""
-    p, q = data.user_embeddings.shape[1], data.item_embeddings.shape[1]
     # contiguous, as they will be when read from a file: products with a strided array differ in the last bit
-    user, item, target = np.split(np.ascontiguousarray(weights[1:]), [p, p + q])
+    user, item, target = np.split(np.ascontiguousarray(weights[1:]), np.cumsum(data.widths)[:-1])
     return LinearSurrogate(user, item, target, weights[0])
 
 
@@ -303,77 +238,112 @@ def _classes(effects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _standardisation(data: SurrogateData) -> tuple[np.ndarray, np.ndarray]:
     """Mean and scale of each feature over all rows: float64 (F,)."""
-    blocks = (
-        (data.user_embeddings, np.bincount(data.users, minlength=len(data.user_embeddings))),
-        (data.deletion_features, np.ones(len(data.users))),
-        (data.item_embeddings, np.bincount(data.targets.ravel(), minlength=len(data.item_embeddings))),
-    )
-    mean = [np.average(block, axis=0, weights=rows) for block, rows in blocks]
-    variance = [np.average((b - m) ** 2, axis=0, weights=rows) for (b, rows), m in zip(blocks, mean, strict=True)]
-    mean = np.concatenate(mean)
-    return mean, _scale(mean, np.concatenate(variance))
+    sums = np.zeros((2, sum(data.widths)))
+    for deletions in np.array_split(np.arange(len(data.users)), -(-len(data.users) // 1000)):
+        part = data.select(deletions)
+        features = part.features(np.arange(part.effects.size)).astype(np.float64)
+        sums += features.sum(axis=0), (features**2).sum(axis=0)
+    mean, square = sums / data.effects.size
+    return mean, _scale(mean, square - mean**2)
 
 
 @numba.njit(cache=True)
-def _softmax_sums(users, targets, of_user, of_deletion, of_item, by_user, by_deletion, by_item):
-    """Σ over rows of log Σ_c exp(logit); adds each row's probabilities to its user, deletion and target.
+def _softmax_sums(
+    users, targets, of_user, of_deletion, of_item, crossed, weights, phi, by_user, by_deletion, by_item, by_weights
+):
+    """Σ over rows of log Σ_c exp(logit), and its gradients in the parts of the logits, which are added to.
 
-    The logits of a row are of_user + of_deletion + of_item, so their exponentials are products and the exponential
+    The logits of a row are of_user + of_deletion + of_item, and what its target φ_i makes of ``crossed`` (n, C, q) by
+    ``weights`` (C, q, classes). Where nothing is crossed their exponentials are products, and the exponential
     function is not needed within the loop. Sums are taken in row order, so they are the same every time.
     """
-    n_targets, n_classes = targets.shape[1], of_user.shape[1]
+    n_targets, n_classes, n_crossed, q = targets.shape[1], of_user.shape[1], crossed.shape[1], crossed.shape[2]
     exp_item = np.exp(of_item)
-    exp_deletion, exp_row = np.empty(n_classes), np.empty(n_classes)
+    base, exp_deletion, exp_row = np.empty(n_classes), np.empty(n_classes), np.empty(n_classes)
+    pull, push = np.empty((n_classes, q)), np.empty((n_classes, q))
     total = 0.0
     for d in range(len(users)):
         u = users[d]
         for c in range(n_classes):
-            exp_deletion[c] = of_user[u, c] + of_deletion[d, c]
-        top = exp_deletion.max()
+            base[c] = of_user[u, c] + of_deletion[d, c]
+        top = base.max()
         for c in range(n_classes):
-            exp_deletion[c] = np.exp(exp_deletion[c] - top)
-        total += n_targets * top
+            exp_deletion[c] = np.exp(base[c] - top)
+            for f in range(q):
+                pull[c, f] = 0.0
+                push[c, f] = 0.0
+                for j in range(n_crossed):
+                    pull[c, f] += crossed[d, j, f] * weights[j, f, c]
         for k in range(n_targets):
             i = targets[d, k]
-            row = 0.0
+            row, highest = 0.0, top
+            if n_crossed:
+                for c in range(n_classes):
+                    logit = base[c] + of_item[i, c]
+                    for f in range(q):
+                        logit += pull[c, f] * phi[i, f]
+                    exp_row[c] = logit
+                highest = exp_row.max()
+                for c in range(n_classes):
+                    exp_row[c] = np.exp(exp_row[c] - highest)
+            else:
+                for c in range(n_classes):
+                    exp_row[c] = exp_deletion[c] * exp_item[i, c]
             for c in range(n_classes):
-                exp_row[c] = exp_deletion[c] * exp_item[i, c]
                 row += exp_row[c]
-            total += np.log(row)
+            total += highest + np.log(row)
             for c in range(n_classes):
-                by_deletion[d, c] += exp_row[c] / row
-                by_item[i, c] += exp_row[c] / row
+                share = exp_row[c] / row
+                by_deletion[d, c] += share
+                by_item[i, c] += share
+                if n_crossed:
+                    for f in range(q):
+                        push[c, f] += share * phi[i, f]
         for c in range(n_classes):
             by_user[u, c] += by_deletion[d, c]
+            for j in range(n_crossed):
+                for f in range(q):
+                    by_weights[j, f, c] += crossed[d, j, f] * push[c, f]
     return total
 
 
-def _logits(weights: np.ndarray, data: SurrogateData) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Parts of the logits by user (with the intercept), deletion and item, for [intercept, weights] (F + 1, C)."""
-    p, q = data.user_embeddings.shape[1], data.item_embeddings.shape[1]
-    user, deletion, target = np.split(weights[1:], [p, p + q])
+def _parts(weights: np.ndarray, data: SurrogateData) -> tuple[np.ndarray, ...]:
+    """Parts of the logits by user (with the intercept), deletion and item, and the weights (C, q, classes) of what is
+    crossed, for [intercept, weights] (F + 1, classes).
+    """
+    user, deletion, target = np.split(weights[1:], np.cumsum(data.widths)[:-1])
+    fixed, crossed = np.split(deletion, [data.deletion_features.shape[1]])
     return (
         data.user_embeddings @ user + weights[0],
-        data.deletion_features @ deletion,
+        data.deletion_features @ fixed,
         data.item_embeddings @ target,
+        crossed.reshape(*data.crossed.shape[1:], weights.shape[1]),
     )
+
+
+def _logits(weights: np.ndarray, data: SurrogateData) -> np.ndarray:
+    """Of every row: (n, N, classes)."""
+    of_user, of_deletion, of_item, crossed = _parts(weights, data)
+    phi = data.item_embeddings[data.targets]
+    product = np.einsum("njq,jqc,nkq->nkc", data.crossed, crossed, phi, optimize=True)
+    return (of_user[data.users] + of_deletion)[:, None] + of_item[data.targets] + product
 
 
 class _Softmax:
     """Mean cross-entropy of eq. (7), plus penalty/2 times the squared weights of standardised features."""
 
     def __init__(self, data: SurrogateData, labels: np.ndarray, n_classes: int):
-        blocks = ("user_embeddings", "deletion_features", "item_embeddings")
+        blocks = ("user_embeddings", "deletion_features", "item_embeddings", "crossed")
         self.data = replace(data, **{name: getattr(data, name).astype(np.float64) for name in blocks})
         self.mean, self.scale = _standardisation(self.data)
         self.shape = (len(self.mean) + 1, n_classes)
-        by_deletion = np.stack([(labels == c).sum(axis=1) for c in range(n_classes)], axis=1)
-        by_user = np.zeros((len(data.user_embeddings), n_classes))
+        truth = np.eye(n_classes)[labels]  # (n, N, classes)
+        by_deletion, phi = truth.sum(axis=1), self.data.item_embeddings[data.targets]
+        by_user, by_item = (np.zeros((len(each), n_classes)) for each in (data.user_embeddings, data.item_embeddings))
         np.add.at(by_user, data.users, by_deletion)
-        by_item = [
-            np.bincount(data.targets[labels == c], minlength=len(data.item_embeddings)) for c in range(n_classes)
-        ]
-        self.truth = by_user, by_deletion, np.stack(by_item, axis=1)  # rows of each class
+        np.add.at(by_item, data.targets, truth)
+        by_weights = np.einsum("njq,nkc,nkq->jqc", self.data.crossed, truth, phi, optimize=True)
+        self.truth = by_user, by_deletion, by_item, by_weights  # sums over the rows of each class
 
     def unscaled(self, standardised: np.ndarray) -> np.ndarray:
         """[intercept, weights] (F + 1, C) of the features as they are, from those of standardised features."""
@@ -384,17 +354,22 @@ class _Softmax:
     def loss(self, standardised: np.ndarray, penalty: float) -> tuple[float, np.ndarray]:
         """The objective and its gradient, flat."""
         data = self.data
-        parts = _logits(self.unscaled(standardised), data)
+        parts = _parts(self.unscaled(standardised), data)
         sums = [np.zeros_like(part) for part in parts]
-        loss = _softmax_sums(data.users, data.targets, *parts, *sums)
+        loss = _softmax_sums(data.users, data.targets, *parts[:3], data.crossed, parts[3], data.item_embeddings, *sums)
         loss -= sum(np.vdot(count, part) for count, part in zip(self.truth, parts, strict=True))
         n_rows = data.effects.size
-        by_user, by_deletion, by_item = (
+        by_user, by_deletion, by_item, by_weights = (
             (expected - count) / n_rows for expected, count in zip(sums, self.truth, strict=True)
         )
         intercept = by_user.sum(axis=0)
         gradient = np.vstack(
-            [data.user_embeddings.T @ by_user, data.deletion_features.T @ by_deletion, data.item_embeddings.T @ by_item]
+            [
+                data.user_embeddings.T @ by_user,
+                data.deletion_features.T @ by_deletion,
+                by_weights.reshape(-1, len(intercept)),
+                data.item_embeddings.T @ by_item,
+            ]
         )
         gradient = (gradient - np.outer(self.mean, intercept)) / self.scale[:, None]
         weights = standardised.reshape(self.shape)[1:]
@@ -434,8 +409,7 @@ def fit_logistic(data: SurrogateData, folds: int, config: LogisticConfig, rng: n
         weights = np.zeros(softmax.shape).ravel()
         for penalty in sorted(config.penalties, reverse=True):
             weights = softmax.fit(penalty, weights)
-            of_user, of_deletion, of_item = _logits(softmax.unscaled(weights), held_out)
-            logits = (of_user[held_out.users] + of_deletion)[:, None] + of_item[held_out.targets]
+            logits = _logits(softmax.unscaled(weights), held_out)
             loss = -np.take_along_axis(log_softmax(logits, axis=-1), truth[..., None], axis=-1).mean()
             accuracy = (logits.argmax(axis=-1) == truth).mean()
             curve.append((penalty, fold, loss, accuracy, truth.size))
@@ -475,18 +449,12 @@ def _train(
     """
     n_targets = data.effects.shape[1]
     mean, scale = _standardisation(data.select(~held_out))
-    blocks = {"user_embeddings": data.user_embeddings, "deletion_features": data.deletion_features}
-    blocks["item_embeddings"] = data.item_embeddings
-    cuts = np.cumsum([block.shape[1] for block in blocks.values()])[:-1]
-    scaled = {
-        name: ((block - block_mean) / block_scale).astype(np.float32)
-        for (name, block), block_mean, block_scale in zip(
-            blocks.items(), np.split(mean, cuts), np.split(scale, cuts), strict=True
-        )
-    }
-    data = replace(data, **scaled)
+
+    def standardised(rows: np.ndarray) -> np.ndarray:
+        return ((data.features(rows) - mean) / scale).astype(np.float32)
+
     training = np.flatnonzero(np.repeat(~held_out, n_targets))
-    unseen = data.features(np.flatnonzero(np.repeat(held_out, n_targets)))
+    unseen = standardised(np.flatnonzero(np.repeat(held_out, n_targets)))
     effects = data.effects.ravel()
     batch_size = min(config.batch_size, len(training))
     network = kind(
@@ -503,7 +471,7 @@ def _train(
         shuffled = rng.permutation(training)
         # full batches only: Adam would give a few left-over rows the step of a whole batch
         for rows in shuffled[: len(shuffled) // batch_size * batch_size].reshape(-1, batch_size):
-            network.partial_fit(data.features(rows), effects[rows], **classes)
+            network.partial_fit(standardised(rows), effects[rows], **classes)
         curve.append({"epoch": epoch} | score(network, unseen))
         loss = list(curve[-1].values())[1]
         if loss < best:
