@@ -17,6 +17,7 @@ from snakemake.utils import min_version
 from hadyounot import paths, store
 from hadyounot.config import check_study
 from hadyounot.jobs import Jobs
+from hadyounot.variants import variants
 
 min_version("9.27")
 
@@ -35,13 +36,20 @@ if not Path(paths.STUDY).exists() or json.loads(Path(paths.STUDY).read_text()) !
     store.write_json(paths.STUDY, jobs.resolved)
 
 DATASETS = sorted({cell.dataset for cell in study.cells})
+ANALYSED = [cell for cell in study.cells if cell.analysed]
+VARIANTS = [(family, variant) for family, named in variants(study.ablations).items() for variant in named]
 KINDS = list(dict.fromkeys(study.models[cell.model].kind for cell in study.cells))
 TABLES = ["table2_datasets", *(paths.VALIDITY[kind] for kind in KINDS), "recommenders", "signal", "mcnemar", "runtime"]
+TABLES += ["ablations"] if ANALYSED else []
+ABLATION_FIGURES = [
+    f"ablation_{family}" for family in ("deletion_size", "search", "sample_size") if family in study.ablations.families
+]
 FIGURES = [
     *(f"figure5_generation_time_{cell.dataset}_{cell.model}" for cell in study.cells),
     *(f"figure6_validity_{kind}" for kind in KINDS),
     "example_card",
 ]
+FIGURES += [f"{name}_{cell.dataset}_{cell.model}" for cell in ANALYSED for name in ABLATION_FIGURES]
 CAPTIONS = sorted(path.stem for path in (HERE / "notebooks/captions").glob("*.rst"))
 RUN = (
     f'"{sys.executable}" -m hadyounot.notebook {{input.notebook:q}} --params {{params.given:q}}'
@@ -86,6 +94,15 @@ def outcomes(dataset, model):
     return expand(paths.OUTCOMES, dataset=dataset, model=model, block=jobs.blocks(dataset, model))
 
 
+def ablations(pattern):
+    """The pattern's files of every variant of the analysed cells."""
+    return [
+        pattern.format(dataset=cell.dataset, model=cell.model, family=family, variant=variant)
+        for cell in ANALYSED
+        for family, variant in VARIANTS
+    ]
+
+
 CELL = "{dataset}/{model}"
 
 
@@ -93,6 +110,8 @@ wildcard_constraints:
     dataset="[a-z0-9][a-z0-9._-]*",
     model="[a-z0-9][a-z0-9._-]*",
     block=r"\d{3}",
+    family="[a-z_]+",
+    variant="[a-z0-9-]+",
 
 
 onstart:
@@ -264,8 +283,35 @@ rule evaluate:
         RUN
 
 
+rule ablation:
+    """Section 5.3: one choice of the linear surrogate changed, learnt, explained and verified like the original."""
+    input:
+        notebook=notebook("70_ablations"),
+        embeddings=rules.recommender.output.embeddings,
+        outcomes=lambda w: outcomes(w.dataset, w.model),
+        evaluation=rules.evaluate.output.evaluation,
+    output:
+        ablation=paths.ABLATION,
+        fit=paths.ABLATION_FIT,
+        html=executed("70_ablations_{family}_{variant}", CELL),
+    log:
+        **logs("70_ablations_{family}_{variant}", CELL),
+    benchmark:
+        timed("70_ablations_{family}_{variant}", CELL)
+    conda:
+        "envs/environment.yaml"
+    params:
+        **jobs.because(
+            "70_ablations", ["dataset", "model", "family", "variant"], ["ablations", "surrogates", "explanation"]
+        ),
+    message:
+        "70 {wildcards.family}: {wildcards.variant} with {wildcards.model} on {wildcards.dataset}"
+    shell:
+        RUN
+
+
 rule tables:
-    """Tables 2 to 4, recommender quality and signal, paired tests, run time, and ten explanations in words."""
+    """Tables 2 to 4, quality and signal, paired tests, ablations, run time, and ten explanations in words."""
     input:
         notebook=notebook("90_tables"),
         facts=expand(paths.DATASET, dataset=DATASETS),
@@ -273,6 +319,7 @@ rule tables:
         signal=of_cells(paths.SIGNAL),
         outcomes=[path for cell in study.cells for path in outcomes(cell.dataset, cell.model)],
         evaluation=of_cells(paths.EVALUATION),
+        ablations=ablations(paths.ABLATION),
     output:
         tables=[shown(paths.TABLE.format(table=table), table, "Tables") for table in TABLES],
         twins=expand("tables/{table}.md", table=TABLES),
@@ -285,7 +332,7 @@ rule tables:
     conda:
         "envs/environment.yaml"
     params:
-        **jobs.because("90_tables", [], ["cells", "models", "explanation"], ignore=("config", "toy")),
+        **jobs.because("90_tables", [], ["cells", "models", "explanation", "ablations"], ignore=("config", "toy")),
     message:
         "90 write tables"
     shell:
@@ -297,6 +344,7 @@ rule figures:
     input:
         notebook=notebook("91_figures"),
         times=of_cells(paths.GENERATION_TIME),
+        ablation_times=ablations(paths.ABLATION_FIT),
         tables=rules.tables.output.tables,
     output:
         png=[shown(paths.FIGURE.format(figure=figure), figure, "Figures") for figure in FIGURES],

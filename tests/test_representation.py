@@ -3,8 +3,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from hadyounot.ratings import Deletion, Ratings
-from hadyounot.representation import PRODUCTS, Representation
+from hadyounot.representation import Representation
 from hadyounot.rng import generator
+from hadyounot.variants import PRODUCTS
 
 RNG = generator(0, "representation")
 USERS, ITEMS = RNG.normal(size=(4, 3)).astype(np.float32), RNG.normal(size=(9, 3)).astype(np.float32)
@@ -20,7 +21,7 @@ EFFECTS = np.arange(8.0).reshape(4, 2)
 
 
 def represent(products):
-    return Representation(USERS, ITEMS, products, RATINGS, RESIDUALS)
+    return Representation(USERS, ITEMS, products, ratings=RATINGS, residuals=RESIDUALS)
 
 
 def by_hand(user, deleted, target, products):

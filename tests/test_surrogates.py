@@ -228,17 +228,17 @@ def test_effects_that_do_not_vary(fit, arguments):
 
 def test_held_out_users_are_whole_and_a_share():
     users = planted(n_users=10).users
-    held_out = surrogates._held_out(users, 0.2, generator(0))
+    held_out = surrogates.held_out_users(users, 0.2, generator(0))
     assert len(np.unique(users[held_out])) == 2
     assert not set(users[held_out]) & set(users[~held_out])
     for share in (0.01, 0.99):
-        assert 0 < surrogates._held_out(users, share, generator(0)).mean() < 1
+        assert 0 < surrogates.held_out_users(users, share, generator(0)).mean() < 1
 
 
 def test_mlp_reg_reports_what_it_predicts_for_users_it_has_not_seen():
     data = planted(noise=0.2)
     fit = fit_mlp_reg(data, MLP, generator(3))
-    unseen = data.select(surrogates._held_out(data.users, MLP.held_out_share, generator(3)))
+    unseen = data.select(surrogates.held_out_users(data.users, MLP.held_out_share, generator(3)))
     _, effects, _ = materialised(unseen)
     predicted = predictions(fit.surrogate, unseen)
     assert fit.report["mse"] == pytest.approx(mean_squared_error(effects, predicted), rel=1e-4)
@@ -257,7 +257,7 @@ def test_mlp_clf_predicts_the_centred_logit_of_its_network(effect, n_crossed, mo
     monkeypatch.setattr(surrogates, "MLPClassifier", Recorded)
     data = planted(effect, n_crossed=n_crossed)
     fit = fit_mlp_clf(data, MLP.model_copy(update={"max_epochs": 1}), generator(3))
-    held_out = np.repeat(surrogates._held_out(data.users, MLP.held_out_share, generator(3)), N_TARGETS)
+    held_out = np.repeat(surrogates.held_out_users(data.users, MLP.held_out_share, generator(3)), N_TARGETS)
     features, effects, _ = materialised(data)
     standardised = StandardScaler().fit(features[~held_out]).transform(features)
     logarithms = networks[-1].predict_log_proba(standardised)

@@ -147,6 +147,45 @@ class MlpConfig(_Strict):
     )
 
 
+class SetNetworkConfig(_Strict):
+    """Learned representations of the set of deleted items: one budget for all."""
+
+    hidden: int = Field(32, ge=4, multiple_of=4, description="Width of every layer.")
+    learning_rates: list[Annotated[float, Field(gt=0)]] = Field(
+        [3e-4, 1e-3, 3e-3], min_length=1, description="Steps of Adam; the best on held-out users is kept."
+    )
+    batch_size: int = Field(4096, ge=1, description="Rows in a minibatch.")
+    max_epochs: int = Field(20, ge=1, description="Passes over the rows at most.")
+    patience: int = Field(3, ge=1, description="Epochs without a better loss on held-out users before training stops.")
+    held_out_share: float = Field(0.2, gt=0, lt=1, description="Share of the training users held out.")
+    max_candidates: int = Field(10_000, ge=1, description="Candidate subsets scored for an explanation.")
+
+
+class AblationsConfig(_Strict):
+    """Notebook 70: one choice changed at a time, on cells that are `analysed`."""
+
+    families: list[Literal["effect", "deletion_size", "representation", "products", "search", "sample_size"]] = Field(
+        ["effect", "deletion_size", "representation", "products", "search", "sample_size"],
+        description="What is varied.",
+    )
+    deletion_sizes: list[Annotated[int, Field(ge=1)]] = Field(
+        [1, 2, 3, 5, 10], description="Items deleted at a time when step 1 is simulated; explanations keep their size."
+    )
+    deletion_share: float = Field(0.4, gt=0, lt=1, description="The same as a share of each user's history.")
+    deletions_per_user: int = Field(250, ge=1, description="Deletions of each such size for each training user.")
+    candidates: list[Annotated[int, Field(ge=1)]] = Field(
+        [1000, 10_000, 100_000], description="Candidate subsets of a sampled search."
+    )
+    beam_width: int = Field(10, ge=2, description="Subsets kept by a beam search.")
+    sample_users: list[Annotated[int, Field(ge=2)]] = Field(
+        [25, 50, 100], description="Training users of smaller samples, each with all deletions."
+    )
+    sample_deletions: list[Annotated[int, Field(ge=1)]] = Field(
+        [25, 100, 400], description="Deletions per user of smaller samples, each of all training users."
+    )
+    set_networks: SetNetworkConfig = Field(SetNetworkConfig(), description="Set representations.")
+
+
 class SurrogateConfig(_Strict):
     """Step 2: surrogates."""
 
@@ -233,6 +272,8 @@ class StudyConfig(_Strict):
     explanation: ExplanationConfig = Field(
         ExplanationConfig(), description="Step 3: explanations and their evaluation."
     )
+
+    ablations: AblationsConfig = Field(AblationsConfig(), description="Ablations.")
 
     @model_validator(mode="after")
     def _cells_name_models(self) -> Self:
@@ -561,6 +602,17 @@ class PublishedConfig(_Strict):
     table4: dict[DatasetName, PublishedValidityConfig] = Field(
         description="Neural collaborative filtering, by dataset."
     )
+    ablations: dict[str, dict[str, float]] = Field(
+        description="Change of validity in percentage points at K = 1 on the first dataset × matrix factorisation, by "
+        "family and variant of notebook 70."
+    )
+
+    def ablation(self, kind: str, dataset: str, family: str, variant: str, top_k: int) -> float | None:
+        """Change of validity as a fraction, of a variant against linear_reg; None where the paper has none."""
+        if (kind, dataset, top_k) != ("mf", "ml-100k", 1):
+            return None
+        percent = self.ablations.get(family, {}).get(variant)
+        return None if percent is None else percent / 100
 
     def validity(self, kind: str, dataset: str) -> dict[tuple[str, int], float]:
         """Validity as a fraction by (method, K), of a kind of recommender; empty where the paper has none."""

@@ -177,13 +177,13 @@ def subsets(n: int, size: int, count: int, rng: np.random.Generator) -> np.ndarr
         int32 (min(count, C(n, size)), size), in an order drawn by ``rng``; members ascend within a subset.
 
     Raises:
-        ValueError: n is smaller than size, or C(n, size) does not fit in 63 bits.
+        ValueError: n is smaller than size.
     """
     if n < size:
         raise ValueError(f"a history of {n} items has no subset of size {size}; explain users with at least {size}")
     total = comb(n, size)
-    if total >= 2**63:
-        raise ValueError(f"C({n}, {size}) subsets are too many to number in 63 bits; lower the explanation size")
+    if total >= 2**63:  # too many to number, and to draw one twice
+        return np.sort([rng.choice(n, size, replace=False) for _ in range(count)], axis=1).astype(np.int32)
     left = rng.permutation(total) if total <= count else rng.choice(total, count, replace=False)
     drawn = np.empty((len(left), size), dtype=np.int32)
     for k in range(size, 0, -1):  # the k-th smallest member is the largest c with C(c, k) <= what is left

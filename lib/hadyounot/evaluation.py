@@ -6,7 +6,7 @@ from math import comb
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 from sklearn.metrics import ndcg_score
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
@@ -69,6 +69,25 @@ def mcnemar(evaluation: pd.DataFrame, top_k: Sequence[int]) -> pd.DataFrame:
         table = pd.DataFrame(rows, columns=columns)
         tables.append(table.assign(p_holm=multipletests(table["p_value"], method="holm")[1]))
     return pd.concat(tables, ignore_index=True)
+
+
+def paired_change(valid: np.ndarray, base: np.ndarray) -> tuple[float, float, float]:
+    """Difference of two shares of the same users, with its 95 % interval.
+
+    The interval is Wald's with Laplace's adjustment (Bonett and Price, British Journal of Mathematical and Statistical
+    Psychology 2012).
+
+    Args:
+        valid, base: bool (n,).
+
+    Returns:
+        the share of ``valid`` minus that of ``base``, and the interval's ends.
+    """
+    n = len(valid)
+    gained, lost = (int((a & ~b).sum()) for a, b in ((valid, base), (base, valid)))
+    more, less = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
+    half = norm.ppf(0.975) * np.sqrt((more + less - (more - less) ** 2) / (n + 2))
+    return (gained - lost) / n, max(more - less - half, -1.0), min(more - less + half, 1.0)
 
 
 def _ranks(evaluation: pd.DataFrame) -> pd.DataFrame:

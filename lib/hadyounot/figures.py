@@ -2,7 +2,7 @@
 
 import textwrap
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -131,6 +131,104 @@ def validity(table: pd.DataFrame) -> Figure:
     if controls:
         handles.append(Patch(color=style.BAND, label="controls"))
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(styles) + 1, 4))
+    return figure
+
+
+def _ablated(axes: Axes, places: Sequence[float], rows: pd.DataFrame, base: pd.DataFrame, label: str = "") -> None:
+    """Validity of variants with intervals at ``places``, and that of linear_reg as a line, by K."""
+    styles = style.top_k_styles(base["top_k"])
+    for k, (marker, grey) in styles.items():
+        each, own = rows[rows["top_k"] == k], base[base["top_k"] == k]["validity"].iloc[0]
+        errors = each["validity"] - each["ci_low"], each["ci_high"] - each["validity"]
+        axes.axhline(own, color=grey, linewidth=0.8, linestyle=":")
+        axes.errorbar(
+            places, each["validity"], errors, marker=marker, color=grey, markersize=4.5, linewidth=1.1, label=f"K = {k}"
+        )
+    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+    axes.set_ylabel("validity (% of users)")
+
+
+_DOTTED = Line2D([], [], color=style.FAINT, linewidth=0.8, linestyle=":", label="linear surrogate (reg) of the study")
+
+
+def ablation_deletion_size(table: pd.DataFrame, title: str = "") -> Figure:
+    """Validity against how many items are deleted at a time when outcomes are simulated.
+
+    Args:
+        table: one cell's rows of schema ``store.ABLATIONS``.
+        title: which dataset and model.
+    """
+    style.use()
+    rows = table[table["family"] == "deletion_size"]
+    names = list(rows["variant"].unique())
+    figure, axes = plt.subplots(figsize=(5.4, 2.8))
+    _ablated(axes, range(len(names)), rows, table[table["family"] == "base"])
+    axes.set_xticks(range(len(names)), [name.replace("-percent", " %\nof history") for name in names])
+    axes.set(xlabel="items deleted in each simulated deletion (3 in each explanation)", title=title)
+    axes.set_ylim(bottom=0)
+    handles, _ = axes.get_legend_handles_labels()
+    figure.legend(handles=[*handles, _DOTTED], loc="outside lower center", ncols=2)
+    return figure
+
+
+def ablation_sample_size(table: pd.DataFrame, title: str = "") -> Figure:
+    """Validity, and R² on held-out users, against the number of training users and of deletions of each.
+
+    Args:
+        table: one cell's rows of schema ``store.ABLATIONS``.
+        title: which dataset and model.
+    """
+    style.use()
+    rows, base = table[table["family"] == "sample_size"], table[table["family"] == "base"]
+    figure, grid = plt.subplots(2, 2, figsize=(6.8, 4.2), sharex="col", sharey="row")
+    for column, what, label in ((0, "users", "training users"), (1, "deletions", "deletions of each training user")):
+        each = rows[rows["variant"].str.startswith(f"{what}-")]
+        first = each[each["top_k"] == each["top_k"].min()]
+        counts = first["variant"].str.removeprefix(f"{what}-").astype(int)
+        _ablated(grid[0, column], counts, each, base)
+        grid[1, column].axhline(base["r2"].iloc[0], color=style.INK, linewidth=0.8, linestyle=":")
+        grid[1, column].plot(counts, first["r2"], "o-", color=style.INK, markersize=4.5, linewidth=1.1)
+        grid[1, column].set(xlabel=label, xscale="log", ylabel="held-out R²")
+        grid[1, column].set_xticks(counts, counts)
+        grid[1, column].set_xticks([], minor=True)
+    for axes in grid.flat:
+        axes.label_outer()
+    figure.suptitle(title)
+    handles, _ = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles=[*handles, _DOTTED], loc="outside lower center", ncols=4)
+    return figure
+
+
+_SEARCH_MARKERS = {"lasso": "o", "mlp": "s"}
+
+
+def ablation_search(table: pd.DataFrame, seconds: Mapping[str, float], title: str = "") -> Figure:
+    """Validity at the smallest K against the time an explanation takes, by search of eq. (9).
+
+    Args:
+        table: one cell's rows of schema ``store.ABLATIONS``.
+        seconds: median wall time of an explanation by variant; linear_reg's among them.
+        title: which dataset and model.
+    """
+    style.use()
+    rows = table[table["family"].isin(("base", "search")) & (table["top_k"] == table["top_k"].min())]
+    figure, axes = plt.subplots(figsize=(5.4, 3.2))
+    for surrogate, marker in _SEARCH_MARKERS.items():
+        own = rows[
+            rows["variant"].str.startswith(f"{surrogate}-") | ((rows["family"] == "base") & (surrogate == "lasso"))
+        ]
+        x = [seconds[variant] for variant in own["variant"]]
+        errors = own["validity"] - own["ci_low"], own["ci_high"] - own["validity"]
+        color = style.METHOD_COLORS["linear_reg" if surrogate == "lasso" else "mlp_reg"]
+        axes.errorbar(x, own["validity"], errors, marker=marker, color=color, linestyle="", label=surrogate.upper())
+        for place, variant, validity in zip(x, own["variant"], own["validity"], strict=True):
+            text = "exact" if variant == "linear_reg" else variant.removeprefix(f"{surrogate}-").replace("-", " ")
+            axes.annotate(text, (place, validity), (4, 4), textcoords="offset points", fontsize=7, color=color)
+    axes.set(xscale="log", xlabel="median wall time of one explanation", title=title, ylabel="validity (% of users)")
+    axes.xaxis.set_major_formatter(EngFormatter("s"))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="upper left")
     return figure
 
 

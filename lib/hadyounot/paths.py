@@ -26,6 +26,8 @@ SURROGATE_FITS = _CELL + "surrogates/fits.json"
 EXPLANATIONS = _CELL + "explanations.parquet"
 GENERATION_TIME = _CELL + "generation_time.parquet"
 EVALUATION = _CELL + "evaluation.parquet"
+ABLATION = _CELL + "ablations/{family}/{variant}.parquet"
+ABLATION_FIT = _CELL + "ablations/{family}/{variant}.json"
 RETRAININGS = _CELL + "retrainings.json"
 
 TABLE = "tables/{table}.csv"

@@ -14,8 +14,7 @@ from scipy.sparse import csr_array
 
 from .counterfactual import Outcomes
 from .ratings import Ratings
-
-PRODUCTS = ("user", "target", "residual")
+from .variants import PRODUCTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +78,8 @@ class Representation:
         item_embeddings: float32 (n_items, q), φ_i.
         products: which of ``PRODUCTS`` follow φ_d, in this order: "user", φ_d ∘ φ_u (p must be q); "target",
             φ_d ∘ φ_i; "residual", (rating - score of d) · φ_d ∘ φ_i.
+        deleted_embeddings: float32 (n_items, r), what stands for φ_d where it is not ``item_embeddings``: one-hot rows
+            make a sum the multi-hot mask of the deleted items. Without products.
         ratings: the n training ratings; for "residual".
         residuals: float32 (n,), each rating minus its score by the original model; for "residual".
 
@@ -89,12 +90,15 @@ class Representation:
     user_embeddings: np.ndarray
     item_embeddings: np.ndarray
     products: Sequence[str] = ()
+    deleted_embeddings: np.ndarray | None = None
     ratings: Ratings | None = None
     residuals: np.ndarray | None = None
 
     def __post_init__(self):
         if unknown := set(self.products) - set(PRODUCTS):
             raise ValueError(f"unknown products {sorted(unknown)}: choose from {list(PRODUCTS)}")
+        if self.products and self.deleted_embeddings is not None:
+            raise ValueError("products are formed with item_embeddings: leave out deleted_embeddings")
         p, q = self.user_embeddings.shape[1], self.item_embeddings.shape[1]
         if "user" in self.products and p != q:
             raise ValueError(f"φ_d ∘ φ_u needs embeddings of one length; users have {p} numbers and items {q}")
@@ -110,13 +114,15 @@ class Representation:
         """Features of the user's items (...) that are the same for every target, (..., F), and those to be
         multiplied with φ_i, (..., C, q).
         """
-        phi = self.item_embeddings[items]
+        phi = (self.item_embeddings if self.deleted_embeddings is None else self.deleted_embeddings)[items]
         fixed = [phi, phi * self.user_embeddings[user]] if "user" in self.products else [phi]
         crossed = [phi] if "target" in self.products else []
         if "residual" in self.products:
             crossed.append(phi * self._residuals[[user]].toarray()[0, items][..., None])
         return np.concatenate(fixed, axis=-1), (
-            np.stack(crossed, axis=-2) if crossed else np.empty((*items.shape, 0, phi.shape[-1]), phi.dtype)
+            np.stack(crossed, axis=-2)
+            if crossed
+            else np.empty((*items.shape, 0, self.item_embeddings.shape[1]), phi.dtype)
         )
 
     def item_features(self, user: int, target: int, items: np.ndarray) -> np.ndarray:

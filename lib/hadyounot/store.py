@@ -422,6 +422,11 @@ EVALUATION = Schema(
     },
 )
 
+ABLATION = Schema(
+    "One explanation by a variant of linear_reg, tested as above.",
+    {name: column for name, column in EVALUATION.columns.items() if name != "method"},
+)
+
 TABLE2 = Schema(
     "One dataset (the paper's Table 2). Beside a stand-in are the paper's numbers of what it stands in for.",
     {
@@ -487,6 +492,32 @@ SIGNAL = Schema(
             _NUMBER,
             "own_change / others_change; below 5 effects drown in noise, empty if others do not move",
             low=0,
+            nullable=True,
+        ),
+    },
+)
+
+ABLATIONS = Schema(
+    "Validity of one variant of linear_reg at one K, beside linear_reg on the same users.",
+    {
+        "dataset": _DATASET,
+        "model": _MODEL,
+        "family": Column(_TEXT, "what is varied"),
+        "variant": Column(_TEXT, "how; linear_reg itself comes first"),
+        "top_k": _TOP_K,
+        "n_users": _count("users explained"),
+        "n_valid": _count("users whose target left the top K after really retraining"),
+        "validity": _share("n_valid / n_users"),
+        "ci_low": _share("lower end of the Wilson interval of the validity, 95 %"),
+        "ci_high": _share("upper end"),
+        "change_from_base": Column(_NUMBER, "validity minus that of linear_reg", low=-1, high=1),
+        "change_ci_low": Column(_NUMBER, "lower end of its interval for paired shares, 95 %", low=-1, high=1),
+        "change_ci_high": Column(_NUMBER, "upper end", low=-1, high=1),
+        "paper_change": Column(_NUMBER, "change in the paper; empty where it has none", low=-1, high=1, nullable=True),
+        "r2": Column(
+            _NUMBER,
+            "R² of the predicted effect on training users held out; empty for classifiers",
+            high=1,
             nullable=True,
         ),
     },

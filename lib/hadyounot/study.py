@@ -80,7 +80,9 @@ class Cell:
 
     def representation(self, products: Sequence[str] = ()) -> Representation:
         """What surrogates of this cell are told about a deletion; eq. (8) without ``products``."""
-        return Representation(*self.embeddings, tuple(products), self.train, self._trained["residuals"])
+        return Representation(
+            *self.embeddings, tuple(products), ratings=self.train, residuals=self._trained["residuals"]
+        )
 
     @cached_property
     def explainable_users(self) -> np.ndarray:

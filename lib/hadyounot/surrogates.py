@@ -425,7 +425,7 @@ def fit_logistic(data: SurrogateData, folds: int, config: LogisticConfig, rng: n
 # --- multi-layer perceptrons, eq. (3) and (4) -----------------------------------------------------------------
 
 
-def _held_out(users: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+def held_out_users(users: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
     """Mask of the deletions of held-out users, (n,): a share of the users, at least one and not all."""
     groups = np.unique(users)
     if len(groups) < 2:
@@ -501,7 +501,7 @@ def fit_mlp_reg(data: SurrogateData, config: MlpConfig, rng: np.random.Generator
     Raises:
         ValueError: there are fewer than two users, or all effects are equal.
     """
-    held_out = _held_out(data.users, config.held_out_share, rng)
+    held_out = held_out_users(data.users, config.held_out_share, rng)
     seen, unseen = data.effects[~held_out], data.effects[held_out].ravel()
     mean, scale = seen.mean(dtype=np.float64), seen.std(dtype=np.float64)
     if not scale > 0:
@@ -530,7 +530,7 @@ def fit_mlp_clf(data: SurrogateData, config: MlpConfig, rng: np.random.Generator
         ValueError: there are fewer than two users, +1 never occurs, or no other class does.
     """
     classes, labels = _classes(data.effects)
-    held_out = _held_out(data.users, config.held_out_share, rng)
+    held_out = held_out_users(data.users, config.held_out_share, rng)
     unseen = data.effects[held_out].ravel()
 
     def score(network: MLPClassifier, features: np.ndarray) -> dict[str, float]:

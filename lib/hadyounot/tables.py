@@ -16,6 +16,7 @@ from .ratings import Deletion
 from .rng import generator
 from .study import Cell
 from .style import CONTROLS, METHOD_LABELS
+from .variants import variants
 
 STAGES = ("10_dataset", "20_recommender", "30_simulate", "40_surrogates", "50_explain", "60_evaluate")
 
@@ -207,6 +208,65 @@ def mcnemar_markdown(frame: pd.DataFrame) -> str:
         wide = wide.rename(columns=METHOD_LABELS)
         wide.insert(0, "", names)
         parts.append(f"\n## {dataset}, {model}, K = {k}\n\n{_markdown(wide)}")
+    return "".join(parts)
+
+
+def ablations(cells: Iterable[Cell]) -> pd.DataFrame:
+    """Variants of linear_reg, schema ``store.ABLATIONS``.
+
+    Raises:
+        ValueError: a variant explains other users or targets than linear_reg.
+    """
+    published, rows = config.load_published(), []
+    for cell in cells:
+        kind, settings = cell.study.models[cell.model].kind, cell.study
+        base = _evaluation(cell)
+        base = base[base["method"] == "linear_reg"].set_index(["user", "target"])["rank_after"]
+        tested = {("base", "linear_reg"): (base, _json(cell.path(paths.SURROGATE_FITS))["linear_reg"])}
+        for family, variants_of in variants(settings.ablations).items():
+            for variant in variants_of:
+                place = {"family": family, "variant": variant}
+                frame = store.read_parquet(cell.path(paths.ABLATION, **place), store.ABLATION)
+                ranks = frame.set_index(["user", "target"])["rank_after"]
+                if not ranks.index.equals(base.index):
+                    raise ValueError(
+                        f"{cell.dataset}, {cell.model}: {family} {variant} and linear_reg explain other users"
+                    )
+                tested[family, variant] = ranks, _json(cell.path(paths.ABLATION_FIT, **place))["report"]
+        for (family, variant), (ranks, report) in tested.items():
+            shares = evaluation.validity(ranks.reset_index().assign(method=variant), settings.explanation.top_k)
+            for share in shares.drop(columns="method").to_dict("records"):
+                k = share["top_k"]
+                change, low, high = evaluation.paired_change((ranks > k).to_numpy(), (base > k).to_numpy())
+                row = {"dataset": cell.dataset, "model": cell.model, "family": family, "variant": variant, **share}
+                row |= {"change_from_base": change, "change_ci_low": low, "change_ci_high": high}
+                paper = published.ablation(kind, config.original(cell.dataset), family, variant, k)
+                rows.append(row | {"paper_change": paper, "r2": report.get("r2")})
+    frame = pd.DataFrame(rows, columns=list(store.ABLATIONS.columns))
+    return frame.astype({"paper_change": "float64", "r2": "float64"})
+
+
+def ablations_markdown(frame: pd.DataFrame) -> str:
+    """Schema ``store.ABLATIONS``: for each dataset and model, variants by K, and their change at the smallest K."""
+    parts = [
+        "Validity of variants of the linear surrogate (reg) that differ in one choice, in percent; its change at the "
+        "smallest K in percentage points, with a 95 % interval for the same users.\n"
+    ]
+    for (dataset, model), cell in frame.groupby(["dataset", "model"], sort=False):
+        first = cell[cell["top_k"] == cell["top_k"].min()]
+        shown = pd.DataFrame({
+            "family": first["family"].to_numpy(),
+            "variant": first["variant"].to_numpy(),
+            **{f"K = {k}": [f"{100 * share:.1f}" for share in each["validity"]] for k, each in cell.groupby("top_k")},
+            "change": [
+                f"{100 * row.change_from_base:+.1f} [{100 * row.change_ci_low:+.1f}, {100 * row.change_ci_high:+.1f}]"
+                for row in first.itertuples()
+            ],
+            "paper's change": ["" if pd.isna(paper) else f"{100 * paper:+.1f}" for paper in first["paper_change"]],
+            "held-out R²": ["" if pd.isna(r2) else f"{r2:.3f}" for r2 in first["r2"]],
+        })  # fmt: skip
+        shown["family"] = shown["family"].where(~shown["family"].duplicated(), "")
+        parts.append(f"\n## {dataset}, {model} ({first['n_users'].iloc[0]} users)\n\n{_markdown(shown)}")
     return "".join(parts)
 
 

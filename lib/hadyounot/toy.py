@@ -14,10 +14,11 @@ import matplotlib.pyplot as plt
 from . import paths
 from .config import CONFIG_FOLDER, load_study
 from .study import Cell
+from .variants import variants
 
 NOTEBOOKS = (
     *("10_dataset", "20_recommender", "30_simulate", "40_surrogates", "50_explain", "60_evaluate"),
-    *("90_tables", "91_figures"),
+    *("70_ablations", "90_tables", "91_figures"),
 )
 
 
@@ -40,10 +41,19 @@ def open_cell(notebook: str, config: str, dataset: str, model: str, folder: str)
     atexit.register(shutil.rmtree, cell.folder, ignore_errors=True)
     given = {"config": config, "dataset": dataset, "model": model, "folder": str(cell.folder)}
     for earlier in NOTEBOOKS[: NOTEBOOKS.index(notebook)]:
-        blocks = cell.blocks if earlier == "30_simulate" else [""]
-        for block in blocks:
-            _run_silently(earlier, given | {"block": block})
+        for each in _runs(cell, earlier):
+            _run_silently(earlier, given | each)
     return cell
+
+
+def _runs(cell: Cell, notebook: str) -> list[dict[str, str]]:
+    """What a notebook is given beside the cell, each time that it runs on it."""
+    if notebook == "30_simulate":
+        return [{"block": block} for block in cell.blocks]
+    if notebook == "70_ablations":
+        families = variants(cell.study.ablations).items()
+        return [{"family": family, "variant": variant} for family, named in families for variant in named]
+    return [{}]
 
 
 def _run_silently(notebook: str, given: dict[str, Any]) -> None:
