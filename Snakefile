@@ -36,11 +36,14 @@ if not Path(paths.STUDY).exists() or json.loads(Path(paths.STUDY).read_text()) !
 
 DATASETS = sorted({cell.dataset for cell in study.cells})
 KINDS = list(dict.fromkeys(study.models[cell.model].kind for cell in study.cells))
+ANALYSED = [cell for cell in study.cells if cell.analysed]
 TABLES = ["table2_datasets", *(paths.VALIDITY[kind] for kind in KINDS), "recommenders", "signal", "mcnemar", "runtime"]
+TABLES += ["table1_user_study", *(["naive"] if ANALYSED else [])]
 FIGURES = [
     *(f"figure5_generation_time_{cell.dataset}_{cell.model}" for cell in study.cells),
     *(f"figure6_validity_{kind}" for kind in KINDS),
     "example_card",
+    "figure2_user_ratings",
 ]
 CAPTIONS = sorted(path.stem for path in (HERE / "notebooks/captions").glob("*.rst"))
 RUN = (
@@ -264,8 +267,34 @@ rule evaluate:
         RUN
 
 
+rule naive:
+    """Algorithm 2 on short histories: every deletion up to a size."""
+    input:
+        notebook=notebook("65_naive"),
+        ratings=rules.dataset.output.ratings,
+        titles=rules.dataset.output.titles,
+    output:
+        naive=paths.NAIVE,
+        html=executed("65_naive", CELL),
+    log:
+        **logs("65_naive", CELL),
+    benchmark:
+        timed("65_naive", CELL)
+    conda:
+        "envs/environment.yaml"
+    params:
+        **jobs.because("65_naive", ["dataset", "model"], ["naive"]),
+        recommender=jobs.recommender,
+        size=study.explanation.explanation_size,
+        top_k=study.explanation.top_k,
+    message:
+        "65 try every deletion of {wildcards.model} on {wildcards.dataset}"
+    shell:
+        RUN
+
+
 rule tables:
-    """Tables 2 to 4, recommender quality and signal, paired tests, run time, and ten explanations in words."""
+    """Tables 1 to 4, recommender quality and signal, paired tests, run time, and ten explanations in words."""
     input:
         notebook=notebook("90_tables"),
         facts=expand(paths.DATASET, dataset=DATASETS),
@@ -273,6 +302,7 @@ rule tables:
         signal=of_cells(paths.SIGNAL),
         outcomes=[path for cell in study.cells for path in outcomes(cell.dataset, cell.model)],
         evaluation=of_cells(paths.EVALUATION),
+        naive=[paths.NAIVE.format(dataset=cell.dataset, model=cell.model) for cell in ANALYSED],
     output:
         tables=[shown(paths.TABLE.format(table=table), table, "Tables") for table in TABLES],
         twins=expand("tables/{table}.md", table=TABLES),
@@ -293,7 +323,7 @@ rule tables:
 
 
 rule figures:
-    """Figures 5 and 6."""
+    """Figures 2, 5 and 6."""
     input:
         notebook=notebook("91_figures"),
         times=of_cells(paths.GENERATION_TIME),

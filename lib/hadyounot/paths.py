@@ -27,6 +27,7 @@ EXPLANATIONS = _CELL + "explanations.parquet"
 GENERATION_TIME = _CELL + "generation_time.parquet"
 EVALUATION = _CELL + "evaluation.parquet"
 RETRAININGS = _CELL + "retrainings.json"
+NAIVE = _CELL + "naive.parquet"
 
 TABLE = "tables/{table}.csv"
 VALIDITY = {"mf": "table3_mf", "ncf": "table4_ncf", "blackbox": "validity_blackbox"}  # table by kind of recommender
