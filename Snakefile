@@ -44,10 +44,12 @@ TABLES += ["ablations"] if ANALYSED else []
 ABLATION_FIGURES = [
     f"ablation_{family}" for family in ("deletion_size", "search", "sample_size") if family in study.ablations.families
 ]
+TABLES += ["table1_user_study", *(["naive"] if ANALYSED else [])]
 FIGURES = [
     *(f"figure5_generation_time_{cell.dataset}_{cell.model}" for cell in study.cells),
     *(f"figure6_validity_{kind}" for kind in KINDS),
     "example_card",
+    "figure2_user_ratings",
 ]
 FIGURES += [f"{name}_{cell.dataset}_{cell.model}" for cell in ANALYSED for name in ABLATION_FIGURES]
 CAPTIONS = sorted(path.stem for path in (HERE / "notebooks/captions").glob("*.rst"))
@@ -283,6 +285,32 @@ rule evaluate:
         RUN
 
 
+rule naive:
+    """Algorithm 2 on short histories: every deletion up to a size."""
+    input:
+        notebook=notebook("65_naive"),
+        ratings=rules.dataset.output.ratings,
+        titles=rules.dataset.output.titles,
+    output:
+        naive=paths.NAIVE,
+        html=executed("65_naive", CELL),
+    log:
+        **logs("65_naive", CELL),
+    benchmark:
+        timed("65_naive", CELL)
+    conda:
+        "envs/environment.yaml"
+    params:
+        **jobs.because("65_naive", ["dataset", "model"], ["naive"]),
+        recommender=jobs.recommender,
+        size=study.explanation.explanation_size,
+        top_k=study.explanation.top_k,
+    message:
+        "65 try every deletion of {wildcards.model} on {wildcards.dataset}"
+    shell:
+        RUN
+
+
 rule ablation:
     """Section 5.3: one choice of the linear surrogate changed, learnt, explained and verified like the original."""
     input:
@@ -311,7 +339,7 @@ rule ablation:
 
 
 rule tables:
-    """Tables 2 to 4, quality and signal, paired tests, ablations, run time, and ten explanations in words."""
+    """Tables 1 to 4, quality and signal, paired tests, ablations, run time, and ten explanations in words."""
     input:
         notebook=notebook("90_tables"),
         facts=expand(paths.DATASET, dataset=DATASETS),
@@ -320,6 +348,7 @@ rule tables:
         outcomes=[path for cell in study.cells for path in outcomes(cell.dataset, cell.model)],
         evaluation=of_cells(paths.EVALUATION),
         ablations=ablations(paths.ABLATION),
+        naive=[paths.NAIVE.format(dataset=cell.dataset, model=cell.model) for cell in ANALYSED],
     output:
         tables=[shown(paths.TABLE.format(table=table), table, "Tables") for table in TABLES],
         twins=expand("tables/{table}.md", table=TABLES),
@@ -340,7 +369,7 @@ rule tables:
 
 
 rule figures:
-    """Figures 5 and 6."""
+    """Figures 2, 5 and 6."""
     input:
         notebook=notebook("91_figures"),
         times=of_cells(paths.GENERATION_TIME),

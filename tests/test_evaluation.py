@@ -13,6 +13,7 @@ from hadyounot.evaluation import (
     best_of,
     margins,
     mcnemar,
+    naive,
     ndcg,
     oracle_pool,
     oracle_refine,
@@ -234,6 +235,48 @@ def test_exhaustive_oracle_finds_what_brute_force_finds(small):
         assert found[pool.deletions[best_of(pool.rank_after[:, 0], generator(1, "ties"))].items] == max(
             expected.values()
         )
+
+
+def test_naive_counts_what_algorithm_2_finds_one_model_at_a_time(small, tmp_path):
+    recommender, ratings = small
+    users = [5, 0, 3]
+    found = naive(recommender, ratings, users, 2, [1, 3])
+    store.write_parquet(tmp_path / "naive.parquet", found, store.NAIVE)
+    expected = []
+    for user in users:
+        history, eligible = ratings.history(user).tolist(), candidates(ratings, user)
+        before = recommender.fit(ratings).scores([user])[0]
+        target = int(top_items(before, eligible, 1)[0])
+        for size in (1, 2):
+            after = []
+            for items in combinations(history, size):  # D_u
+                without = ~((ratings.users == user) & np.isin(ratings.items, items))
+                scores = recommender.fit(ratings.select(without)).scores([user])[0]
+                after.append(1 + int((scores[eligible] > scores[target]).sum()))
+            assert len(after) == comb(len(history), size)
+            for k in (1, 3):
+                removing = sum(rank > k for rank in after)
+                expected.append((user, target, len(history), size, k, len(after), removing))
+    rows = set(found.itertuples(index=False, name=None))
+    assert rows == set(expected)
+    assert len(found) == len(expected)
+    removing = found.set_index(["top_k", "user", "size"])["n_removing"]
+    assert 0 < removing[1].sum() < found.loc[found["top_k"] == 1, "n_subsets"].sum()
+    assert (removing[3] <= removing[1]).all()
+
+
+def test_naive_goes_no_further_than_the_history_and_may_delete_all_of_it(small):
+    recommender, ratings = small
+    histories = np.bincount(ratings.users)
+    user = int(histories.argmin())
+    found = naive(recommender, ratings, [user], 20, [1])
+    assert found["size"].tolist() == list(range(1, histories[user] + 1))
+    assert found["n_subsets"].sum() == 2 ** histories[user] - 1
+
+
+def test_naive_of_nobody_is_an_empty_table(small, tmp_path):
+    store.write_parquet(tmp_path / "naive.parquet", naive(*small, [], 4, [1, 3]), store.NAIVE)
+    assert store.read_parquet(tmp_path / "naive.parquet", store.NAIVE).empty
 
 
 def test_shortlisting_oracle_retrains_single_items_then_subsets_of_the_worst(small):

@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from hadyounot import figures, store, style
+from hadyounot import figures, store, style, tables
 from hadyounot.ratings import Ratings
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
@@ -123,6 +123,25 @@ def test_figure5_shows_every_user_of_the_methods_that_generate_and_their_median(
     assert figure.axes[0].get_xscale() == "log"
     assert_nothing_overlaps(figure)
     assert {"wall time of one explanation", "1 µs", "1 s"} <= set(texts(figure))
+
+
+def test_figure2_draws_table_1_in_two_groups_and_says_whose_numbers_they_are():
+    table = tables.published_ratings()
+    figure = figures.user_ratings(table)
+    (axes,) = figure.axes
+    points = [line for line in axes.lines if len(line.get_xdata()) == 1]
+    bars = [line.get_xdata() for line in axes.lines if len(line.get_xdata()) == 2]
+    assert [line.get_xdata()[0] for line in points] == table["mean"].tolist()
+    np.testing.assert_allclose(bars, [(row.mean - row.sd, row.mean + row.sd) for row in table.itertuples(index=False)])
+    assert [line.get_markerfacecolor() == "white" for line in points] == [True, True, False, False]  # in grey too
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == [style.METHOD_LABELS[method] for method in table["method"]]
+    assert [line.get_ydata()[0] for line in points] == list(axes.get_yticks())
+    averages = [segment[0][0] for collection in axes.collections for segment in collection.get_segments()]
+    np.testing.assert_allclose(averages, [(3.586 + 3.658) / 2, (3.803 + 3.789) / 2])
+    assert axes.get_title(loc="left") == "Published, not reproducible from code"
+    assert "3.803 ± 0.87" in texts(figure)
+    assert_nothing_overlaps(figure)
 
 
 @pytest.mark.parametrize(

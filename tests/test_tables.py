@@ -244,6 +244,86 @@ def test_signal_is_a_ratio_where_others_move_at_all(tmp_path, cell):
     assert [row[-1] for row in pipes(tables.signal_markdown(frame))[2:]] == ["4.0", ""]
 
 
+def test_table_1_is_the_papers():
+    frame = tables.published_ratings()
+    printed = [(3.586, 0.74, 0.011), (3.658, 0.67, 0.034), (3.803, 0.87, -1), (3.789, 0.89, 0.393)]
+    assert list(frame[["mean", "sd", "p_value"]].fillna(-1).itertuples(index=False, name=None)) == printed
+    assert list(frame["method"]) == ["knn", "influence", "linear_reg", "mlp_reg"]
+    study = config.load_published().user_study
+    assert (study.collected, study.kept, study.questions) == (100, 92, 5)
+
+
+def test_table_1_says_which_printed_numbers_contradict_each_other(tmp_path):
+    frame = tables.published_ratings().set_index("method")
+    others = frame.drop(index="linear_reg").filter(like="correlation_")
+    assert frame.loc["linear_reg"].filter(like="correlation_").isna().all()
+    assert others.filter(regex="kept$|collected$").abs().max(axis=None) < 1
+    assert (others.loc[["knn", "influence"]].filter(like="answers") < -1).all(axis=None)
+    assert (others["correlation_collected"] < others["correlation_kept"]).all()  # more pairs: less noise in t
+    frame = frame.reset_index()
+    store.write_csv(tmp_path / "table.csv", frame, store.TABLE1)
+    markdown = tables.published_ratings_markdown(frame)
+    assert markdown.startswith("**Published, not reproducible from code.** ")
+    first, second = (part.split("\n\n|")[1] for part in markdown.split("\n## "))
+    assert pipes(f"|{first}")[2] == ["KNN", "3.586 ± 0.74", "0.011"]
+    knn, _, linear, _ = pipes(f"|{second}")[2:]
+    assert knn[:3] == ["KNN", *(f"{r:.2f}" for r in frame.loc[0, ["correlation_kept", "correlation_collected"]])]
+    assert knn[4].endswith(": impossible")
+    assert linear[1:] == ["", "", "", "", "impossible", "impossible"]
+
+
+def write_naive(cell, rows):
+    tried = pd.DataFrame(rows, columns=list(store.NAIVE.columns))
+    store.write_parquet(cell.path(paths.NAIVE), tried, store.NAIVE)
+
+
+def test_naive_accumulates_over_sizes(tmp_path, cell):
+    # three users at K = 1 and 3: who has a removing deletion of 1, 2 and 3 items
+    removing = {1: {7: (0, 2, 1), 8: (1, 0, 0), 9: (0, 0, 0)}, 3: {7: (0, 0, 1), 8: (0, 0, 0), 9: (0, 0, 0)}}
+    rows = [
+        (user, 0, 4, size, k, subsets, counts[size - 1])
+        for k, users in removing.items()
+        for user, counts in users.items()
+        for size, subsets in ((1, 4), (2, 6), (3, 4))
+    ]
+    write_naive(cell, rows + [(user, 0, 4, 1, 5, 4, 0) for user in (7, 8, 9)])
+    other = make_cell(tmp_path, "toy")
+    write_naive(other, [])
+    frame = tables.naive([cell, other])
+    store.write_csv(tmp_path / "table.csv", frame, store.TABLE_NAIVE)
+    assert len(frame) == 2 * 3 * 4  # cells, K = 1, 3, 5, sizes up to 4
+    found = frame[frame["dataset"] == "ml-100k"].set_index(["top_k", "size"])
+    assert (found["n_users"] == 3).all()
+    assert found.loc[1, "n_removable"].tolist() == [1, 1, 1, 0]
+    assert found.loc[1, "n_removable_upto"].tolist() == [1, 2, 2, 2]
+    assert found.loc[3, "n_removable_upto"].tolist() == [0, 0, 1, 1]
+    assert found.loc[1, "share_upto"].tolist() == pytest.approx([1 / 3, 2 / 3, 2 / 3, 2 / 3])
+    assert found.loc[1, "mean_subset_share"].tolist()[:3] == pytest.approx([1 / 12, 2 / 18, 1 / 12])
+    assert pd.isna(found.loc[(1, 4), "mean_subset_share"])  # nobody has a deletion of 4 items there
+    low, high, z = *found.loc[(1, 2), ["ci_low", "ci_high"]], 1.959963984540054  # Wilson (1927)
+    half = z / (1 + z**2 / 3) * sqrt(2 / 9 / 3 + z**2 / 36)
+    assert (low, high) == pytest.approx(((2 / 3 + z**2 / 6) / (1 + z**2 / 3) - half, (low + high) / 2 + half))
+    nobody = frame[frame["dataset"] == "toy"]
+    assert (nobody[["n_users", "n_removable", "n_removable_upto"]] == 0).all(axis=None)
+    assert nobody[["share_upto", "ci_low", "ci_high", "mean_subset_share"]].isna().all(axis=None)
+    some, none = tables.naive_markdown(frame).split("\n## ")[1:]
+    assert pipes(some)[3] == ["1", "2", "1", f"2: 66.7 % [{100 * low:.1f}, {100 * high:.1f}]", "11.11 %"]
+    assert none.startswith("toy, mf (0 users)\n\nNo user's history is as short")
+    assert "|" not in none
+
+
+def test_users_with_short_histories_are_those_that_can_be_explained_in_their_random_order(cell):
+    histories = dict(zip(*np.unique(cell.train.users, return_counts=True), strict=True))
+    assert set(histories.values()) == {9}
+    limits = {limit: cell.study.naive.model_copy(update={"max_history": limit}) for limit in (8, 9)}
+    short, all_ = (
+        Cell(cell.study.model_copy(update={"naive": limit}), cell.dataset, cell.model, cell.folder).short_histories
+        for limit in limits.values()
+    )
+    assert short.tolist() == []
+    assert all_.tolist() == cell.explainable_users.tolist()
+
+
 def test_runtime_adds_up_the_benchmarks(tmp_path, cell):
     other = make_cell(tmp_path, model="again")
     benchmark(cell, "10_dataset", 6, 100, place="ml-100k")  # one job for both cells

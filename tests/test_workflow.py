@@ -37,6 +37,10 @@ TABLES = {  # names fixed by other tools that read them
     "n_candidates",
     "signal": "dataset,model,own_change,others_change,ratio",
     "mcnemar": "dataset,model,top_k,method_a,method_b,n_users,only_a,only_b,p_value,p_holm",
+    "table1_user_study": "method,mean,sd,p_value,correlation_kept,correlation_collected,correlation_kept_answers,"
+    "correlation_collected_answers,mean_of_kept,mean_of_collected",
+    "naive": "dataset,model,top_k,size,n_users,n_removable,n_removable_upto,share_upto,ci_low,ci_high,"
+    "mean_subset_share",
     "runtime": "stage,minutes,peak_mib,retrainings,ns_per_rating_and_model",
 }
 CELLS = ("ml-100k-slice/mf", "ml-100k-slice/ncf", "toy/mf", "toy/als", "toy/surprise-svd")
@@ -44,6 +48,7 @@ BLACK_BOXES = ("als", "surprise-svd")
 FIGURES = (
     *(f"figure5_generation_time_{cell.replace('/', '_')}" for cell in CELLS),
     *("figure6_validity_mf", "figure6_validity_ncf", "figure6_validity_blackbox", "example_card"),
+    "figure2_user_ratings",
 )
 STAGES = ("20_recommender", "30_simulate_000", "30_simulate_001", "40_surrogates", "50_explain", "60_evaluate")
 
@@ -180,6 +185,9 @@ def test_the_plan_is_an_upper_bound_of_what_was_retrained(smoke):
         folder = smoke / "results" / row.dataset / row.model
         simulated = sum(len(store.read_parquet(path, store.OUTCOMES)) for path in (folder / "outcomes").iterdir())
         retrained = simulated + json.loads((folder / "retrainings.json").read_text())["60_evaluate"]
+        if (folder / "naive.parquet").exists():
+            tried = store.read_parquet(folder / "naive.parquet", store.NAIVE)
+            retrained += int(tried.loc[tried["top_k"] == 1, "n_subsets"].sum())
         assert retrained <= plan.loc[row.Index, "retrainings (at most)"] <= 3 * retrained
         assert plan.loc[row.Index, "core-hours"] < 0.1
     assert [f"{row.dataset}/{row.model}" for row in plan.itertuples()] == list(CELLS)
@@ -195,6 +203,7 @@ def test_the_report_is_one_page_that_holds_everything(smoke):
     start = re.search(r"var results = (?=\{)", page).end()
     results, _ = json.JSONDecoder().raw_decode(page, start)
     notebooks = {f"{cell}/{stage}" for cell in CELLS for stage in STAGES} | {"all/90_tables", "all/91_figures"}
+    notebooks |= {"ml-100k-slice/mf/65_naive"}
     notebooks |= {f"{cell.partition('/')[0]}/10_dataset" for cell in CELLS}
     expected = {f"results/html/{notebook}.html" for notebook in notebooks}
     expected |= {f"tables/{table}.csv" for table in TABLES} | {"tables/examples.md"}
@@ -234,7 +243,10 @@ def test_one_core_and_two_give_the_same_bytes(smoke, one_core):
     assert [suffixes.count(suffix) for suffix in (".parquet", ".csv", ".npz", ".json")] == [7, 1, 5, 5]
 
 
-@pytest.mark.parametrize("table", sorted(set(TABLES) - {"runtime", "table4_ncf", "validity_blackbox"}))
+NOT_OF_THE_TOY = ("table1_user_study", "naive")  # has no cells; is not analysed
+
+
+@pytest.mark.parametrize("table", sorted(set(TABLES) - {"runtime", "table4_ncf", "validity_blackbox", *NOT_OF_THE_TOY}))
 def test_the_cells_rows_are_the_same_in_the_tables_of_either(smoke, one_core, table):
     lines = (smoke / f"tables/{table}.csv").read_text().splitlines(keepends=True)
     mine = "toy," if table == "table2_datasets" else "toy,mf,"
@@ -404,7 +416,7 @@ def test_every_rule_is_documented_logged_timed_and_says_what_it_does(workflow):
     rules = {rule.name: rule for rule in workflow.rules}
     assert rules.pop("all").docstring
     assert list(rules) == [
-        *("dataset", "recommender", "simulate", "surrogates", "explain", "evaluate", "tables", "figures")
+        *("dataset", "recommender", "simulate", "surrogates", "explain", "evaluate", "naive", "tables", "figures")
     ]
     for name, rule in rules.items():
         assert rule.docstring, name

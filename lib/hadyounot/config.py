@@ -11,6 +11,7 @@ import re
 import textwrap
 from collections.abc import Iterable
 from functools import cache
+from math import comb
 from pathlib import Path, PurePath
 from types import NoneType, UnionType
 from typing import Annotated, Literal, Self, Union, get_args, get_origin
@@ -244,6 +245,21 @@ class ExplanationConfig(_Strict):
     oracle: OracleConfig = Field(OracleConfig(), description="The oracle control.")
 
 
+class NaiveConfig(_Strict):
+    """Algorithm 2 on short histories: every deletion up to a size is retrained."""
+
+    users: int = Field(
+        25, ge=1, description="Users at most: of those with so short a history, the first of a random order."
+    )
+    max_history: int = Field(13, ge=1, description="Training items that a user has at most.")
+    max_size: int = Field(4, ge=1, description="Deletions are all subsets of the history of at most this many items.")
+
+    @property
+    def max_retrainings(self) -> int:
+        """Models retrained for one cell at most."""
+        return self.users * sum(comb(self.max_history, size) for size in range(1, self.max_size + 1))
+
+
 ModelConfig = Annotated[
     MatrixFactorizationConfig | NeuralCollaborativeFilteringConfig | BlackBoxConfig, Field(discriminator="kind")
 ]
@@ -272,6 +288,7 @@ class StudyConfig(_Strict):
     explanation: ExplanationConfig = Field(
         ExplanationConfig(), description="Step 3: explanations and their evaluation."
     )
+    naive: NaiveConfig = Field(NaiveConfig(), description="Algorithm 2, on the cells that are analysed.")
 
     ablations: AblationsConfig = Field(AblationsConfig(), description="Ablations.")
 
@@ -595,9 +612,32 @@ class PublishedValidityConfig(_Strict):
     mlp_clf: Percentages = Field(description="MLP Surrogate (clf).")
 
 
+class PublishedRatingConfig(_Strict):
+    """One column of the paper's Table 1."""
+
+    mean: float = Field(ge=1, le=5, description="Average rating of the method's explanations.")
+    sd: float = Field(gt=0, description="What the paper prints behind ±.")
+    p_value: float | None = Field(
+        None, gt=0, lt=1, description="One-sided paired t-test: linear_reg is rated higher than this method."
+    )
+
+
+class PublishedUserStudyConfig(_Strict):
+    """Section 6 and Table 1: how satisfied people were with an explanation, from 1 to 5."""
+
+    collected: int = Field(ge=2, description="Responses collected.")
+    kept: int = Field(ge=2, description="Responses that passed the quality control.")
+    questions: int = Field(ge=1, description="Questions; each shows one explanation of every method.")
+    knn: PublishedRatingConfig = Field(description="KNN.")
+    influence: PublishedRatingConfig = Field(description="Influence Function.")
+    linear_reg: PublishedRatingConfig = Field(description="Linear Surrogate (reg).")
+    mlp_reg: PublishedRatingConfig = Field(description="MLP Surrogate (reg).")
+
+
 class PublishedConfig(_Strict):
     """The numbers printed in the paper."""
 
+    user_study: PublishedUserStudyConfig = Field(description="The user study.")
     table3: dict[DatasetName, PublishedValidityConfig] = Field(description="Matrix factorisation, by dataset.")
     table4: dict[DatasetName, PublishedValidityConfig] = Field(
         description="Neural collaborative filtering, by dataset."

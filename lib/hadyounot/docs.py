@@ -18,11 +18,16 @@ FILES = {
     "EXPLANATIONS": paths.EXPLANATIONS,
     "GENERATION_TIME": paths.GENERATION_TIME,
     "EVALUATION": paths.EVALUATION,
+    "NAIVE": paths.NAIVE,
+    "TABLE1": "tables/table1_user_study.csv",
+    "ABLATION": paths.ABLATION,
+    "ABLATIONS": "tables/ablations.csv",
     "TABLE2": "tables/table2_datasets.csv",
     "TABLE_VALIDITY": "tables/table3_mf.csv",
     "RECOMMENDERS": "tables/recommenders.csv",
     "SIGNAL": "tables/signal.csv",
     "MCNEMAR": "tables/mcnemar.csv",
+    "TABLE_NAIVE": "tables/naive.csv",
     "RUNTIME": "tables/runtime.csv",
 }
 

@@ -79,6 +79,44 @@ def generation_time(times: pd.DataFrame, title: str = "") -> Figure:
     return figure
 
 
+def user_ratings(table: pd.DataFrame) -> Figure:
+    """Figure 2: satisfaction with traditional and counterfactual explanations, mean ± standard deviation, as published.
+
+    The text prints no numbers for the paper's Figure 2, so the four methods of Table 1 stand in two groups, with the
+    mean of each group's means.
+
+    Args:
+        table: schema ``store.TABLE1``.
+    """
+    style.use()
+    means, sds = table.set_index("method")["mean"], table.set_index("method")["sd"]
+    groups = {
+        "traditional: “because you watched …”": (["knn", "influence"], {"markerfacecolor": "white", "marker": "s"}),
+        "counterfactual: “have you not watched …”": (["linear_reg", "mlp_reg"], {"marker": "o"}),
+    }
+    figure, axes = plt.subplots(figsize=(6.4, 2.6))
+    methods, handles = [], []
+    for name, (members, look) in groups.items():
+        rows = range(len(methods), len(methods) + len(members))
+        for row, method in zip(rows, members, strict=True):
+            mean, sd, color = means[method], sds[method], style.METHOD_COLORS[method]
+            axes.plot([mean - sd, mean + sd], [row, row], color=color, linewidth=1.3, solid_capstyle="butt")
+            axes.plot(mean, row, linestyle="", color=color, markersize=6, **look)
+            axes.annotate(f"{mean:.3f} ± {sd:.2f}", (1.02, row), xycoords=("axes fraction", "data"), va="center")
+        axes.vlines(means[members].mean(), rows[0] - 0.35, rows[-1] + 0.35, color=style.INK, linestyle=":", zorder=0)
+        handles.append(Line2D([], [], linestyle="", color=style.INK, label=name, **look))
+        methods += members
+    handles.append(Line2D([], [], color=style.INK, linestyle=":", label="mean of the two means"))
+    axes.set(xlim=(1, 5), xticks=range(1, 6), xlabel="satisfaction with the explanation, mean ± standard deviation")
+    axes.set_title(style.NOT_OURS[0].upper() + style.NOT_OURS[1:])
+    axes.set_yticks(range(len(methods)), [style.METHOD_LABELS[method] for method in methods])
+    axes.set_ylim(len(methods) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color=style.BAND)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    return figure
+
+
 _HOLLOW = {"markersize": 6.5, "markerfacecolor": "none", "markeredgecolor": style.ACCENT, "markeredgewidth": 1}
 
 

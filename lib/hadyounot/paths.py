@@ -29,6 +29,7 @@ EVALUATION = _CELL + "evaluation.parquet"
 ABLATION = _CELL + "ablations/{family}/{variant}.parquet"
 ABLATION_FIT = _CELL + "ablations/{family}/{variant}.json"
 RETRAININGS = _CELL + "retrainings.json"
+NAIVE = _CELL + "naive.parquet"
 
 TABLE = "tables/{table}.csv"
 VALIDITY = {"mf": "table3_mf", "ncf": "table4_ncf", "blackbox": "validity_blackbox"}  # table by kind of recommender

@@ -60,7 +60,7 @@ def estimate(study: StudyConfig, cell: CellConfig) -> dict[str, str | int | floa
     started = time.process_time()  # whatever else the machine is doing
     short.retrain(ratings, deletions)
     seconds = (time.process_time() - started) / len(deletions) / settings.get("epochs", 1) * epochs
-    retrainings = round(simulated + verified)
+    retrainings = round(simulated + verified) + (study.naive.max_retrainings if cell.analysed else 0)
     row_bytes = 4 * counts.n_targets * len(store.OUTCOMES.same_length)
     return {
         "dataset": cell.dataset,

@@ -427,6 +427,51 @@ ABLATION = Schema(
     {name: column for name, column in EVALUATION.columns.items() if name != "method"},
 )
 
+_SIZE = Column(_COUNT, "items deleted at once", low=1)
+
+NAIVE = Schema(
+    "Algorithm 2 on one user: what all deletions of one size do to the user's top recommendation, at one K.",
+    {
+        "user": _USER,
+        "target": _TARGET,
+        "history": _count("training items of the user"),
+        "size": _SIZE,
+        "top_k": _TOP_K,
+        "n_subsets": _count("deletions of this size: all of them, each really retrained"),
+        "n_removing": _count("those after which the target left the top K"),
+    },
+)
+
+TABLE1 = Schema(
+    "One method in the paper's user study (Table 1): published, not reproducible from code. Only what the printed "
+    "numbers imply is ours. Whether a standard deviation is over participants or over single answers is not said, so "
+    "both are tried, for those who were kept and for all who were collected.",
+    {
+        "method": _METHOD,
+        "mean": Column(_NUMBER, "average rating, published", low=1, high=5),
+        "sd": Column(_NUMBER, "its standard deviation, published", low=0),
+        "p_value": _share("published: one-sided paired t-test of linear_reg against this method", nullable=True),
+        **{
+            f"correlation_{name}": Column(
+                _NUMBER,
+                f"correlation between its ratings and linear_reg's that the published numbers imply if the test is "
+                f"over {units}; they contradict each other unless it is from -1 to 1",
+                nullable=True,
+            )
+            for name, units in {
+                "kept": "the participants kept",
+                "collected": "the participants collected",
+                "kept_answers": "the single answers of those kept",
+                "collected_answers": "the single answers of all collected",
+            }.items()
+        },
+        "mean_of_kept": Column(
+            pa.bool_(), "whether the mean can be that of whole ratings, every question answered by all who were kept"
+        ),
+        "mean_of_collected": Column(pa.bool_(), "the same, by all who were collected"),
+    },
+)
+
 TABLE2 = Schema(
     "One dataset (the paper's Table 2). Beside a stand-in are the paper's numbers of what it stands in for.",
     {
@@ -536,6 +581,27 @@ MCNEMAR = Schema(
         "only_b": _count("users for whom only b's is"),
         "p_value": _share("two-sided"),
         "p_holm": _share("the same, corrected by Holm for all pairs of the dataset, model and K"),
+    },
+)
+
+TABLE_NAIVE = Schema(
+    "What deletions up to one size can do at all, by Algorithm 2 on users with short histories: no method that names "
+    "so many items can be valid for more of them.",
+    {
+        "dataset": _DATASET,
+        "model": _MODEL,
+        "top_k": _TOP_K,
+        "size": _SIZE,
+        "n_users": _count("users tried; 0 where no history is so short"),
+        "n_removable": _count("users for whom some deletion of exactly this size removes the target from the top K"),
+        "n_removable_upto": _count("users for whom some deletion of at most this size does"),
+        "share_upto": _share("n_removable_upto / n_users", nullable=True),
+        "ci_low": _share("lower end of its Wilson interval, 95 %", nullable=True),
+        "ci_high": _share("upper end", nullable=True),
+        "mean_subset_share": _share(
+            "share of a user's deletions of this size that remove the target, a mean over the users with so many items",
+            nullable=True,
+        ),
     },
 )
 

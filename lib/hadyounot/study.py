@@ -92,6 +92,13 @@ class Cell:
         return generator(self.study.seed, "users", self.dataset).permutation(users)
 
     @property
+    def short_histories(self) -> np.ndarray:
+        """int64: explainable users with at most ``naive.max_history`` training items; in random order."""
+        histories = np.bincount(self.train.users, minlength=self.train.n_users)
+        users = self.explainable_users
+        return users[histories[users] <= self.study.naive.max_history]
+
+    @property
     def simulation(self) -> config.CounterfactualConfig:
         """Step 1 of this cell."""
         return self.study.simulation(self.dataset, self.model)

@@ -21,6 +21,8 @@ METHOD_LABELS = {
     "oracle": "Oracle (really retrained)",
 }
 
+NOT_OURS = "published, not reproducible from code"
+
 CONTROLS = ("random", "reseed", "oracle")  # the floor, the noise and the ceiling: nothing that explains
 
 # A hue for each family, safe for colour-blind readers; the families differ in lightness too, so grey tells them apart.

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+from statsmodels.stats.proportion import proportion_confint
 
-from . import config, evaluation, paths, store
+from . import config, evaluation, paths, store, user_study
 from .counterfactual import candidates, top_items
 from .ratings import Deletion
 from .rng import generator
 from .study import Cell
-from .style import CONTROLS, METHOD_LABELS
+from .style import CONTROLS, METHOD_LABELS, NOT_OURS
 from .variants import variants
 
 STAGES = ("10_dataset", "20_recommender", "30_simulate", "40_surrogates", "50_explain", "60_evaluate")
@@ -267,6 +268,117 @@ def ablations_markdown(frame: pd.DataFrame) -> str:
         })  # fmt: skip
         shown["family"] = shown["family"].where(~shown["family"].duplicated(), "")
         parts.append(f"\n## {dataset}, {model} ({first['n_users'].iloc[0]} users)\n\n{_markdown(shown)}")
+    return "".join(parts)
+
+
+def published_ratings() -> pd.DataFrame:
+    """Table 1, schema ``store.TABLE1``: the user study as published, and what its printed numbers imply."""
+    study = config.load_published().user_study
+    best, rows = study.linear_reg, []
+    for method in ("knn", "influence", "linear_reg", "mlp_reg"):
+        printed = getattr(study, method)
+        row = {"method": method, **printed.model_dump()}
+        for name, people in (("kept", study.kept), ("collected", study.collected)):
+            answers = people * study.questions
+            for column, n in ((f"correlation_{name}", people), (f"correlation_{name}_answers", answers)):
+                if printed.p_value is not None:
+                    difference = best.mean - printed.mean
+                    row[column] = user_study.implied_correlation(difference, best.sd, printed.sd, printed.p_value, n)
+            row[f"mean_of_{name}"] = user_study.is_mean_of_whole_ratings(printed.mean, answers, decimals=3)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=list(store.TABLE1.columns)).astype({"p_value": float})
+
+
+def published_ratings_markdown(frame: pd.DataFrame) -> str:
+    """Schema ``store.TABLE1``: the published numbers, then what they imply."""
+    study = config.load_published().user_study
+    kept, collected = study.kept * study.questions, study.collected * study.questions
+    printed = pd.DataFrame({"method": frame["method"].map(METHOD_LABELS)})
+    implied = printed.copy()
+    printed["average rating, 1 to 5"] = [
+        f"{mean:.3f} ± {sd:.2f}" for mean, sd in zip(frame["mean"], frame["sd"], strict=True)
+    ]
+    printed["p (linear surrogate (reg) is higher)"] = ["" if pd.isna(p) else f"{p:.3f}" for p in frame["p_value"]]
+    for column, tested in (
+        ("correlation_kept", f"{study.kept} people"),
+        ("correlation_collected", f"{study.collected} people"),
+        ("correlation_kept_answers", f"{kept} answers"),
+        ("correlation_collected_answers", f"{collected} answers"),
+    ):
+        implied[f"r, {tested}"] = [
+            "" if pd.isna(r) else f"{r:.2f}" if abs(r) <= 1 else f"{r:.2f}: impossible" for r in frame[column]
+        ]
+    for column, n in (("mean_of_kept", kept), ("mean_of_collected", collected)):
+        implied[f"mean of {n}"] = ["possible" if possible else "impossible" for possible in frame[column]]
+    return (
+        f"**{NOT_OURS.capitalize()}.** {study.collected} people answered {study.questions} questions each; "
+        f"{study.kept} were kept. Whom the numbers count, and whether ± is over people or over single answers, is not "
+        "said.\n\n"
+        f"{_markdown(printed)}\n## Do the printed numbers agree?\n\n"
+        "Our test. r: the correlation with the ratings of the linear surrogate (reg) that means, ± and p together "
+        "imply, if ± is over what the paired t-test is over; beyond ±1 no ratings have these numbers. Mean: whether "
+        "whole ratings can have it to three decimals (GRIM test), if every question was answered.\n\n"
+        f"{_markdown(implied)}"
+    )
+
+
+def naive(cells: Iterable[Cell]) -> pd.DataFrame:
+    """What any deletion up to a size can do, schema ``store.TABLE_NAIVE``: one row per cell, K and size."""
+    rows = []
+    for cell in cells:
+        tried = store.read_parquet(cell.path(paths.NAIVE), store.NAIVE)
+        n_users = tried["user"].nunique()
+        for k in cell.study.explanation.top_k:
+            removable: set[int] = set()
+            for size in range(1, cell.study.naive.max_size + 1):
+                some = tried[(tried["top_k"] == k) & (tried["size"] == size)]
+                exactly = set(some.loc[some["n_removing"] > 0, "user"])
+                removable |= exactly
+                low, high = proportion_confint(len(removable), n_users, method="wilson") if n_users else (None, None)
+                rows.append(
+                    {
+                        **{"dataset": cell.dataset, "model": cell.model, "top_k": k, "size": size, "n_users": n_users},
+                        **{"n_removable": len(exactly), "n_removable_upto": len(removable)},
+                        "share_upto": len(removable) / n_users if n_users else None,
+                        **{"ci_low": low, "ci_high": high},
+                        "mean_subset_share": (some["n_removing"] / some["n_subsets"]).mean(),
+                    }
+                )
+    shares = ("share_upto", "ci_low", "ci_high", "mean_subset_share")
+    return pd.DataFrame(rows, columns=list(store.TABLE_NAIVE.columns)).astype(dict.fromkeys(shares, float))
+
+
+def naive_markdown(frame: pd.DataFrame) -> str:
+    """Schema ``store.TABLE_NAIVE``: a table for each dataset and model."""
+    parts = [
+        "Every deletion up to a size, really retrained (Algorithm 2, by size), for users with short histories: no "
+        "method that names so many items can remove the recommendation of more of them. In brackets 95 % Wilson "
+        "intervals.\n"
+    ]
+    for (dataset, model), cell in frame.groupby(["dataset", "model"], sort=False):
+        n_users = cell["n_users"].iloc[0]
+        intervals = [
+            f"[{100 * low:.1f}, {100 * high:.1f}]" for low, high in zip(cell["ci_low"], cell["ci_high"], strict=True)
+        ]
+        parts.append(f"\n## {dataset}, {model} ({n_users} users)\n\n")
+        if not n_users:
+            parts.append("No user's history is as short as `naive.max_history` asks: nothing was retrained.\n")
+            continue
+        shown = pd.DataFrame(
+            {
+                "K": cell["top_k"].astype(str),
+                "items deleted": cell["size"].astype(str),
+                "users with such a deletion": cell["n_removable"].astype(str),
+                "with one of at most this size": [
+                    f"{row.n_removable_upto}: {100 * row.share_upto:.1f} % {interval}"
+                    for row, interval in zip(cell.itertuples(), intervals, strict=True)
+                ],
+                "share of a user's deletions that remove": [
+                    "" if pd.isna(share) else f"{100 * share:.2f} %" for share in cell["mean_subset_share"]
+                ],
+            }
+        )
+        parts.append(_markdown(shown))
     return "".join(parts)
 
 
