@@ -18,6 +18,7 @@ from hadyounot.evaluation import (
     oracle_pool,
     oracle_refine,
     oracle_search,
+    paired_change,
     rmse,
     top1_concentration,
     validity,
@@ -90,6 +91,26 @@ def test_holm_is_applied_within_each_k():
 
 def test_methods_that_never_differ_have_p_one():
     assert mcnemar(evaluated(a=[1, 2], b=[1, 2]), [1])[["p_value", "p_holm"]].to_numpy().tolist() == [[1, 1]]
+
+
+def test_paired_change_counts_users_who_gained_and_lost():
+    valid, base = np.array([1, 1, 1, 0, 0, 0, 1, 0], bool), np.array([0, 0, 1, 0, 1, 0, 0, 0], bool)
+    change, low, high = paired_change(valid, base)
+    assert change == (3 - 1) / 8
+    more, less = 4 / 10, 2 / 10  # one more of each, and two users
+    half = 1.959964 * np.sqrt((more + less - (more - less) ** 2) / 10)
+    assert (low, high) == (pytest.approx(more - less - half), pytest.approx(more - less + half))
+    assert paired_change(base, valid) == (-change, pytest.approx(-high), pytest.approx(-low))
+
+
+def test_the_interval_of_a_paired_change_covers_the_truth_nineteen_times_in_twenty():
+    rng, truth, covered = generator(0, "paired"), 0.12 - 0.05, 0
+    for _ in range(2000):
+        kind = rng.choice(3, 150, p=[0.12, 0.05, 0.83])
+        both = rng.random(150) < 0.3
+        _, low, high = paired_change((kind == 0) | ((kind == 2) & both), (kind == 1) | ((kind == 2) & both))
+        covered += low <= truth <= high
+    assert 0.935 < covered / 2000 < 0.975
 
 
 @pytest.mark.parametrize("report", [validity, mcnemar])

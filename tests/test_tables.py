@@ -220,7 +220,7 @@ def test_recommenders_show_the_quality_files(tmp_path, cell):
 def test_mcnemar_compares_every_pair_once(tmp_path, cell):
     frame = tables.mcnemar_table([cell, make_cell(tmp_path, "toy", seed=1)])
     store.write_csv(tmp_path / "table.csv", frame, store.MCNEMAR)
-    assert len(frame) == 2 * 3 * 36  # pairs of nine: reseed and oracle are not tested
+    assert len(frame) == 2 * 3 * 45  # pairs of ten: reseed and oracle are not tested
     order = {method: place for place, method in enumerate(store.METHODS)}
     assert all(order[row.method_a] < order[row.method_b] for row in frame.itertuples())
     evaluation = store.read_parquet(cell.path(paths.EVALUATION), store.EVALUATION).set_index(["method", "user"])
