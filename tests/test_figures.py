@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from hadyounot import figures, store, style, tables
+from hadyounot.config import AblationsConfig
 from hadyounot.ratings import Ratings
+from hadyounot.variants import variants
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from PIL import Image
@@ -189,7 +191,7 @@ def test_learning_curve_marks_the_chosen_epoch():
     figure = figures.learning_curve(curve, 20)
     assert [list(axes.lines[-1].get_xdata()) for axes in figure.axes] == [[20, 20], [20, 20]]
     assert {"training ratings", "test ratings", "chosen: 20 epochs", "RMSE (stars)", "epoch"} <= set(texts(figure))
-    np.testing.assert_array_equal(figure.axes[0].lines[1].get_ydata(), curve["test_rmse"])
+    np.testing.assert_array_equal(figure.axes[0].lines[1].get_ydata(orig=False), curve["test_rmse"])
     assert_nothing_overlaps(figure)
 
 
@@ -258,7 +260,55 @@ def test_no_title_overlaps_another_on_the_card(title, rank):
     assert_nothing_overlaps(figure)
 
 
+def ablations_frame() -> pd.DataFrame:
+    rng, rows = np.random.default_rng(0), []
+    families = variants(AblationsConfig())
+    for family, named in {"base": ["linear_reg"], **{each: families[each] for each in ABLATED}}.items():
+        for variant in named:
+            for k in (1, 3, 5):
+                share = float(rng.uniform(0.1, 0.5))
+                rows.append(("ml-100k", "mf", family, variant, k, 100, int(100 * share), share))
+    frame = pd.DataFrame(rows, columns=list(store.ABLATIONS.columns)[:8])
+    return frame.assign(ci_low=frame["validity"] - 0.05, ci_high=frame["validity"] + 0.06, r2=frame["validity"] / 4)
+
+
+ABLATED = ("deletion_size", "search", "sample_size")
+
+
+def ablation(name):
+    table = ablations_frame()
+    if name == "search":
+        searches = variants(AblationsConfig())["search"]
+        seconds = {"linear_reg": 3e-5} | {variant: 10.0 ** (place - 6) for place, variant in enumerate(searches)}
+        return figures.ablation_search(table, seconds, "ml-100k · mf")
+    return getattr(figures, f"ablation_{name}")(table, "ml-100k · mf")
+
+
+def test_ablation_figures_show_every_variant_with_its_interval():
+    table = ablations_frame()
+    axes = ablation("deletion_size").axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "2", "3", "5", "10", "40 %\nof history"]
+    expected = table.query("family == 'deletion_size' and top_k == 3")["validity"]
+    shown = [container for container in axes.containers if container.get_label() == "K = 3"]
+    np.testing.assert_allclose(shown[0].lines[0].get_ydata(orig=False), expected)
+    (low, high), *_ = shown[0].lines[2][0].get_segments()
+    np.testing.assert_allclose((low[1], high[1]), (expected.iloc[0] - 0.05, expected.iloc[0] + 0.06))
+
+    users, deletions, r2, _ = ablation("sample_size").axes
+    np.testing.assert_array_equal(users.containers[0].lines[0].get_xdata(orig=False), [25, 50, 100])
+    np.testing.assert_array_equal(deletions.containers[0].lines[0].get_xdata(orig=False), [25, 100, 400])
+    first = table.query("family == 'sample_size' and top_k == 1 and variant.str.startswith('users')")
+    np.testing.assert_allclose(r2.lines[1].get_ydata(orig=False), first["r2"])
+
+    texts = [text.get_text() for text in ablation("search").axes[0].texts]
+    assert texts == [
+        *("exact", "sampled 1000", "sampled 10000", "sampled 100000", "greedy", "beam 10"),
+        *("sampled 1000", "sampled 10000", "sampled 100000", "greedy", "beam 10"),
+    ]
+
+
 FIGURES = {
+    **{f"ablation_{name}": lambda name=name: ablation(name) for name in ABLATED},
     "generation_time": lambda: figures.generation_time(times_frame()),
     "validity": lambda: figures.validity(validity_frame(["ml-100k", "toy", "third"])),
     "card": card,

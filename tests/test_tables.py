@@ -12,6 +12,7 @@ from hadyounot.counterfactual import Outcomes
 from hadyounot.ratings import Deletion
 from hadyounot.study import Cell
 from hadyounot.style import METHOD_LABELS
+from hadyounot.variants import variants
 
 N_USERS, N_ITEMS = 14, 12
 TITLES = ["Monty Python's | Life_of *Brian* (1979)", "Long " * 40, *(f"Film {number}" for number in range(2, N_ITEMS))]
@@ -234,7 +235,7 @@ def test_mcnemar_compares_every_pair_once(tmp_path, cell):
     assert markdown.split("\n## ")[2].startswith("ml-100k, mf, K = 3\n")
     found = rows[[row[0] for row in rows].index("KNN")][header.index("MLP surrogate (reg)")]
     assert found == f"{some['only_a']} : {some['only_b']}, p = {some['p_holm']:.2g}"
-    assert sum(entry != "" for row in rows for entry in row[1:]) == 36
+    assert sum(entry != "" for row in rows for entry in row[1:]) == 45
 
 
 def test_signal_is_a_ratio_where_others_move_at_all(tmp_path, cell):
@@ -430,3 +431,56 @@ def test_write_puts_table_twin_and_provenance_or_nothing(tmp_path, cell):
     assert path.with_suffix(".md").read_text() == tables.recommenders_markdown(frame)
     provenance = json.loads((path.parent / "recommenders.csv.provenance.json").read_text())
     assert provenance["config_sha256"] == config.digest(cell.study)
+
+
+def with_ablations(cell, families=("effect",)) -> Cell:
+    """The cell, with invented variants that explain the same users as linear_reg."""
+    study = cell.study.model_copy(update={"ablations": config.AblationsConfig(families=list(families))})
+    cell, rng = Cell(study, cell.dataset, cell.model, cell.folder), np.random.default_rng(5)
+    base = store.read_parquet(cell.path(paths.EVALUATION), store.EVALUATION).query("method == 'linear_reg'")
+    store.write_json(cell.path(paths.SURROGATE_FITS), {"linear_reg": {"r2": 0.125}})
+    for family, named in variants(study.ablations).items():
+        for variant in named:
+            place = {"family": family, "variant": variant}
+            frame = base.drop(columns="method").assign(rank_after=rng.integers(1, 9, len(base)))
+            store.write_parquet(cell.path(paths.ABLATION, **place), frame, store.ABLATION)
+            report = {"accuracy": 0.5} if variant == "clf" else {"r2": -0.25}
+            times = {"low": 1.0, "median": 2.0, "high": 3.0}
+            store.write_json(cell.path(paths.ABLATION_FIT, **place), {"report": report, "seconds": times})
+    return cell
+
+
+def test_ablations_stand_beside_linear_reg_on_the_same_users(tmp_path, cell):
+    cell = with_ablations(cell)
+    frame = tables.ablations([cell])
+    store.write_csv(tmp_path / "table.csv", frame, store.ABLATIONS)
+    assert frame["variant"].unique().tolist() == ["linear_reg", "clf", "rank", "cross", "score"]
+    assert len(frame) == 5 * 3
+    evaluation = store.read_parquet(cell.path(paths.EVALUATION), store.EVALUATION).query("method == 'linear_reg'")
+    before = evaluation.set_index("user")["rank_after"] > 3
+    path = cell.path(paths.ABLATION, family="effect", variant="cross")
+    after = store.read_parquet(path, store.ABLATION).set_index("user")["rank_after"] > 3
+    row = frame.query("variant == 'cross' and top_k == 3").iloc[0]
+    assert (row["n_users"], row["n_valid"]) == (10, after.sum())
+    assert row["change_from_base"] == pytest.approx(after.mean() - before.mean())
+    assert row["change_ci_low"] < row["change_from_base"] < row["change_ci_high"]
+    assert (frame.query("variant == 'linear_reg'")["change_from_base"] == 0).all()
+    papers = frame.dropna(subset="paper_change").set_index(["variant", "top_k"])["paper_change"]
+    assert papers.to_dict() == pytest.approx({("rank", 1): -0.015, ("cross", 1): -0.074})
+    assert frame.set_index("variant")["r2"].groupby("variant").first().dropna().to_dict() == {
+        **{"linear_reg": 0.125, "rank": -0.25, "cross": -0.25, "score": -0.25}
+    }
+    header, _, *rows = pipes(tables.ablations_markdown(frame))
+    assert header == ["family", "variant", "K = 1", "K = 3", "K = 5", "change", "paper's change", "held-out R²"]
+    assert [row[0] for row in rows] == ["base", "effect", "", "", ""]
+    assert [row[1] for row in rows] == ["linear_reg", "clf", "rank", "cross", "score"]
+    assert rows[3][3] == f"{100 * after.mean():.1f}"
+    assert rows[3][6] == "-7.4"
+
+
+def test_a_variant_on_other_users_is_refused(cell):
+    cell = with_ablations(cell)
+    path = cell.path(paths.ABLATION, family="effect", variant="rank")
+    store.write_parquet(path, store.read_parquet(path, store.ABLATION).iloc[1:], store.ABLATION)
+    with pytest.raises(ValueError, match="ml-100k, mf: effect rank and linear_reg explain other users"):
+        tables.ablations([cell])
