@@ -210,7 +210,7 @@ class InfluenceConfig(_Strict):
         gt=0,
         description="Added to the diagonal of the Hessian of the mean loss; more where an exact one needs it.",
     )
-    tolerance: float = Field(1e-3, gt=0, description="Relative residual at which conjugate gradients stop.")
+    tolerance: float = Field(1e-4, gt=0, description="Relative residual at which conjugate gradients stop.")
     max_iterations: int = Field(1000, ge=1, description="Iterations of conjugate gradients at most.")
 
 
