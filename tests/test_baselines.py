@@ -147,7 +147,7 @@ def test_influence_on_factorization_equals_the_dense_computation(ratings):
 def test_conjugate_gradients_are_preconditioned_by_the_blocks_of_single_users_and_items(ratings, trained):
     influence = factorization_influence(trained[1], ratings, REGULARIZATION, EXACT)
     size = len(trained[0])
-    hessian = influence._hessian @ np.eye(size)
+    hessian = np.column_stack([influence._hessian.matvec(unit) for unit in np.eye(size)])
     owners = np.concatenate([np.arange(N_USERS + N_ITEMS), np.repeat(np.arange(N_USERS + N_ITEMS), FACTORS)])
     blocks = np.where(owners[:, None] == owners, hessian, 0)
     inverse = np.column_stack([influence._preconditioner(unit) for unit in np.eye(size)])
