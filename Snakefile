@@ -36,12 +36,20 @@ if not Path(paths.STUDY).exists() or json.loads(Path(paths.STUDY).read_text()) !
 
 DATASETS = sorted({cell.dataset for cell in study.cells})
 KINDS = list(dict.fromkeys(study.models[cell.model].kind for cell in study.cells))
+ANALYSED = [cell for cell in study.cells if cell.analysed]
 TABLES = ["table2_datasets", *(paths.VALIDITY[kind] for kind in KINDS), "recommenders", "signal", "mcnemar", "runtime"]
 FIGURES = [
     *(f"figure5_generation_time_{cell.dataset}_{cell.model}" for cell in study.cells),
     *(f"figure6_validity_{kind}" for kind in KINDS),
     "example_card",
 ]
+if ANALYSED:
+    TABLES += ["correlation", "surrogate_quality", "separability"]
+    FIGURES += [
+        f"{figure}_{cell.dataset}_{cell.model}"
+        for figure in ("figure7_baseline_correlation", "figure8_tsne")
+        for cell in ANALYSED
+    ]
 CAPTIONS = sorted(path.stem for path in (HERE / "notebooks/captions").glob("*.rst"))
 RUN = (
     f'"{sys.executable}" -m hadyounot.notebook {{input.notebook:q}} --params {{params.given:q}}'
@@ -76,9 +84,9 @@ def timed(name, cell):
     return paths.BENCHMARK.format(cell=cell, notebook=name)
 
 
-def of_cells(pattern):
-    """The pattern's files of every cell of the study."""
-    return [pattern.format(dataset=cell.dataset, model=cell.model) for cell in study.cells]
+def of_cells(pattern, cells=study.cells):
+    """The pattern's files of some cells of the study."""
+    return [pattern.format(dataset=cell.dataset, model=cell.model) for cell in cells]
 
 
 def outcomes(dataset, model):
@@ -264,8 +272,62 @@ rule evaluate:
         RUN
 
 
+rule correlation:
+    """Figure 7: delete random item sets of test users for real, and compare what measures said of them."""
+    input:
+        notebook=notebook("75_correlation"),
+        embeddings=rules.recommender.output.embeddings,
+        surrogates=rules.surrogates.output.surrogates,
+    output:
+        outcomes=paths.CORRELATION_OUTCOMES,
+        measured=paths.MEASURED,
+        correlation=paths.CORRELATION,
+        quality=paths.SURROGATE_QUALITY,
+        html=executed("75_correlation", CELL),
+    log:
+        **logs("75_correlation", CELL),
+    benchmark:
+        timed("75_correlation", CELL)
+    conda:
+        "envs/environment.yaml"
+    threads: 2
+    params:
+        **jobs.because("75_correlation", ["dataset", "model"], ["correlation"]),
+        training_users=jobs.training_users,
+        explanation=study.explanation.model_dump_json(include={"test_users", "explanation_size", "influence"}),
+    message:
+        "75 compare measures of {wildcards.model} on {wildcards.dataset} with retraining"
+    shell:
+        RUN
+
+
+rule tsne:
+    """Figure 8: the surrogates' training rows in the plane, and how well probes tell them apart."""
+    input:
+        notebook=notebook("80_tsne"),
+        embeddings=rules.recommender.output.embeddings,
+        outcomes=lambda w: outcomes(w.dataset, w.model),
+    output:
+        projection=paths.PROJECTION,
+        separability=paths.SEPARABILITY,
+        html=executed("80_tsne", CELL),
+    log:
+        **logs("80_tsne", CELL),
+    benchmark:
+        timed("80_tsne", CELL)
+    conda:
+        "envs/environment.yaml"
+    params:
+        **jobs.because("80_tsne", ["dataset", "model"], ["projection"]),
+        folds=study.surrogates.folds,
+    message:
+        "80 project training rows of {wildcards.model} on {wildcards.dataset}"
+    shell:
+        RUN
+
+
 rule tables:
-    """Tables 2 to 4, recommender quality and signal, paired tests, run time, and ten explanations in words."""
+    """Tables 2 to 4, recommender quality and signal, paired tests, run time, analyses, and explanations in words."""
     input:
         notebook=notebook("90_tables"),
         facts=expand(paths.DATASET, dataset=DATASETS),
@@ -273,6 +335,9 @@ rule tables:
         signal=of_cells(paths.SIGNAL),
         outcomes=[path for cell in study.cells for path in outcomes(cell.dataset, cell.model)],
         evaluation=of_cells(paths.EVALUATION),
+        correlation=of_cells(paths.CORRELATION, ANALYSED),
+        surrogate_quality=of_cells(paths.SURROGATE_QUALITY, ANALYSED),
+        separability=of_cells(paths.SEPARABILITY, ANALYSED),
     output:
         tables=[shown(paths.TABLE.format(table=table), table, "Tables") for table in TABLES],
         twins=expand("tables/{table}.md", table=TABLES),
@@ -293,10 +358,12 @@ rule tables:
 
 
 rule figures:
-    """Figures 5 and 6."""
+    """Figures 5 to 8."""
     input:
         notebook=notebook("91_figures"),
         times=of_cells(paths.GENERATION_TIME),
+        measured=of_cells(paths.MEASURED, ANALYSED),
+        projection=of_cells(paths.PROJECTION, ANALYSED),
         tables=rules.tables.output.tables,
     output:
         png=[shown(paths.FIGURE.format(figure=figure), figure, "Figures") for figure in FIGURES],

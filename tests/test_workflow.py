@@ -37,13 +37,19 @@ TABLES = {  # names fixed by other tools that read them
     "n_candidates",
     "signal": "dataset,model,own_change,others_change,ratio",
     "mcnemar": "dataset,model,top_k,method_a,method_b,n_users,only_a,only_b,p_value,p_holm",
+    "correlation": "dataset,model,user,measure,n_sets,pearson,spearman,pearson_low,pearson_high",
+    "surrogate_quality": "dataset,model,predictor,n_targets,n_users,n_rows,r2,r2_within,spearman,spearman_low,"
+    "spearman_high,lift,lift_low,lift_high,lift_best",
+    "separability": "dataset,model,probe,n_users,n_rows,folds,r2,auc",
     "runtime": "stage,minutes,peak_mib,retrainings,ns_per_rating_and_model",
 }
 CELLS = ("ml-100k-slice/mf", "ml-100k-slice/ncf", "toy/mf", "toy/als", "toy/surprise-svd")
+ANALYSED = "ml-100k-slice/mf"
 BLACK_BOXES = ("als", "surprise-svd")
 FIGURES = (
     *(f"figure5_generation_time_{cell.replace('/', '_')}" for cell in CELLS),
     *("figure6_validity_mf", "figure6_validity_ncf", "figure6_validity_blackbox", "example_card"),
+    *(f"{figure}_{ANALYSED.replace('/', '_')}" for figure in ("figure7_baseline_correlation", "figure8_tsne")),
 )
 STAGES = ("20_recommender", "30_simulate_000", "30_simulate_001", "40_surrogates", "50_explain", "60_evaluate")
 
@@ -179,6 +185,9 @@ def test_the_plan_is_an_upper_bound_of_what_was_retrained(smoke):
     for row in plan.itertuples():
         folder = smoke / "results" / row.dataset / row.model
         simulated = sum(len(store.read_parquet(path, store.OUTCOMES)) for path in (folder / "outcomes").iterdir())
+        if f"{row.dataset}/{row.model}" == ANALYSED:
+            sets = store.read_parquet(folder / "correlation.parquet", store.OUTCOMES)
+            simulated += len(sets) + sets["user"].nunique()
         retrained = simulated + json.loads((folder / "retrainings.json").read_text())["60_evaluate"]
         assert retrained <= plan.loc[row.Index, "retrainings (at most)"] <= 3 * retrained
         assert plan.loc[row.Index, "core-hours"] < 0.1
@@ -195,6 +204,7 @@ def test_the_report_is_one_page_that_holds_everything(smoke):
     start = re.search(r"var results = (?=\{)", page).end()
     results, _ = json.JSONDecoder().raw_decode(page, start)
     notebooks = {f"{cell}/{stage}" for cell in CELLS for stage in STAGES} | {"all/90_tables", "all/91_figures"}
+    notebooks |= {f"{ANALYSED}/75_correlation", f"{ANALYSED}/80_tsne"}
     notebooks |= {f"{cell.partition('/')[0]}/10_dataset" for cell in CELLS}
     expected = {f"results/html/{notebook}.html" for notebook in notebooks}
     expected |= {f"tables/{table}.csv" for table in TABLES} | {"tables/examples.md"}
@@ -216,6 +226,10 @@ def test_the_report_is_one_page_that_holds_everything(smoke):
 TIMES = ("generation_time.parquet", "runtime.", "figure5_")
 
 
+# Tables without a row of the cell toy/mf.
+OTHER_CELLS = {"table4_ncf", "validity_blackbox", "correlation", "surrogate_quality", "separability"}
+
+
 def contents(folder, *patterns):
     """sha256 by path of the files that must repeat."""
     files = [path for pattern in patterns for path in folder.glob(pattern) if path.is_file()]
@@ -234,7 +248,7 @@ def test_one_core_and_two_give_the_same_bytes(smoke, one_core):
     assert [suffixes.count(suffix) for suffix in (".parquet", ".csv", ".npz", ".json")] == [7, 1, 5, 5]
 
 
-@pytest.mark.parametrize("table", sorted(set(TABLES) - {"runtime", "table4_ncf", "validity_blackbox"}))
+@pytest.mark.parametrize("table", sorted(set(TABLES) - OTHER_CELLS - {"runtime"}))
 def test_the_cells_rows_are_the_same_in_the_tables_of_either(smoke, one_core, table):
     lines = (smoke / f"tables/{table}.csv").read_text().splitlines(keepends=True)
     mine = "toy," if table == "table2_datasets" else "toy,mf,"
@@ -404,7 +418,8 @@ def test_every_rule_is_documented_logged_timed_and_says_what_it_does(workflow):
     rules = {rule.name: rule for rule in workflow.rules}
     assert rules.pop("all").docstring
     assert list(rules) == [
-        *("dataset", "recommender", "simulate", "surrogates", "explain", "evaluate", "tables", "figures")
+        *("dataset", "recommender", "simulate", "surrogates", "explain", "evaluate"),
+        *("correlation", "tsne", "tables", "figures"),
     ]
     for name, rule in rules.items():
         assert rule.docstring, name

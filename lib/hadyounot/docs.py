@@ -18,11 +18,16 @@ FILES = {
     "EXPLANATIONS": paths.EXPLANATIONS,
     "GENERATION_TIME": paths.GENERATION_TIME,
     "EVALUATION": paths.EVALUATION,
+    "MEASURED": paths.MEASURED,
+    "PROJECTION": paths.PROJECTION,
     "TABLE2": "tables/table2_datasets.csv",
     "TABLE_VALIDITY": "tables/table3_mf.csv",
     "RECOMMENDERS": "tables/recommenders.csv",
     "SIGNAL": "tables/signal.csv",
     "MCNEMAR": "tables/mcnemar.csv",
+    "CORRELATION": "tables/correlation.csv",
+    "SURROGATE_QUALITY": "tables/surrogate_quality.csv",
+    "SEPARABILITY": "tables/separability.csv",
     "RUNTIME": "tables/runtime.csv",
 }
 

@@ -27,6 +27,12 @@ EXPLANATIONS = _CELL + "explanations.parquet"
 GENERATION_TIME = _CELL + "generation_time.parquet"
 EVALUATION = _CELL + "evaluation.parquet"
 RETRAININGS = _CELL + "retrainings.json"
+CORRELATION_OUTCOMES = _CELL + "correlation.parquet"
+MEASURED = _CELL + "measured.parquet"
+CORRELATION = _CELL + "correlation.csv"
+SURROGATE_QUALITY = _CELL + "surrogate_quality.csv"
+PROJECTION = _CELL + "projection.parquet"
+SEPARABILITY = _CELL + "separability.csv"
 
 TABLE = "tables/{table}.csv"
 VALIDITY = {"mf": "table3_mf", "ncf": "table4_ncf", "blackbox": "validity_blackbox"}  # table by kind of recommender

@@ -81,6 +81,13 @@ class Cell:
         return generator(self.study.seed, "users", self.dataset).permutation(users)
 
     @property
+    def analysed(self) -> bool:
+        """Whether ablations and analyses run on this cell."""
+        return any(
+            each.analysed for each in self.study.cells if (each.dataset, each.model) == (self.dataset, self.model)
+        )
+
+    @property
     def simulation(self) -> config.CounterfactualConfig:
         """Step 1 of this cell."""
         return self.study.simulation(self.dataset, self.model)

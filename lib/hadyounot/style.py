@@ -20,6 +20,12 @@ METHOD_LABELS = {
     "oracle": "Oracle (really retrained)",
 }
 
+MEASURE_LABELS = {
+    "embedding_distance": "Embedding distance",
+    "cosine_distance": "Cosine distance",
+    **{name: METHOD_LABELS[name] for name in METHOD_LABELS if name.startswith(("influence", "linear", "mlp"))},
+}
+
 CONTROLS = ("random", "reseed", "oracle")  # the floor, the noise and the ceiling: nothing that explains
 
 # A hue for each family, safe for colour-blind readers; the families differ in lightness too, so grey tells them apart.
@@ -33,6 +39,11 @@ METHOD_COLORS = {
     "mlp_reg": "#3a83b8",
     "linear_clf": "#0b3055",
     "mlp_clf": "#3a83b8",
+}
+
+MEASURE_COLORS = METHOD_COLORS | {
+    "embedding_distance": METHOD_COLORS["knn"],
+    "cosine_distance": METHOD_COLORS["knn_cosine"],
 }
 
 INK, FAINT, BAND = "#1a1a1a", "#8a8a8a", "#f0f0f0"

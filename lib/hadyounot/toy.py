@@ -17,6 +17,7 @@ from .study import Cell
 
 NOTEBOOKS = (
     *("10_dataset", "20_recommender", "30_simulate", "40_surrogates", "50_explain", "60_evaluate"),
+    *("75_correlation", "80_tsne"),
     *("90_tables", "91_figures"),
 )
 
