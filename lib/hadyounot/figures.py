@@ -140,10 +140,10 @@ def _range(counts: pd.Series) -> str:
 
 
 _PANELS = {
-    "embedding_distance": "mean embedding distance",
-    "influence": "summed influence (stars)",
-    "linear_reg": "linear surrogate: Δŷ (stars)",
-    "mlp_reg": "MLP surrogate: Δŷ (stars)",
+    "embedding_distance": "mean embedding\ndistance",
+    "influence": "summed influence\n(stars)",
+    "linear_reg": "linear surrogate:\nΔŷ_reg (stars)",
+    "mlp_reg": "MLP surrogate:\nΔŷ_reg (stars)",
 }
 
 
@@ -183,7 +183,8 @@ def baseline_correlation(
         known = f"r = {row['pearson']:.2f}\n[{row['pearson_low']:.2f}, {row['pearson_high']:.2f}]".replace("-", "−")
         axes.set_title("constant\n" if pd.isna(row["pearson"]) else known)
         axes.set_xlabel(_PANELS[name])
-        axes.locator_params(nbins=4)
+        axes.locator_params(axis="x", nbins=3)
+        axes.locator_params(axis="y", nbins=4)
         if name != panels[0]:
             axes.sharey(grid[panels[0]])
             axes.tick_params(labelleft=False)
