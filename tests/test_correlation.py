@@ -155,7 +155,7 @@ def test_quality_counts_users_alike_and_passes_over_what_cannot_vary():
     found = correlation.quality(users, truth, predicted)
     assert (found["n_users"], found["n_rows"]) == (2, 18)  # nothing ever moves user 2
     best = 1 / sqrt(2 / 3)
-    # user 0: one target that varies, ordered rightly; user 1: equal predictions (lift 0, no rank correlation), and right
+    # user 0: one target that varies, ordered rightly; user 1: equal predictions (lift 0), and right ones
     assert found["spearman"] == pytest.approx(1)
     assert found["lift"] == pytest.approx((best + (0 + best) / 2) / 2)
     assert found["lift_best"] == pytest.approx(best)
