@@ -51,7 +51,7 @@ def test_predictions_are_those_of_each_row_alone():
             for k, target in enumerate(outcomes.targets[row]):
                 deleted = embeddings[1][list(deletion.items)].sum(axis=0, keepdims=True)
                 alone = surrogate.predict(embeddings[0][deletion.user], deleted, embeddings[1][target])
-                assert found[row, k] == pytest.approx(alone[0], rel=1e-5)
+                assert found[row, k] == pytest.approx(alone[0], abs=1e-4)
 
 
 def test_measures_of_a_set_are_made_of_those_of_its_items():

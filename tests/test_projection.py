@@ -42,7 +42,7 @@ def test_rows_are_drawn_once_each_from_the_first_users():
 
 def test_the_projection_keeps_clusters_repeats_and_needs_more_points_than_the_perplexity():
     features = RNG(0).normal(size=(40, 5)) * 0.01
-    features[20:, 0] += 10
+    features[20:] += 10
     features[:, 4] = 7  # a constant feature does no harm
     plane = project(features, 5, RNG(2))
     assert plane.shape == (40, 2)
