@@ -367,7 +367,7 @@ def correlation_frame() -> pd.DataFrame:
     rows = [
         ("ml-100k", "mf", user, measure, 500 if user else 84, value, value / 2, None, None)
         for k, measure in enumerate(store.MEASURES)
-        for user, value in enumerate([-0.5 + k / 10, None, k / 10, 0.25 + k / 10])
+        for user, value in enumerate([-0.5 + k / 10, np.nan, k / 10, 0.25 + k / 10])
     ]
     return pd.DataFrame(rows, columns=list(store.CORRELATION.columns)).astype({"pearson": float, "spearman": float})
 
