@@ -40,18 +40,23 @@ ANALYSED = [cell for cell in study.cells if cell.analysed]
 VARIANTS = [(family, variant) for family, named in variants(study.ablations).items() for variant in named]
 KINDS = list(dict.fromkeys(study.models[cell.model].kind for cell in study.cells))
 TABLES = ["table2_datasets", *(paths.VALIDITY[kind] for kind in KINDS), "recommenders", "signal", "mcnemar", "runtime"]
-TABLES += ["ablations"] if ANALYSED else []
 ABLATION_FIGURES = [
     f"ablation_{family}" for family in ("deletion_size", "search", "sample_size") if family in study.ablations.families
 ]
-TABLES += ["table1_user_study", *(["naive"] if ANALYSED else [])]
+TABLES += ["table1_user_study"]
 FIGURES = [
     *(f"figure5_generation_time_{cell.dataset}_{cell.model}" for cell in study.cells),
     *(f"figure6_validity_{kind}" for kind in KINDS),
     "example_card",
     "figure2_user_ratings",
 ]
-FIGURES += [f"{name}_{cell.dataset}_{cell.model}" for cell in ANALYSED for name in ABLATION_FIGURES]
+if ANALYSED:
+    TABLES += ["ablations", "naive", "correlation", "surrogate_quality", "separability"]
+    FIGURES += [
+        f"{figure}_{cell.dataset}_{cell.model}"
+        for figure in (*ABLATION_FIGURES, "figure7_baseline_correlation", "figure8_tsne")
+        for cell in ANALYSED
+    ]
 CAPTIONS = sorted(path.stem for path in (HERE / "notebooks/captions").glob("*.rst"))
 RUN = (
     f'"{sys.executable}" -m hadyounot.notebook {{input.notebook:q}} --params {{params.given:q}}'
@@ -86,9 +91,9 @@ def timed(name, cell):
     return paths.BENCHMARK.format(cell=cell, notebook=name)
 
 
-def of_cells(pattern):
-    """The pattern's files of every cell of the study."""
-    return [pattern.format(dataset=cell.dataset, model=cell.model) for cell in study.cells]
+def of_cells(pattern, cells=study.cells):
+    """The pattern's files of some cells of the study."""
+    return [pattern.format(dataset=cell.dataset, model=cell.model) for cell in cells]
 
 
 def outcomes(dataset, model):
@@ -338,8 +343,67 @@ rule ablation:
         RUN
 
 
+rule correlation:
+    """Figure 7: delete random item sets of test users for real, and compare what measures said of them."""
+    input:
+        notebook=notebook("75_correlation"),
+        embeddings=rules.recommender.output.embeddings,
+        surrogates=rules.surrogates.output.surrogates,
+    output:
+        outcomes=paths.CORRELATION_OUTCOMES,
+        measured=paths.MEASURED,
+        correlation=paths.CORRELATION,
+        quality=paths.SURROGATE_QUALITY,
+        html=executed("75_correlation", CELL),
+    log:
+        **logs("75_correlation", CELL),
+    benchmark:
+        timed("75_correlation", CELL)
+    conda:
+        "envs/environment.yaml"
+    threads: 2
+    params:
+        **jobs.because(
+            "75_correlation",
+            ["dataset", "model"],
+            ["correlation"],
+            ignore=("config", "toy", "figures", "style", "tables"),
+        ),
+        training_users=jobs.training_users,
+        explanation=study.explanation.model_dump_json(include={"test_users", "explanation_size", "influence"}),
+    message:
+        "75 compare measures of {wildcards.model} on {wildcards.dataset} with retraining"
+    shell:
+        RUN
+
+
+rule tsne:
+    """Figure 8: the surrogates' training rows in the plane, and how well probes tell them apart."""
+    input:
+        notebook=notebook("80_tsne"),
+        embeddings=rules.recommender.output.embeddings,
+        outcomes=lambda w: outcomes(w.dataset, w.model),
+    output:
+        projection=paths.PROJECTION,
+        separability=paths.SEPARABILITY,
+        html=executed("80_tsne", CELL),
+    log:
+        **logs("80_tsne", CELL),
+    benchmark:
+        timed("80_tsne", CELL)
+    conda:
+        "envs/environment.yaml"
+    params:
+        **jobs.because("80_tsne", ["dataset", "model"], ["projection"]),
+        folds=study.surrogates.folds,
+    message:
+        "80 project training rows of {wildcards.model} on {wildcards.dataset}"
+    shell:
+        RUN
+
+
 rule tables:
-    """Tables 1 to 4, quality and signal, paired tests, ablations, run time, and ten explanations in words."""
+    """Tables 1 to 4, quality and signal, paired tests, ablations, analyses, run time, and explanations in words."""
     input:
         notebook=notebook("90_tables"),
         facts=expand(paths.DATASET, dataset=DATASETS),
@@ -349,6 +413,9 @@ rule tables:
         evaluation=of_cells(paths.EVALUATION),
         ablations=ablations(paths.ABLATION),
         naive=[paths.NAIVE.format(dataset=cell.dataset, model=cell.model) for cell in ANALYSED],
+        correlation=of_cells(paths.CORRELATION, ANALYSED),
+        surrogate_quality=of_cells(paths.SURROGATE_QUALITY, ANALYSED),
+        separability=of_cells(paths.SEPARABILITY, ANALYSED),
     output:
         tables=[shown(paths.TABLE.format(table=table), table, "Tables") for table in TABLES],
         twins=expand("tables/{table}.md", table=TABLES),
@@ -369,11 +436,13 @@ rule tables:
 
 
 rule figures:
-    """Figures 2, 5 and 6."""
+    """Figures 2 and 5 to 8, and the ablations."""
     input:
         notebook=notebook("91_figures"),
         times=of_cells(paths.GENERATION_TIME),
         ablation_times=ablations(paths.ABLATION_FIT),
+        measured=of_cells(paths.MEASURED, ANALYSED),
+        projection=of_cells(paths.PROJECTION, ANALYSED),
         tables=rules.tables.output.tables,
     output:
         png=[shown(paths.FIGURE.format(figure=figure), figure, "Figures") for figure in FIGURES],

@@ -19,10 +19,11 @@ from hadyounot.ratings import Deletion, Ratings
 from hadyounot.recommenders import blackbox
 from hadyounot.recommenders.blackbox import BlackBox, svd_embeddings
 from hadyounot.recommenders.peers import ImplicitALS, SurpriseSVD
+from hadyounot.representation import Representation
 from hadyounot.rng import generator
 from hadyounot.search import explain
 from hadyounot.study import Cell
-from hadyounot.surrogates import fit_lasso, surrogate_data
+from hadyounot.surrogates import fit_lasso
 from scipy.sparse import csr_matrix
 from test_mf import same, some_deletions, without, world
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -452,13 +453,14 @@ def test_a_cell_from_start_to_end(tmp_path, model):
         scores = recommender.fit(without(ratings, deletion)).scores([deletion.user])[0]
         same(outcomes.rank_after[row], ranks(scores, eligible, outcomes.targets[row]))
 
-    rows = surrogate_data(*embeddings, outcomes, effects.reg(outcomes))
+    rows = Representation(*embeddings).data(outcomes, effects.reg(outcomes))
     surrogate = fit_lasso(rows, 3, LassoConfig(), generator(0, "lasso")).surrogate
     scored = zip(test, trained.scores(test), strict=True)
     targets = [int(top_items(scores, candidates(ratings, u), 1)[0]) for u, scores in scored]
+    q = embeddings[1]
     explanations = [
-        Deletion(u, explain(surrogate, embeddings[0][u], embeddings[1], ratings.history(u), i, 3, 100, generator(0, u)))
-        for u, i in zip(test, targets, strict=True)
+        Deletion(u, explain(surrogate, embeddings[0][u], q[history], q[i], history, 3, 100, generator(0, u)))
+        for u, i, history in zip(test, targets, map(ratings.history, test), strict=True)
     ]
     assert all(set(each.items) <= set(ratings.history(each.user)) and len(each.items) == 3 for each in explanations)
     checked = record(recommender, ratings, explanations, n_targets=1)

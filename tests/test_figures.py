@@ -333,3 +333,65 @@ def test_another_process_saves_the_same_bytes(tmp_path):
     for path in here:
         there = tmp_path / f"there{path.suffix}"
         assert hashlib.sha256(there.read_bytes()).hexdigest() == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+# -- figures 7 and 8 --------------------------------------------------------------------------------------------------
+
+
+def measured_frames(missing=()):
+    """Sets of four users, the first of them 5, and correlations of them."""
+    rng = np.random.default_rng(0)
+    measured = pd.DataFrame(rng.normal(size=(80, len(store.MEASURES))), columns=list(store.MEASURES))
+    measured.insert(0, "user", np.repeat([5, 1, 2, 3], 20))
+    measured.insert(1, "score_decrease", rng.normal(size=80) / 100)
+    measured["linear_reg"] = 0.0135 + measured["linear_reg"] / 1000
+    measured[list(missing)] = np.nan
+    rows = [
+        ("ml-100k", "mf", user, name, 20, value, value, value - 0.1, value + 0.1)
+        for name in store.MEASURES
+        for user, value in zip((5, 1, 2, 3), rng.uniform(-0.8, 0.8, 4), strict=True)
+    ]
+    correlations = pd.DataFrame(rows, columns=list(store.CORRELATION.columns))
+    correlations.loc[correlations["measure"].isin(missing), "pearson"] = np.nan
+    return measured, correlations
+
+
+def test_figure_7_shows_one_user_and_all_and_the_paper():
+    measured, correlations = measured_frames()
+    paper = {"embedding_distance": 0.175, "influence": 0.356}
+    figure = figures.baseline_correlation(measured, correlations, paper, "ml-100k · mf")
+    assert_nothing_overlaps(figure)
+    *panels, users = figure.axes
+    for axes, name in zip(panels, ("embedding_distance", "influence", "linear_reg", "mlp_reg"), strict=True):
+        drawn = axes.collections[0].get_offsets()
+        assert np.allclose(drawn, measured.loc[measured["user"] == 5, [name, "score_decrease"]])
+        pearson = correlations.query("user == 5 and measure == @name")["pearson"].item()
+        assert axes.get_title(loc="left").startswith(f"r = {pearson:.2f}".replace("-", "−"))
+    hollow = [line.get_xydata()[0].tolist() for line in users.lines if line.get_marker() == "D"]
+    assert hollow == [[0.175, 0], [0.356, 2]]
+    medians = [line.get_xdata()[0] for line in users.lines if line.get_marker() == "o"]
+    assert medians == pytest.approx(correlations.groupby("measure", sort=False)["pearson"].median().to_list())
+    assert sum(len(points.get_offsets()) for points in users.collections) == 4 * len(store.MEASURES)
+
+
+def test_figure_7_of_a_black_box_leaves_influence_out():
+    figure = figures.baseline_correlation(*measured_frames(("influence", "influence_block")), {})
+    assert_nothing_overlaps(figure)
+    assert len(figure.axes) == 4
+    assert not [text for text in texts(figure) if "nfluence" in text or "paper" in text]
+
+
+def test_figure_8_shows_every_row_and_the_probes():
+    rng = np.random.default_rng(0)
+    effects = np.append(rng.normal(size=99), 1000.0)  # one that no colour scale should be stretched for
+    points = pd.DataFrame({"user": np.arange(100) % 7, "x": rng.normal(size=100), "y": rng.normal(size=100)})
+    rows = [("linear", -0.05, 0.49), ("non-linear", 0.61, 0.84)]
+    separability = pd.DataFrame(rows, columns=["probe", "r2", "auc"])
+    figure = figures.projection(points.assign(effect=effects), separability, 30, "ml-100k · mf")
+    assert_nothing_overlaps(figure)
+    plane, r2, auc = figure.axes[:3]
+    drawn = plane.collections[0]
+    assert np.allclose(drawn.get_offsets(), points[["x", "y"]])
+    assert drawn.get_clim() == pytest.approx(np.quantile(effects, [0.05, 0.95]))
+    assert "100 training rows of 7 users, perplexity 30" in texts(figure)
+    assert [list(axes.lines[1].get_ydata()) for axes in (r2, auc)] == [[-0.05, 0.61], [0.49, 0.84]]

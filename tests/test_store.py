@@ -383,7 +383,7 @@ def test_provenance_repeats_and_says_what_made_the_file(tmp_path):
 
 def test_every_schema_is_documented():
     schemas = {name: value for name, value in vars(store).items() if isinstance(value, store.Schema)}
-    assert len(schemas) == 19
+    assert len(schemas) == 24
     for name, schema in schemas.items():
         assert schema.meaning.endswith("."), name
         assert all(column.meaning for column in schema.columns.values()), name

@@ -484,3 +484,90 @@ def test_a_variant_on_other_users_is_refused(cell):
     store.write_parquet(path, store.read_parquet(path, store.ABLATION).iloc[1:], store.ABLATION)
     with pytest.raises(ValueError, match="ml-100k, mf: effect rank and linear_reg explain other users"):
         tables.ablations([cell])
+
+
+# -- analyses ---------------------------------------------------------------------------------------------------------
+
+
+def test_published_correlations_are_the_papers_and_of_matrix_factorisation_alone(cell):
+    published = config.load_published()
+    assert published.correlations("mf", "ml-100k") == {"embedding_distance": 0.175, "influence": 0.356}
+    assert published.correlations("ncf", "ml-100k") == published.correlations("mf", "amazon-music") == {}
+    assert tables.published_correlations([cell])["ml-100k", "mf"]["influence"] == 0.356
+
+
+def correlation_frame() -> pd.DataFrame:
+    """Correlations of four users that rise from measure to measure, one of them unknown."""
+    rows = [
+        ("ml-100k", "mf", user, measure, 500 if user else 84, value, value / 2, None, None)
+        for k, measure in enumerate(store.MEASURES)
+        for user, value in enumerate([-0.5 + k / 10, np.nan, k / 10, 0.25 + k / 10])
+    ]
+    return pd.DataFrame(rows, columns=list(store.CORRELATION.columns)).astype({"pearson": float, "spearman": float})
+
+
+def test_correlations_are_summed_up_over_users_beside_the_papers():
+    frame = correlation_frame().query("measure != 'mlp_clf'")
+    unknown = frame.assign(measure="mlp_clf", pearson=np.nan, spearman=np.nan)[:4]
+    papers = {("ml-100k", "mf"): {"influence": 0.356}}
+    markdown = tables.correlation_markdown(pd.concat([frame, unknown]), papers)
+    header, _, *rows = pipes(markdown)
+    assert header == ["measure", "users", "Pearson", "paper, one user", "users above 0", "Spearman"]
+    # -0.5, 0, 0.25 and their halves: the quartiles of three lie halfway between neighbours
+    assert rows[0] == ["Embedding distance", "3", "0.000 [-0.250, 0.125]", "", "33%", "0.000 [-0.125, 0.062]"]
+    assert [row[3] for row in rows] == ["", "", "0.356", "", "", "", "", ""]
+    assert rows[-1] == [METHOD_LABELS["mlp_clf"], "0", "", "", "", ""]
+    assert "## ml-100k, mf (84 to 500 sets a user)" in markdown
+
+
+def quality_frame() -> pd.DataFrame:
+    rows = [
+        ("ml-100k", "mf", "linear_reg", 20, 50, 1000, 0.012, -0.5, 0.1, 0.05, 0.15, 0.2, 0.1, 0.3, 2.5),
+        ("ml-100k", "mf", "mlp_reg", 20, 50, 1000, -0.004, -0.5, 0.1, 0.05, 0.15, 0.2, 0.1, 0.3, 2.5),
+        ("ml-100k", "mf", "mlp_clf", 20, 50, 1000, None, None, None, None, None, 0.2, None, None, 2.5),
+        ("ml-100k", "mf", "influence", 1, 17, 50, None, None, 0.1, 0.05, 0.15, 0.2, 0.1, 0.3, 2.5),
+        ("ml-100k", "mf", "linear_reg", 1, 17, 50, 0.1, 0.1, 0.1, 0.05, 0.15, 0.2, 0.1, 0.3, 2.5),
+    ]
+    return pd.DataFrame(rows, columns=list(store.SURROGATE_QUALITY.columns))
+
+
+def test_what_predicts_no_better_than_the_mean_is_said():
+    markdown = tables.surrogate_quality_markdown(quality_frame())
+    everything, top = markdown.split("\n## ")[1:]
+    assert everything.startswith("ml-100k, mf, top 20 items (50 users)")
+    assert everything.endswith("(R² ≤ 0): MLP surrogate (reg).\n")
+    assert top.startswith("ml-100k, mf, top item (17 users)")
+    assert top.endswith("(R² ≤ 0): none.\n")
+    rows = pipes(everything)[2:]
+    assert rows[0][1:] == ["0.012", "-0.500", "0.100 [0.050, 0.150]", "0.200 [0.100, 0.300]", "2.50"]
+    assert rows[2] == ["MLP surrogate (clf)", "", "", "", "0.200", "2.50"]
+
+
+def test_tables_that_cells_keep_are_gathered_in_their_order(tmp_path, cell):
+    other = make_cell(tmp_path, model="again")
+    for one in (cell, other):
+        frame = quality_frame().assign(model=one.model)
+        store.write_csv(one.path(paths.SURROGATE_QUALITY), frame, store.SURROGATE_QUALITY)
+    frame = tables.gathered([other, cell], paths.SURROGATE_QUALITY, store.SURROGATE_QUALITY)
+    assert list(frame["model"]) == ["again"] * 5 + ["mf"] * 5
+    store.write_csv(tmp_path / "table.csv", frame, store.SURROGATE_QUALITY)
+
+
+def test_separability_is_rounded():
+    rows = [("ml-100k", "mf", "linear", 100, 3000, 5, -0.0514, 0.4921)]
+    markdown = tables.separability_markdown(pd.DataFrame(rows, columns=list(store.SEPARABILITY.columns)))
+    assert pipes(markdown)[2] == ["ml-100k", "mf", "linear", "100", "3000", "5", "-0.051", "0.492"]
+
+
+def test_runtime_counts_the_models_of_figure_7_where_a_cell_is_analysed(cell):
+    one = cell.study.cells[0].model_copy(update={"analysed": True})
+    analysed = Cell(cell.study.model_copy(update={"cells": [one]}), "ml-100k", "mf", cell.folder)
+    assert analysed.analysed
+    assert not cell.analysed
+    benchmark(cell, "75_correlation", 6, 100)
+    outcomes = Outcomes.read(cell.path(paths.OUTCOMES, block="000"))
+    outcomes.write(cell.path(paths.CORRELATION_OUTCOMES))
+    assert tables.runtime([cell]).empty
+    (row,) = tables.runtime([analysed]).itertuples()
+    assert (row.stage, row.minutes) == ("75_correlation", 0.1)
+    assert row.retrainings == 3 * 3 + 3  # three users, three deletions each, and each user's original model

@@ -41,14 +41,20 @@ TABLES = {  # names fixed by other tools that read them
     "correlation_collected_answers,mean_of_kept,mean_of_collected",
     "naive": "dataset,model,top_k,size,n_users,n_removable,n_removable_upto,share_upto,ci_low,ci_high,"
     "mean_subset_share",
+    "correlation": "dataset,model,user,measure,n_sets,pearson,spearman,pearson_low,pearson_high",
+    "surrogate_quality": "dataset,model,predictor,n_targets,n_users,n_rows,r2,r2_within,spearman,spearman_low,"
+    "spearman_high,lift,lift_low,lift_high,lift_best",
+    "separability": "dataset,model,probe,n_users,n_rows,folds,r2,auc",
     "runtime": "stage,minutes,peak_mib,retrainings,ns_per_rating_and_model",
 }
 CELLS = ("ml-100k-slice/mf", "ml-100k-slice/ncf", "toy/mf", "toy/als", "toy/surprise-svd")
+ANALYSED = "ml-100k-slice/mf"
 BLACK_BOXES = ("als", "surprise-svd")
 FIGURES = (
     *(f"figure5_generation_time_{cell.replace('/', '_')}" for cell in CELLS),
     *("figure6_validity_mf", "figure6_validity_ncf", "figure6_validity_blackbox", "example_card"),
     "figure2_user_ratings",
+    *(f"{figure}_{ANALYSED.replace('/', '_')}" for figure in ("figure7_baseline_correlation", "figure8_tsne")),
 )
 STAGES = ("20_recommender", "30_simulate_000", "30_simulate_001", "40_surrogates", "50_explain", "60_evaluate")
 
@@ -184,6 +190,9 @@ def test_the_plan_is_an_upper_bound_of_what_was_retrained(smoke):
     for row in plan.itertuples():
         folder = smoke / "results" / row.dataset / row.model
         simulated = sum(len(store.read_parquet(path, store.OUTCOMES)) for path in (folder / "outcomes").iterdir())
+        if f"{row.dataset}/{row.model}" == ANALYSED:
+            sets = store.read_parquet(folder / "correlation.parquet", store.OUTCOMES)
+            simulated += len(sets) + sets["user"].nunique()
         retrained = simulated + json.loads((folder / "retrainings.json").read_text())["60_evaluate"]
         if (folder / "naive.parquet").exists():
             tried = store.read_parquet(folder / "naive.parquet", store.NAIVE)
@@ -204,6 +213,7 @@ def test_the_report_is_one_page_that_holds_everything(smoke):
     results, _ = json.JSONDecoder().raw_decode(page, start)
     notebooks = {f"{cell}/{stage}" for cell in CELLS for stage in STAGES} | {"all/90_tables", "all/91_figures"}
     notebooks |= {"ml-100k-slice/mf/65_naive"}
+    notebooks |= {f"{ANALYSED}/75_correlation", f"{ANALYSED}/80_tsne"}
     notebooks |= {f"{cell.partition('/')[0]}/10_dataset" for cell in CELLS}
     expected = {f"results/html/{notebook}.html" for notebook in notebooks}
     expected |= {f"tables/{table}.csv" for table in TABLES} | {"tables/examples.md"}
@@ -225,6 +235,10 @@ def test_the_report_is_one_page_that_holds_everything(smoke):
 TIMES = ("generation_time.parquet", "runtime.", "figure5_")
 
 
+# Tables without a row of the cell toy/mf.
+OTHER_CELLS = {"table4_ncf", "validity_blackbox", "correlation", "surrogate_quality", "separability"}
+
+
 def contents(folder, *patterns):
     """sha256 by path of the files that must repeat."""
     files = [path for pattern in patterns for path in folder.glob(pattern) if path.is_file()]
@@ -243,10 +257,7 @@ def test_one_core_and_two_give_the_same_bytes(smoke, one_core):
     assert [suffixes.count(suffix) for suffix in (".parquet", ".csv", ".npz", ".json")] == [7, 1, 5, 5]
 
 
-NOT_OF_THE_TOY = ("table1_user_study", "naive")  # has no cells; is not analysed
-
-
-@pytest.mark.parametrize("table", sorted(set(TABLES) - {"runtime", "table4_ncf", "validity_blackbox", *NOT_OF_THE_TOY}))
+@pytest.mark.parametrize("table", sorted(set(TABLES) - OTHER_CELLS - {"runtime"}))
 def test_the_cells_rows_are_the_same_in_the_tables_of_either(smoke, one_core, table):
     lines = (smoke / f"tables/{table}.csv").read_text().splitlines(keepends=True)
     mine = "toy," if table == "table2_datasets" else "toy,mf,"
@@ -417,6 +428,8 @@ def test_every_rule_is_documented_logged_timed_and_says_what_it_does(workflow):
     assert rules.pop("all").docstring
     assert list(rules) == [
         *("dataset", "recommender", "simulate", "surrogates", "explain", "evaluate", "naive", "tables", "figures")
+        * ("dataset", "recommender", "simulate", "surrogates", "explain", "evaluate"),
+        *("correlation", "tsne", "tables", "figures"),
     ]
     for name, rule in rules.items():
         assert rule.docstring, name

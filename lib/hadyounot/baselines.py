@@ -40,6 +40,16 @@ def random_items(history: np.ndarray, size: int, rng: np.random.Generator) -> tu
     return search.exact(np.zeros(len(history)), history, size, rng)
 
 
+def distances(
+    item_embeddings: np.ndarray,
+    items: np.ndarray,
+    target: int,
+    metric: Literal["euclidean", "cosine"] = "euclidean",
+) -> np.ndarray:
+    """float64 (n,): how far items (n,) lie from the target in ``item_embeddings`` (n_items, q)."""
+    return cdist(item_embeddings[items], item_embeddings[[target]], metric)[:, 0]
+
+
 def nearest(
     item_embeddings: np.ndarray,
     history: np.ndarray,
@@ -53,8 +63,7 @@ def nearest(
     Raises:
         ValueError: the history has fewer than ``size`` items.
     """
-    distances = cdist(item_embeddings[history], item_embeddings[[target]], metric)[:, 0]
-    return search.exact(-distances, history, size, rng)
+    return search.exact(-distances(item_embeddings, history, target, metric), history, size, rng)
 
 
 class Influence:

@@ -260,6 +260,23 @@ class NaiveConfig(_Strict):
         return self.users * sum(comb(self.max_history, size) for size in range(1, self.max_size + 1))
 
 
+class CorrelationConfig(_Strict):
+    """Figure 7, and how well the surrogates predict: item sets of test users really deleted, whatever explains them."""
+
+    users: int = Field(50, ge=1, description="Test users, the first ones; all of them where there are no more.")
+    sets: int = Field(
+        500, ge=2, description="Distinct sets deleted per user, of `explanation_size` items; all C(n, e) where fewer."
+    )
+
+
+class ProjectionConfig(_Strict):
+    """Figure 8: a picture of the surrogates' training rows, and how well they can be told apart."""
+
+    users: int = Field(100, ge=2, description="Training users, the first ones; all of them where there are no more.")
+    points: int = Field(3000, ge=2, description="Rows drawn from theirs; all of them where there are no more.")
+    perplexity: float = Field(30, gt=0, description="Of t-SNE: about how many neighbours of a point it keeps near.")
+
+
 ModelConfig = Annotated[
     MatrixFactorizationConfig | NeuralCollaborativeFilteringConfig | BlackBoxConfig, Field(discriminator="kind")
 ]
@@ -289,8 +306,9 @@ class StudyConfig(_Strict):
         ExplanationConfig(), description="Step 3: explanations and their evaluation."
     )
     naive: NaiveConfig = Field(NaiveConfig(), description="Algorithm 2, on the cells that are analysed.")
-
     ablations: AblationsConfig = Field(AblationsConfig(), description="Ablations.")
+    correlation: CorrelationConfig = Field(CorrelationConfig(), description="Figure 7, of analysed cells.")
+    projection: ProjectionConfig = Field(ProjectionConfig(), description="Figure 8, of analysed cells.")
 
     @model_validator(mode="after")
     def _cells_name_models(self) -> Self:
@@ -634,6 +652,16 @@ class PublishedUserStudyConfig(_Strict):
     mlp_reg: PublishedRatingConfig = Field(description="MLP Surrogate (reg).")
 
 
+Pearson = Annotated[float, Field(ge=-1, le=1)]
+
+
+class PublishedCorrelationConfig(_Strict):
+    """Pearson correlations with the score decrease that the paper's Figure 7 prints, for one user."""
+
+    embedding_distance: Pearson = Field(description="Mean distance of the items from the recommended one.")
+    influence: Pearson = Field(description="Influence function value of the items.")
+
+
 class PublishedConfig(_Strict):
     """The numbers printed in the paper."""
 
@@ -645,6 +673,9 @@ class PublishedConfig(_Strict):
     ablations: dict[str, dict[str, float]] = Field(
         description="Change of validity in percentage points at K = 1 on the first dataset × matrix factorisation, by "
         "family and variant of notebook 70."
+    )
+    figure7: dict[DatasetName, PublishedCorrelationConfig] = Field(
+        description="Correlations on matrix factorisation, by dataset."
     )
 
     def ablation(self, kind: str, dataset: str, family: str, variant: str, top_k: int) -> float | None:
@@ -658,6 +689,10 @@ class PublishedConfig(_Strict):
         """Validity as a fraction by (method, K), of a kind of recommender; empty where the paper has none."""
         rows = {"mf": self.table3, "ncf": self.table4}.get(kind, {}).get(dataset, ())
         return {(method, k): percent / 100 for method, row in rows for k, percent in zip((1, 3, 5), row, strict=True)}
+
+    def correlations(self, kind: str, dataset: str) -> dict[str, float]:
+        """Pearson correlation by measure, of a kind of recommender; empty where the paper has none."""
+        return dict(self.figure7.get(dataset, ())) if kind == "mf" else {}
 
 
 def load_published(path: Path = CONFIG_FOLDER / "published.yaml") -> PublishedConfig:

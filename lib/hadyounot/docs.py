@@ -22,12 +22,17 @@ FILES = {
     "TABLE1": "tables/table1_user_study.csv",
     "ABLATION": paths.ABLATION,
     "ABLATIONS": "tables/ablations.csv",
+    "MEASURED": paths.MEASURED,
+    "PROJECTION": paths.PROJECTION,
     "TABLE2": "tables/table2_datasets.csv",
     "TABLE_VALIDITY": "tables/table3_mf.csv",
     "RECOMMENDERS": "tables/recommenders.csv",
     "SIGNAL": "tables/signal.csv",
     "MCNEMAR": "tables/mcnemar.csv",
     "TABLE_NAIVE": "tables/naive.csv",
+    "CORRELATION": "tables/correlation.csv",
+    "SURROGATE_QUALITY": "tables/surrogate_quality.csv",
+    "SEPARABILITY": "tables/separability.csv",
     "RUNTIME": "tables/runtime.csv",
 }
 

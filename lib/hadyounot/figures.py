@@ -275,6 +275,125 @@ def _range(counts: pd.Series) -> str:
     return " to ".join(str(count) for count in sorted({counts.min(), counts.max()}))
 
 
+_PANELS = {
+    "embedding_distance": "mean embedding\ndistance",
+    "influence": "summed influence\n(stars)",
+    "linear_reg": "linear surrogate:\nΔŷ_reg (stars)",
+    "mlp_reg": "MLP surrogate:\nΔŷ_reg (stars)",
+}
+
+
+def baseline_correlation(
+    measured: pd.DataFrame, correlations: pd.DataFrame, paper: Mapping[str, float], title: str = ""
+) -> Figure:
+    """Figure 7: measures of item sets against the real decrease for the first user, and below the Pearson correlation
+    of every user. What a black box has no measure of is left out.
+
+    Args:
+        measured: schema ``store.MEASURED``.
+        correlations: schema ``store.CORRELATION`` of the same sets, of one dataset and model.
+        paper: the paper's Pearson correlation by measure, of one user.
+        title: which dataset and model.
+    """
+    style.use()
+    user = measured["user"].iloc[0]
+    sets = measured[measured["user"] == user]
+    of_user = correlations[correlations["user"] == user].set_index("measure")
+    panels = [name for name in _PANELS if measured[name].notna().any()]
+    names = [name for name in store.MEASURES if measured[name].notna().any()]
+    figure, grid = plt.subplot_mosaic(
+        [panels, ["users"] * len(panels)], figsize=(8.4, 2.7 + 0.34 * len(names)), height_ratios=[2, 0.34 * len(names)]
+    )
+    for name in panels:
+        axes = grid[name]
+        axes.scatter(
+            sets[name],
+            sets["score_decrease"],
+            s=7,
+            color=style.MEASURE_COLORS[name],
+            alpha=0.45,
+            linewidths=0,
+            rasterized=True,
+        )
+        row = of_user.loc[name]
+        known = f"r = {row['pearson']:.2f}\n[{row['pearson_low']:.2f}, {row['pearson_high']:.2f}]".replace("-", "−")
+        axes.set_title("constant\n" if pd.isna(row["pearson"]) else known)
+        axes.set_xlabel(_PANELS[name])
+        axes.locator_params(axis="x", nbins=3)
+        axes.locator_params(axis="y", nbins=4)
+        if name != panels[0]:
+            axes.sharey(grid[panels[0]])
+            axes.tick_params(labelleft=False)
+    grid[panels[0]].set_ylabel("real score decrease\n(stars)")
+    figure.suptitle(f"{title}: {len(sets)} item sets of one test user".removeprefix(": "), x=0.01, ha="left")
+
+    axes = grid["users"]
+    for place, name in enumerate(names):
+        values = correlations.loc[correlations["measure"] == name, "pearson"].dropna().to_numpy()
+        if name in paper:
+            axes.plot(paper[name], place, "D", **_HOLLOW)
+        if not len(values):
+            continue
+        spread = generator(0, "jitter", name).uniform(-0.26, 0.26, len(values))
+        color = style.MEASURE_COLORS[name]
+        axes.scatter(values, place + spread, s=9, color=color, alpha=0.45, linewidths=0, rasterized=True)
+        low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
+        axes.plot([low, high], [place, place], color=style.INK, linewidth=2.2, solid_capstyle="butt")
+        axes.plot(median, place, "o", color="white", markeredgecolor=style.INK, markersize=6, markeredgewidth=1.4)
+    axes.axvline(0, color=style.FAINT, linewidth=0.8, zorder=0)
+    axes.set(xlim=(-1, 1), xlabel="Pearson correlation with the real score decrease")
+    axes.set_title(f"all {correlations['user'].nunique()} users")
+    axes.set_yticks(range(len(names)), [style.MEASURE_LABELS[name] for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.grid(axis="x", color=style.BAND)
+    axes.tick_params(axis="y", length=0)
+    handles = [
+        Line2D([], [], marker="o", linestyle="", color=style.FAINT, markersize=3, label="one user"),
+        Line2D([], [], marker="o", color=style.INK, markerfacecolor="white", linewidth=2.2, label="median, quartiles"),
+        *([Line2D([], [], marker="D", linestyle="", **_HOLLOW, label="paper, one user")] if paper else []),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+def projection(points: pd.DataFrame, separability: pd.DataFrame, perplexity: float, title: str = "") -> Figure:
+    """Figure 8: training rows of the surrogates in the plane, coloured by Δŷ_reg, and how well probes tell them apart.
+
+    Args:
+        points: schema ``store.PROJECTION``. Colours end at the 5th and 95th percentile of the effects.
+        separability: schema ``store.SEPARABILITY`` of the same rows, of one dataset and model.
+        perplexity: of the t-SNE.
+        title: which dataset and model.
+    """
+    style.use()
+    figure, (plane, r2, auc) = plt.subplots(1, 3, figsize=(8.4, 4.3), width_ratios=[3.4, 1, 1])
+    low, high = np.quantile(points["effect"], [0.05, 0.95])
+    colors = {"c": points["effect"], "cmap": "cividis", "vmin": low, "vmax": high}
+    drawn = plane.scatter(points["x"], points["y"], s=6, **colors, linewidths=0, rasterized=True)
+    figure.colorbar(drawn, ax=plane, extend="both", location="bottom", shrink=0.7, pad=0.02, label="Δŷ_reg (stars)")
+    plane.set(xticks=[], yticks=[], aspect="equal", xlabel="t-SNE 1", ylabel="t-SNE 2")
+    users = points["user"].nunique()
+    plane.set_title(f"{len(points):,} training rows of {users} users, perplexity {perplexity:g}")
+    for axes, name, label, floor in ((r2, "r2", "held-out R²", 0), (auc, "auc", "held-out AUC", 0.5)):
+        values = separability.set_index("probe")[name]
+        axes.axhline(floor, color=style.FAINT, linewidth=0.8, linestyle=":")
+        axes.plot(range(len(values)), values, "o", color=style.INK, markersize=6)
+        for place, value in enumerate(values):
+            axes.annotate(
+                f"{value:.2f}".replace("-", "−"),
+                (place, value),
+                (0, 8),
+                textcoords="offset points",
+                ha="center",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+            )
+        axes.set_xticks(range(len(values)), values.index)
+        axes.set(xlim=(-0.6, len(values) - 0.4), ylim=(min(floor, values.min()) - 0.08, 1.08), title=label)
+    if title:
+        figure.suptitle(title, x=0.01, ha="left")
+    return figure
+
+
 def learning_curve(curve: pd.DataFrame, epochs: int) -> Figure:
     """Error and objective by epoch, the chosen number of epochs marked.
 

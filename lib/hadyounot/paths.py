@@ -30,6 +30,12 @@ ABLATION = _CELL + "ablations/{family}/{variant}.parquet"
 ABLATION_FIT = _CELL + "ablations/{family}/{variant}.json"
 RETRAININGS = _CELL + "retrainings.json"
 NAIVE = _CELL + "naive.parquet"
+CORRELATION_OUTCOMES = _CELL + "correlation.parquet"
+MEASURED = _CELL + "measured.parquet"
+CORRELATION = _CELL + "correlation.csv"
+SURROGATE_QUALITY = _CELL + "surrogate_quality.csv"
+PROJECTION = _CELL + "projection.parquet"
+SEPARABILITY = _CELL + "separability.csv"
 
 TABLE = "tables/{table}.csv"
 VALIDITY = {"mf": "table3_mf", "ncf": "table4_ncf", "blackbox": "validity_blackbox"}  # table by kind of recommender

@@ -47,6 +47,8 @@ def estimate(study: StudyConfig, cell: CellConfig) -> dict[str, str | int | floa
     simulated = counts.training_users * counts.deletions_per_user
     searched = len(ratings) / ratings.n_users + comb(explained.oracle.shortlist, explained.explanation_size)
     verified = explained.test_users * (len(store.METHODS) + max(searched, explained.oracle.exhaustive))
+    if cell.analysed:
+        verified += min(study.correlation.users, explained.test_users) * (study.correlation.sets + 1)
 
     settings = study.models[cell.model].model_dump()
     epochs, timed = settings.get("epochs", 1), TIMED_RETRAININGS

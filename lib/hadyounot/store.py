@@ -318,6 +318,9 @@ METHODS = (
 
 SURROGATES = ("linear_reg", "mlp_reg", "linear_clf", "mlp_clf", "linear_reg_aware")
 
+# of an item set: how strong it should be as an explanation
+MEASURES = ("embedding_distance", "cosine_distance", "influence", "influence_block", *SURROGATES)
+
 _INDEX, _COUNT, _TEXT = pa.int32(), pa.int64(), pa.string()
 _STARS, _NUMBER = pa.float32(), pa.float64()
 
@@ -336,6 +339,10 @@ def _count(meaning: str, **options: Any) -> Column:
 
 def _share(meaning: str, **options: Any) -> Column:
     return Column(_NUMBER, meaning, low=0, high=1, **options)
+
+
+def _correlation(meaning: str) -> Column:
+    return Column(_NUMBER, meaning, low=-1, high=1, nullable=True)
 
 
 RATINGS = Schema(
@@ -620,5 +627,109 @@ RUNTIME = Schema(
             low=0,
             nullable=True,
         ),
+    },
+)
+
+MEASURED = Schema(
+    "One item set of a test user: what measures say of it and what really deleting it did to the user's top item.",
+    {
+        "user": _USER,
+        "score_decrease": Column(_NUMBER, "score of the top item before, less that after, in stars"),
+        "effect": Column(_NUMBER, "Δŷ_reg of the top item, eq. (3), in stars"),
+        "embedding_distance": Column(
+            _NUMBER, "mean Euclidean distance of the items from the top item; KNN takes the smallest", low=0
+        ),
+        "cosine_distance": Column(_NUMBER, "mean cosine distance, likewise"),
+        **{
+            name: Column(
+                _NUMBER,
+                f"sum of eq. (10) over the items{of}: predicted score decrease, in stars; empty for a black box",
+                nullable=True,
+            )
+            for name, of in (("influence", ""), ("influence_block", ", over a block of parameters"))
+        },
+        **{
+            name: Column(
+                _NUMBER,
+                "predicted Δŷ_reg, in stars" if name.endswith("_reg") else 'predicted logit of "ranked lower"',
+            )
+            for name in SURROGATES
+        },
+    },
+)
+
+CORRELATION = Schema(
+    "One measure against the really retrained score decrease of one user's top item, over item sets (Figure 7).",
+    {
+        "dataset": _DATASET,
+        "model": _MODEL,
+        "user": _USER,
+        "measure": Column(_TEXT, "what is said of an item set before retraining", among=MEASURES),
+        "n_sets": _count("item sets"),
+        "pearson": _correlation("Pearson correlation over the sets; empty where measure or decrease is constant"),
+        "spearman": _correlation("Spearman's, likewise"),
+        "pearson_low": _correlation("lower end of the 95 % interval of the Pearson correlation (Fisher's z)"),
+        "pearson_high": _correlation("upper end"),
+    },
+)
+
+SURROGATE_QUALITY = Schema(
+    "How well one surrogate, or influence function, predicts Δŷ_reg of users whom no surrogate has seen.",
+    {
+        "dataset": _DATASET,
+        "model": _MODEL,
+        "predictor": Column(_TEXT, "what predicts", among=METHODS),
+        "n_targets": _count("top items of each user: 1 is the one that is explained"),
+        "n_users": _count("users with a target whose effect differs between deletions"),
+        "n_rows": _count("deletions × targets, of all users"),
+        "r2": Column(
+            _NUMBER,
+            "share of the variance of all rows explained; 0 or less is no better than their mean; empty for what"
+            " predicts something else, which may order deletions all the same",
+            high=1,
+            nullable=True,
+        ),
+        "r2_within": Column(
+            _NUMBER, "the same of the variance within a user and target, both centred there", high=1, nullable=True
+        ),
+        "spearman": _correlation(
+            "rank correlation of predicted and true effects of a user and target, a mean over targets, then users;"
+            " empty where predictions are constant"
+        ),
+        "spearman_low": Column(_NUMBER, "lower end of its 95 % t-interval, users as units", nullable=True),
+        "spearman_high": Column(_NUMBER, "upper end", nullable=True),
+        "lift": Column(
+            _NUMBER,
+            "true effect of the deletion predicted best, less the mean over the deletions of that user and target,"
+            " in their standard deviations; a mean likewise; 0 is a random choice",
+            nullable=True,
+        ),
+        "lift_low": Column(_NUMBER, "lower end of its 95 % t-interval, users as units", nullable=True),
+        "lift_high": Column(_NUMBER, "upper end", nullable=True),
+        "lift_best": Column(_NUMBER, "the lift of the truly best deletion: the ceiling", nullable=True),
+    },
+)
+
+PROJECTION = Schema(
+    "One training row of the surrogates in the plane (Figure 8).",
+    {
+        "user": _USER,
+        "x": Column(_STARS, "first coordinate of t-SNE, which has no unit"),
+        "y": Column(_STARS, "second coordinate"),
+        "effect": Column(_STARS, "Δŷ_reg, in stars"),
+    },
+)
+
+SEPARABILITY = Schema(
+    "How well one probe tells effects apart by eq. (8), on held-out users: a number beside Figure 8.",
+    {
+        "dataset": _DATASET,
+        "model": _MODEL,
+        "probe": Column(_TEXT, "what is fitted", among=("linear", "non-linear")),
+        "n_users": _count("training users"),
+        "n_rows": _count("rows drawn from theirs: the points of the picture"),
+        "folds": _count("folds of the cross-validation, grouped by user"),
+        "r2": Column(_NUMBER, "held-out R² of Δŷ_reg, pooled over folds; 0 or less is no better than the mean", high=1),
+        "auc": _share('held-out area under the ROC curve of "Δŷ_reg is above its median", pooled; 0.5 is chance'),
     },
 )

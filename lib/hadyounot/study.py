@@ -15,6 +15,7 @@ from .recommenders.mf import MatrixFactorization
 from .recommenders.ncf import NeuralCollaborativeFiltering
 from .representation import Representation
 from .rng import generator
+from .surrogates import LinearSurrogate, MlpSurrogate, Surrogate
 
 RECOMMENDERS = {"mf": MatrixFactorization, "ncf": NeuralCollaborativeFiltering, "blackbox": BlackBox.from_config}
 
@@ -84,6 +85,16 @@ class Cell:
             *self.embeddings, tuple(products), ratings=self.train, residuals=self._trained["residuals"]
         )
 
+    def surrogates(self) -> dict[str, tuple[Surrogate, Representation]]:
+        """The fitted surrogates by name, each with what it is told of deleted items."""
+        found = {}
+        for name in store.SURROGATES:
+            kind = LinearSurrogate if name.startswith("linear") else MlpSurrogate
+            arrays = store.read_arrays(self.path(paths.SURROGATE, surrogate=name))
+            products = self.study.surrogates.aware if name.endswith("_aware") else ()
+            found[name] = kind.from_arrays(arrays), self.representation(products)
+        return found
+
     @cached_property
     def explainable_users(self) -> np.ndarray:
         """int64: users whose training history holds at least ``explanation_size`` items; in random order."""
@@ -97,6 +108,13 @@ class Cell:
         histories = np.bincount(self.train.users, minlength=self.train.n_users)
         users = self.explainable_users
         return users[histories[users] <= self.study.naive.max_history]
+
+    @property
+    def analysed(self) -> bool:
+        """Whether ablations and analyses run on this cell."""
+        return any(
+            each.analysed for each in self.study.cells if (each.dataset, each.model) == (self.dataset, self.model)
+        )
 
     @property
     def simulation(self) -> config.CounterfactualConfig:

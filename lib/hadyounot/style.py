@@ -23,6 +23,12 @@ METHOD_LABELS = {
 
 NOT_OURS = "published, not reproducible from code"
 
+MEASURE_LABELS = {
+    "embedding_distance": "Embedding distance",
+    "cosine_distance": "Cosine distance",
+    **{name: METHOD_LABELS[name] for name in METHOD_LABELS if name.startswith(("influence", "linear", "mlp"))},
+}
+
 CONTROLS = ("random", "reseed", "oracle")  # the floor, the noise and the ceiling: nothing that explains
 
 # A hue for each family, safe for colour-blind readers; the families differ in lightness too, so grey tells them apart.
@@ -37,6 +43,11 @@ METHOD_COLORS = {
     "linear_clf": "#0b3055",
     "mlp_clf": "#3a83b8",
     "linear_reg_aware": "#0d7a5f",
+}
+
+MEASURE_COLORS = METHOD_COLORS | {
+    "embedding_distance": METHOD_COLORS["knn"],
+    "cosine_distance": METHOD_COLORS["knn_cosine"],
 }
 
 INK, FAINT, BAND = "#1a1a1a", "#8a8a8a", "#f0f0f0"

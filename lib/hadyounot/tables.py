@@ -16,10 +16,11 @@ from .counterfactual import candidates, top_items
 from .ratings import Deletion
 from .rng import generator
 from .study import Cell
-from .style import CONTROLS, METHOD_LABELS, NOT_OURS
+from .style import CONTROLS, MEASURE_LABELS, METHOD_LABELS, NOT_OURS
 from .variants import variants
 
 STAGES = ("10_dataset", "20_recommender", "30_simulate", "40_surrogates", "50_explain", "60_evaluate")
+ANALYSES = ("75_correlation", "80_tsne")  # stages of analysed cells
 
 
 def write(
@@ -136,8 +137,9 @@ def validity_markdown(frame: pd.DataFrame, exact: Mapping[tuple[str, str], int])
         wide = wide.reindex([method for method in store.METHODS if method in wide.index])
         wide.columns = [f"K = {k}" for k in wide.columns]
         wide.insert(0, "method", wide.index.map(METHOD_LABELS))
-        users = " to ".join(str(count) for count in sorted({cell["n_users"].min(), cell["n_users"].max()}))
-        parts.append(f"\n## {dataset}, {model} ({users} users)\n\n{_markdown(wide)}{_footnotes([dataset])}")
+        parts.append(
+            f"\n## {dataset}, {model} ({_range(cell['n_users'])} users)\n\n{_markdown(wide)}{_footnotes([dataset])}"
+        )
         parts.append(
             f"\nThe oracle is exact for {exact[dataset, model]} of these users: every subset of the history was"
             " retrained. For the others it is the best of a shortlist, a lower bound.\n"
@@ -388,13 +390,14 @@ def runtime(cells: Sequence[Cell]) -> pd.DataFrame:
     A stage is left out where one of its jobs has no such file, as after running a notebook by hand.
     """
     rows = []
-    for stage in STAGES:
-        jobs = {job: None for cell in cells for job in _benchmarks(cell, stage)}  # cells may share a dataset
-        if not all(job.exists() for job in jobs):
+    for stage in (*STAGES, *ANALYSES):
+        theirs = [cell for cell in cells if cell.analysed or stage not in ANALYSES]
+        jobs = {job: None for cell in theirs for job in _benchmarks(cell, stage)}  # cells may share a dataset
+        if not jobs or not all(job.exists() for job in jobs):
             continue
         measured = pd.concat([pd.read_csv(job, sep="\t") for job in jobs])
         seconds, models, work = measured["s"].sum(), 0, 0
-        for cell in cells:
+        for cell in theirs:
             retrained = _retrained(cell, stage)
             models += retrained
             epochs = _json(cell.path(paths.QUALITY))["epochs"]
@@ -420,6 +423,9 @@ def _benchmarks(cell: Cell, stage: str) -> list[Path]:
 
 def _retrained(cell: Cell, stage: str) -> int:
     """Models that a stage retrained for a cell."""
+    if stage == "75_correlation":
+        users = pq.read_table(cell.path(paths.CORRELATION_OUTCOMES), columns=["user"])["user"]
+        return len(users) + len(users.unique())
     if stage != "30_simulate":
         return _json(cell.path(paths.RETRAININGS)).get(stage, 0)
     rows = [pq.read_metadata(cell.path(paths.OUTCOMES, block=block)).num_rows for block in cell.blocks]
@@ -443,6 +449,108 @@ def runtime_markdown(frame: pd.DataFrame) -> str:
         "Wall time summed over a stage's jobs, which may run side by side. The last column divides all of it, start "
         "of the kernel included, by the retraining done: an upper bound. 60_evaluate uses two threads.\n"
     )
+    return f"{note}\n{_markdown(shown)}"
+
+
+def gathered(cells: Iterable[Cell], pattern: str, schema: store.Schema) -> pd.DataFrame:
+    """The table that cells keep a CSV of each, at ``pattern`` of ``paths``: their rows, in the order of the cells."""
+    return pd.concat([store.read_csv(cell.path(pattern), schema) for cell in cells], ignore_index=True)
+
+
+def published_correlations(cells: Iterable[Cell]) -> dict[tuple[str, str], dict[str, float]]:
+    """The paper's Pearson correlations by measure, for each (dataset, model); empty where it has none."""
+    published = config.load_published()
+    return {
+        (cell.dataset, cell.model): published.correlations(
+            cell.study.models[cell.model].kind, config.original(cell.dataset)
+        )
+        for cell in cells
+    }
+
+
+def correlation_markdown(frame: pd.DataFrame, papers: Mapping[tuple[str, str], Mapping[str, float]]) -> str:
+    """Schema ``store.CORRELATION``: a row per measure, the users summed up by their quartiles.
+
+    Args:
+        frame: the table.
+        papers: see ``published_correlations``.
+    """
+    parts = [
+        "Correlation of what a measure says of an item set with the score decrease of the user's top item once the set "
+        "was really deleted and the model retrained. Each user has a correlation of its own; here are their median and "
+        "quartiles. KNN takes the nearest items: a distance serves it where the correlation is below 0.\n"
+    ]
+    for (dataset, model), cell in frame.groupby(["dataset", "model"], sort=False):
+        rows = []
+        for measure, users in cell.groupby("measure", sort=False):
+            known = users["pearson"].dropna()
+            paper = papers[dataset, model].get(measure)
+            rows.append(
+                {
+                    "measure": MEASURE_LABELS[measure],
+                    "users": len(known),
+                    "Pearson": _quartiles(users["pearson"]),
+                    f"paper, one user{_mark(dataset)}": "" if paper is None else f"{paper:.3f}",
+                    "users above 0": "" if known.empty else f"{(known > 0).mean():.0%}",
+                    "Spearman": _quartiles(users["spearman"]),
+                }
+            )
+        sets = _range(cell["n_sets"])
+        parts.append(f"\n## {dataset}, {model} ({sets} sets a user)\n\n{_markdown(pd.DataFrame(rows))}")
+        parts.append(_footnotes([dataset] if papers[dataset, model] else []))
+    return "".join(parts)
+
+
+def _quartiles(values: pd.Series) -> str:
+    """Median and quartiles of what is known; empty where nothing is."""
+    low, median, high = values.quantile([0.25, 0.5, 0.75])
+    return "" if pd.isna(median) else f"{median:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _range(counts: pd.Series) -> str:
+    return " to ".join(str(count) for count in sorted({counts.min(), counts.max()}))
+
+
+def surrogate_quality_markdown(frame: pd.DataFrame) -> str:
+    """Schema ``store.SURROGATE_QUALITY``: for each cell, all targets and the top item alone; and in a sentence, which
+    surrogates predict no better than the mean.
+    """
+    parts = [
+        "How well Δŷ_reg of test users, whom no surrogate has seen, is predicted. R² is of all rows, and within a user "
+        "and target; rank correlation and lift (in standard deviations; 0 is a random deletion) are means over users "
+        "with 95 % t-intervals. What predicts something other than Δŷ_reg has no R². The top item's Δŷ_reg is 0 as "
+        "long as it stays first.\n"
+    ]
+    for (dataset, model, n_targets), rows in frame.groupby(["dataset", "model", "n_targets"], sort=False):
+        shown = pd.DataFrame({"predictor": rows["predictor"].map(METHOD_LABELS)})
+        for name, title in (("r2", "R²"), ("r2_within", "R² within")):
+            shown[title] = ["" if pd.isna(value) else f"{value:.3f}" for value in rows[name]]
+        for name, title in (("spearman", "rank correlation"), ("lift", "lift of the best")):
+            intervals = zip(rows[name], rows[f"{name}_low"], rows[f"{name}_high"], strict=True)
+            shown[title] = [
+                "" if pd.isna(value) else f"{value:.3f}" + ("" if pd.isna(low) else f" [{low:.3f}, {high:.3f}]")
+                for value, low, high in intervals
+            ]
+        shown["lift of the truly best"] = ["" if pd.isna(best) else f"{best:.2f}" for best in rows["lift_best"]]
+        targets = "top item" if n_targets == 1 else f"top {n_targets} items"
+        parts.append(f"\n## {dataset}, {model}, {targets} ({_range(rows['n_users'])} users)\n\n{_markdown(shown)}")
+        known = rows[rows["r2"].notna()]
+        poor = known.loc[known["r2"] <= 0, "predictor"].map(METHOD_LABELS)
+        if len(known):
+            parts.append(f"\nNo better than the mean effect of these rows (R² ≤ 0): {', '.join(poor) or 'none'}.\n")
+    return "".join(parts)
+
+
+def separability_markdown(frame: pd.DataFrame) -> str:
+    """Schema ``store.SEPARABILITY``, rounded."""
+    note = (
+        "How well a linear probe (ridge, logistic regression) and a non-linear one (gradient-boosted trees) tell the "
+        "surrogates' training rows apart by eq. (8), on held-out users: R² of Δŷ_reg, and area under the ROC curve of "
+        '"Δŷ_reg is above its median" (0.5 is chance).\n'
+    )
+    shown = frame.rename(columns={"n_users": "users", "n_rows": "rows", "r2": "R²", "auc": "AUC"})
+    for name in ("R²", "AUC"):
+        shown[name] = shown[name].map("{:.3f}".format)
     return f"{note}\n{_markdown(shown)}"
 
 

@@ -1,0 +1,83 @@
+"""Figure 8: which rows are drawn, and that probes tell apart what they can and nothing else."""
+
+import numpy as np
+import pytest
+from hadyounot.config import ProjectionConfig
+from hadyounot.projection import Points, draw, project, separability
+from hadyounot.representation import SurrogateData
+
+RNG = np.random.default_rng
+N = 150
+
+
+def data() -> SurrogateData:
+    """Rows whose effects are their numbers: six deletions of each of five users, three targets."""
+    rng = RNG(0)
+    users = np.repeat([4, 2, 0, 3, 1], 6).astype(np.int32)
+    embeddings = [rng.normal(size=(9, 2)).astype(np.float32) for _ in range(2)]
+    targets = rng.integers(0, 9, (30, 3)).astype(np.int32)
+    sums, crossed = rng.normal(size=(30, 2)).astype(np.float32), np.empty((30, 0, 2), np.float32)
+    return SurrogateData(users, *embeddings, sums, crossed, targets, np.arange(90.0).reshape(30, 3))
+
+
+def test_rows_are_drawn_once_each_from_the_first_users():
+    everything = data()
+    points = draw(everything, ProjectionConfig(users=3, points=20, perplexity=2), RNG(1))
+    rows = points.effects.astype(int)
+    assert len(set(rows)) == len(rows) == 20
+    assert set(points.users) <= {4, 2, 0}
+    for user, features, row in zip(points.users, points.features, rows, strict=True):
+        deletion, target = divmod(row, 3)
+        assert user == everything.users[deletion]
+        expected = [
+            everything.user_embeddings[user],
+            everything.deletion_features[deletion],
+            everything.item_embeddings[everything.targets[deletion, target]],
+        ]
+        assert features == pytest.approx(np.concatenate(expected))
+    fewer = draw(everything, ProjectionConfig(users=3, points=1000, perplexity=2), RNG(1))
+    assert sorted(fewer.effects) == list(range(54))
+
+
+def test_the_projection_keeps_clusters_repeats_and_needs_more_points_than_the_perplexity():
+    features = RNG(0).normal(size=(40, 5)) * 0.01
+    features[20:] += 10
+    features[:, 4] = 7  # a constant feature does no harm
+    plane = project(features, 5, RNG(2))
+    assert plane.shape == (40, 2)
+    assert (plane == project(features, 5, RNG(2))).all()
+    centres = plane[:20].mean(axis=0), plane[20:].mean(axis=0)
+    nearer = np.linalg.norm(plane - centres[0], axis=1) < np.linalg.norm(plane - centres[1], axis=1)
+    assert (nearer == (np.arange(40) < 20)).all()
+    with pytest.raises(ValueError, match="perplexity"):
+        project(features[:5], 5, RNG(2))
+
+
+def scores(effects, features, users):
+    return separability(Points(users, features, effects), 3, RNG(0)).set_index("probe")
+
+
+def test_a_line_is_found_by_the_linear_probe_and_a_product_only_by_the_other():
+    features, users = RNG(1).normal(size=(N, 3)), np.arange(N) % 10
+    line = scores(features @ [1, -2, 0.5], features, users)
+    assert list(line.index) == ["linear", "non-linear"]
+    assert line.loc["linear", "r2"] > 0.99
+    assert line.loc["linear", "auc"] > 0.98
+    bent = scores(np.abs(features[:, 0]), features, users)
+    assert bent.loc["linear", "r2"] < 0.1
+    assert bent.loc["linear", "auc"] < 0.65
+    assert bent.loc["non-linear", "r2"] > 0.35
+    assert bent.loc["non-linear", "auc"] > 0.75
+
+
+def test_what_only_tells_users_apart_is_not_counted():
+    users = np.arange(N) % 15
+    of_user = RNG(0).normal(size=(15, 4))  # all that is known of a row is whose it is
+    found = scores(RNG(5).normal(size=15)[users], of_user[users], users)
+    assert (found["r2"] < 0.3).all()  # with folds across users the trees would reach 0.99
+
+
+def test_effects_of_which_most_are_the_largest_are_refused():
+    features = RNG(0).normal(size=(20, 2))
+    with pytest.raises(ValueError, match="no effect is above the median"):
+        scores(np.zeros(20), features, np.arange(20) % 5)
