@@ -144,6 +144,16 @@ def test_influence_on_factorization_equals_the_dense_computation(ratings):
         assert influence.changes(user, target) == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
+def test_conjugate_gradients_are_preconditioned_by_the_blocks_of_single_users_and_items(ratings, trained):
+    influence = factorization_influence(trained[1], ratings, REGULARIZATION, EXACT)
+    size = len(trained[0])
+    hessian = np.column_stack([influence._hessian.matvec(unit) for unit in np.eye(size)])
+    owners = np.concatenate([np.arange(N_USERS + N_ITEMS), np.repeat(np.arange(N_USERS + N_ITEMS), FACTORS)])
+    blocks = np.where(owners[:, None] == owners, hessian, 0)
+    inverse = np.column_stack([influence._preconditioner(unit) for unit in np.eye(size)])
+    np.testing.assert_allclose(inverse, np.linalg.inv(blocks), rtol=1e-6, atol=1e-6)
+
+
 def test_influence_serves_any_differentiable_model(ratings):
     """A small neural recommender with a logistic loss, whose curvature varies with the prediction."""
     generator_ = torch.Generator().manual_seed(0)
