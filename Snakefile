@@ -1,7 +1,7 @@
 """hadyounot: "Learning to Counterfactually Explain Recommendations", from data to tables and figures.
 
     snakemake                                      MovieLens-100K × mf and ncf at reduced counts (config/study.yaml)
-    snakemake --configfile config/smoke.yaml       a planted world and a slice of MovieLens, in a minute or two
+    snakemake --configfile config/smoke.yaml       a planted world and a slice of MovieLens, in a few minutes
     snakemake --configfile config/paper.yaml       the paper's own counts; resumes where it was stopped
 
 Each rule runs one notebook on one (dataset, model) cell and reads only what rules above it wrote. Paths are those

@@ -258,7 +258,7 @@ def factorization_influence(
     the scale's length / n, for all scores alike.
 
     Conjugate gradients are preconditioned by the Hessian's blocks of single users and items, which are all of it that
-    does not tie a user to an item: they need a tenth of the products.
+    does not tie a user to an item: so they need fewer products.
 
     Args:
         model: θ̂.
