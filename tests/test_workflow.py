@@ -19,6 +19,7 @@ import psutil
 import pytest
 from hadyounot import paths, store
 from hadyounot.config import load_study
+from hadyounot.variants import variants
 from snakemake.api import ConfigSettings, ResourceSettings, SnakemakeApi
 from test_notebook import wait_for
 
@@ -39,6 +40,8 @@ TABLES = {  # names fixed by other tools that read them
     "mcnemar": "dataset,model,top_k,method_a,method_b,n_users,only_a,only_b,p_value,p_holm",
     "table1_user_study": "method,mean,sd,p_value,correlation_kept,correlation_collected,correlation_kept_answers,"
     "correlation_collected_answers,mean_of_kept,mean_of_collected",
+    "ablations": "dataset,model,family,variant,top_k,n_users,n_valid,validity,ci_low,ci_high,change_from_base,"
+    "change_ci_low,change_ci_high,paper_change,r2",
     "naive": "dataset,model,top_k,size,n_users,n_removable,n_removable_upto,share_upto,ci_low,ci_high,"
     "mean_subset_share",
     "correlation": "dataset,model,user,measure,n_sets,pearson,spearman,pearson_low,pearson_high",
@@ -54,8 +57,17 @@ FIGURES = (
     *(f"figure5_generation_time_{cell.replace('/', '_')}" for cell in CELLS),
     *("figure6_validity_mf", "figure6_validity_ncf", "figure6_validity_blackbox", "example_card"),
     "figure2_user_ratings",
-    *(f"{figure}_{ANALYSED.replace('/', '_')}" for figure in ("figure7_baseline_correlation", "figure8_tsne")),
+    *(
+        f"{figure}_{ANALYSED.replace('/', '_')}"
+        for figure in (
+            *("ablation_deletion_size", "ablation_search", "ablation_sample_size"),
+            *("figure7_baseline_correlation", "figure8_tsne"),
+        )
+    ),
 )
+VARIANTS = [
+    f"{family}_{variant}" for family, named in variants(load_study(SMOKE).ablations).items() for variant in named
+]
 STAGES = ("20_recommender", "30_simulate_000", "30_simulate_001", "40_surrogates", "50_explain", "60_evaluate")
 
 
@@ -169,7 +181,7 @@ def test_results_are_there_and_hold_what_their_schemas_say(smoke, cell):
     assert not set(explanations["user"]) & set(pd.concat(outcomes)["user"])
     store.read_parquet(folder / "generation_time.parquet", store.GENERATION_TIME)
     surrogates = {path.stem for path in (folder / "surrogates").glob("*.npz")}
-    assert surrogates == {"linear_reg", "mlp_reg", "linear_clf", "mlp_clf"}
+    assert surrogates == set(store.SURROGATES)
 
 
 def test_examples_are_told_in_words(smoke):
@@ -212,8 +224,8 @@ def test_the_report_is_one_page_that_holds_everything(smoke):
     start = re.search(r"var results = (?=\{)", page).end()
     results, _ = json.JSONDecoder().raw_decode(page, start)
     notebooks = {f"{cell}/{stage}" for cell in CELLS for stage in STAGES} | {"all/90_tables", "all/91_figures"}
-    notebooks |= {"ml-100k-slice/mf/65_naive"}
-    notebooks |= {f"{ANALYSED}/75_correlation", f"{ANALYSED}/80_tsne"}
+    notebooks |= {f"{ANALYSED}/{stage}" for stage in ("65_naive", "75_correlation", "80_tsne")}
+    notebooks |= {f"{ANALYSED}/70_ablations_{variant}" for variant in VARIANTS}
     notebooks |= {f"{cell.partition('/')[0]}/10_dataset" for cell in CELLS}
     expected = {f"results/html/{notebook}.html" for notebook in notebooks}
     expected |= {f"tables/{table}.csv" for table in TABLES} | {"tables/examples.md"}
@@ -236,7 +248,8 @@ TIMES = ("generation_time.parquet", "runtime.", "figure5_")
 
 
 # Tables without a row of the cell toy/mf.
-OTHER_CELLS = {"table4_ncf", "validity_blackbox", "correlation", "surrogate_quality", "separability"}
+OTHER_CELLS = {"table4_ncf", "validity_blackbox", "table1_user_study"}
+OTHER_CELLS |= {"ablations", "naive", "correlation", "surrogate_quality", "separability"}
 
 
 def contents(folder, *patterns):
@@ -427,9 +440,8 @@ def test_every_rule_is_documented_logged_timed_and_says_what_it_does(workflow):
     rules = {rule.name: rule for rule in workflow.rules}
     assert rules.pop("all").docstring
     assert list(rules) == [
-        *("dataset", "recommender", "simulate", "surrogates", "explain", "evaluate", "naive", "tables", "figures")
-        * ("dataset", "recommender", "simulate", "surrogates", "explain", "evaluate"),
-        *("correlation", "tsne", "tables", "figures"),
+        *("dataset", "recommender", "simulate", "surrogates", "explain", "evaluate"),
+        *("naive", "ablation", "correlation", "tsne", "tables", "figures"),
     ]
     for name, rule in rules.items():
         assert rule.docstring, name
@@ -474,7 +486,7 @@ def test_wildcards_are_constrained(workflow, rule, right, wrong):
 
 def test_every_wildcard_has_a_constraint(workflow):
     names = {name for rule in workflow.rules for name in rule.wildcard_names}
-    assert names == {"dataset", "model", "block"}
+    assert names == {"dataset", "model", "block", "family", "variant"}
     for rule in workflow.rules:
         for pattern in rule.output:
             assert all("," in wildcard for wildcard in re.findall(r"\{([^}]*)", pattern)), pattern
