@@ -65,9 +65,15 @@ def test_the_order_of_all_subsets_is_drawn():
     assert sorted(first) == sorted(second) == [list(subset) for subset in combinations(range(6), 3)]
 
 
-@pytest.mark.parametrize(
-    ("n", "size", "message"), [(2, 3, "at least 3"), (0, 1, "at least 1"), (10_000, 9, "lower the explanation size")]
-)
+def test_subsets_too_many_to_number():
+    drawn = subsets(300, 120, 500, generator(0, "test"))  # C(n, 120) is 10⁸⁶
+    assert drawn.shape == (500, 120)
+    assert len(np.unique(drawn, axis=0)) == 500
+    assert (np.diff(drawn, axis=1) > 0).all()
+    assert chisquare(np.bincount(drawn.ravel(), minlength=300)).pvalue > 0.001
+
+
+@pytest.mark.parametrize(("n", "size", "message"), [(2, 3, "at least 3"), (0, 1, "at least 1")])
 def test_impossible_subsets(n, size, message):
     with pytest.raises(ValueError, match=message):
         subsets(n, size, 5, generator(0, "test"))

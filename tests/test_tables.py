@@ -446,7 +446,8 @@ def with_ablations(cell, families=("effect",)) -> Cell:
             store.write_parquet(cell.path(paths.ABLATION, **place), frame, store.ABLATION)
             report = {"accuracy": 0.5} if variant == "clf" else {"r2": -0.25}
             times = {"low": 1.0, "median": 2.0, "high": 3.0}
-            store.write_json(cell.path(paths.ABLATION_FIT, **place), {"report": report, "seconds": times})
+            facts = {"report": report, "seconds": times, "retrainings": 10}
+            store.write_json(cell.path(paths.ABLATION_FIT, **place), facts)
     return cell
 
 
@@ -515,7 +516,7 @@ def test_correlations_are_summed_up_over_users_beside_the_papers():
     assert header == ["measure", "users", "Pearson", "paper, one user", "users above 0", "Spearman"]
     # -0.5, 0, 0.25 and their halves: the quartiles of three lie halfway between neighbours
     assert rows[0] == ["Embedding distance", "3", "0.000 [-0.250, 0.125]", "", "33%", "0.000 [-0.125, 0.062]"]
-    assert [row[3] for row in rows] == ["", "", "0.356", "", "", "", "", ""]
+    assert [row[3] for row in rows] == ["", "", "0.356"] + [""] * (len(store.MEASURES) - 3)
     assert rows[-1] == [METHOD_LABELS["mlp_clf"], "0", "", "", "", ""]
     assert "## ml-100k, mf (84 to 500 sets a user)" in markdown
 
@@ -571,3 +572,17 @@ def test_runtime_counts_the_models_of_figure_7_where_a_cell_is_analysed(cell):
     (row,) = tables.runtime([analysed]).itertuples()
     assert (row.stage, row.minutes) == ("75_correlation", 0.1)
     assert row.retrainings == 3 * 3 + 3  # three users, three deletions each, and each user's original model
+
+
+def test_runtime_counts_the_models_of_algorithm_2_and_of_every_variant(cell):
+    one = cell.study.cells[0].model_copy(update={"analysed": True})
+    analysed = Cell(cell.study.model_copy(update={"cells": [one]}), "ml-100k", "mf", cell.folder)
+    analysed = with_ablations(analysed)
+    write_naive(analysed, [(user, 0, 4, size, k, 5, 0) for user in (7, 8) for size in (1, 2) for k in (1, 3)])
+    benchmark(analysed, "65_naive", 6, 100)
+    for variant in ("clf", "rank", "cross", "score"):
+        assert list(tables.runtime([analysed])["stage"]) == ["65_naive"]
+        benchmark(analysed, f"70_ablations_effect_{variant}", 3, 100)
+    naive, ablations = tables.runtime([analysed]).itertuples()
+    assert (naive.minutes, naive.retrainings) == (0.1, 2 * 2 * 5 + 2)  # and each user's original model
+    assert (ablations.stage, ablations.minutes, ablations.retrainings) == ("70_ablations", 0.2, 4 * 10)

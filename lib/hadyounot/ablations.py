@@ -20,16 +20,23 @@ SEARCHES = {None: search.explain, "sampled": search.sampled, "beam": search.beam
 EFFECTS = {each.__name__: each for each in (effects.reg, effects.clf, effects.rank, effects.cross, effects.score)}
 
 
+def recorded(cell: Cell, variant: Variant) -> bool:
+    """Whether step 1 recorded deletions of the variant's size: it then learns from them."""
+    return variant.size in (None, cell.study.explanation.explanation_size)
+
+
 def outcomes(cell: Cell, variant: Variant) -> Outcomes:
     """What the variant's surrogate learns from: outcomes of step 1, or of deletions of its own size, really retrained.
 
     Users whose history is smaller than the deletions are left out.
     """
     users, seed = cell.training_users[: variant.users].tolist(), cell.study.seed
-    if variant.size in (None, cell.study.explanation.explanation_size):
-        recorded = cell.outcomes()
-        owners = np.array([deletion.user for deletion in recorded.deletions])
-        return recorded.select(np.concatenate([np.flatnonzero(owners == user)[: variant.deletions] for user in users]))
+    if recorded(cell, variant):
+        everything = cell.outcomes()
+        owners = np.array([deletion.user for deletion in everything.deletions])
+        return everything.select(
+            np.concatenate([np.flatnonzero(owners == user)[: variant.deletions] for user in users])
+        )
     deletions = []
     for user in users:
         n = len(cell.train.history(user))
@@ -39,19 +46,19 @@ def outcomes(cell: Cell, variant: Variant) -> Outcomes:
     return record(cell.recommender(), cell.train, deletions, cell.simulation.n_targets)
 
 
-def fit(cell: Cell, variant: Variant, recorded: Outcomes) -> tuple[Fit, Representation]:
+def fit(cell: Cell, variant: Variant, learnt: Outcomes) -> tuple[Fit, Representation]:
     """The variant's surrogate, and what it is to be told of the items that it may delete."""
     settings, seed = cell.study, cell.study.seed
-    folds, effect = settings.surrogates.folds, EFFECTS[variant.effect](recorded)
+    folds, effect = settings.surrogates.folds, EFFECTS[variant.effect](learnt)
     representation = cell.representation(variant.products)
     if variant.mask:
         representation = replace(representation, deleted_embeddings=np.eye(cell.train.n_items, dtype=np.float32))
     if variant.surrogate in ENCODERS:
         rng = generator(seed, "ablation", variant.surrogate)
         return fit_set_network(
-            variant.surrogate, representation, recorded, effect, settings.ablations.set_networks, rng
+            variant.surrogate, representation, learnt, effect, settings.ablations.set_networks, rng
         ), representation
-    data = representation.data(recorded, effect)
+    data = representation.data(learnt, effect)
     # folds and held-out users are those of the surrogate that the variant is compared with
     if variant.surrogate == "mlp":
         return fit_mlp_reg(data, settings.surrogates.mlp, generator(seed, "surrogate", "mlp_reg")), representation

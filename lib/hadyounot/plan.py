@@ -15,6 +15,7 @@ from .data import data_folder, obtain
 from .ratings import Deletion, Ratings
 from .rng import generator
 from .study import RECOMMENDERS
+from .variants import variants
 
 TIMED_EPOCHS, TIMED_RETRAININGS, TIMED_BLACK_BOXES = 3, 64, 4
 
@@ -49,6 +50,11 @@ def estimate(study: StudyConfig, cell: CellConfig) -> dict[str, str | int | floa
     verified = explained.test_users * (len(store.METHODS) + max(searched, explained.oracle.exhaustive))
     if cell.analysed:
         verified += min(study.correlation.users, explained.test_users) * (study.correlation.sets + 1)
+        verified += study.naive.max_retrainings
+        for variant in (each for named in variants(study.ablations).values() for each in named.values()):
+            verified += 2 * explained.test_users
+            if variant.size is not None:
+                verified += counts.training_users * (variant.deletions + 1)
 
     settings = study.models[cell.model].model_dump()
     epochs, timed = settings.get("epochs", 1), TIMED_RETRAININGS
@@ -62,7 +68,7 @@ def estimate(study: StudyConfig, cell: CellConfig) -> dict[str, str | int | floa
     started = time.process_time()  # whatever else the machine is doing
     short.retrain(ratings, deletions)
     seconds = (time.process_time() - started) / len(deletions) / settings.get("epochs", 1) * epochs
-    retrainings = round(simulated + verified) + (study.naive.max_retrainings if cell.analysed else 0)
+    retrainings = round(simulated + verified)
     row_bytes = 4 * counts.n_targets * len(store.OUTCOMES.same_length)
     return {
         "dataset": cell.dataset,

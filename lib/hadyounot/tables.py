@@ -20,7 +20,7 @@ from .style import CONTROLS, MEASURE_LABELS, METHOD_LABELS, NOT_OURS
 from .variants import variants
 
 STAGES = ("10_dataset", "20_recommender", "30_simulate", "40_surrogates", "50_explain", "60_evaluate")
-ANALYSES = ("75_correlation", "80_tsne")  # stages of analysed cells
+ANALYSES = ("65_naive", "70_ablations", "75_correlation", "80_tsne")  # stages of analysed cells
 
 
 def write(
@@ -417,12 +417,24 @@ def runtime(cells: Sequence[Cell]) -> pd.DataFrame:
 
 def _benchmarks(cell: Cell, stage: str) -> list[Path]:
     place = cell.dataset if stage == "10_dataset" else f"{cell.dataset}/{cell.model}"
-    notebooks = [f"{stage}_{block}" for block in cell.blocks] if stage == "30_simulate" else [stage]
+    parts = {"30_simulate": cell.blocks, "70_ablations": ["_".join(variant) for variant in _variants(cell)]}
+    notebooks = [f"{stage}_{part}" for part in parts[stage]] if stage in parts else [stage]
     return [cell.path(paths.BENCHMARK, cell=place, notebook=notebook) for notebook in notebooks]
+
+
+def _variants(cell: Cell) -> list[tuple[str, str]]:
+    """(family, variant) of the ablations."""
+    return [(family, variant) for family, named in variants(cell.study.ablations).items() for variant in named]
 
 
 def _retrained(cell: Cell, stage: str) -> int:
     """Models that a stage retrained for a cell."""
+    if stage == "65_naive":
+        tried = store.read_parquet(cell.path(paths.NAIVE), store.NAIVE)
+        return int(tried.loc[tried["top_k"] == tried["top_k"].min(), "n_subsets"].sum()) + tried["user"].nunique()
+    if stage == "70_ablations":
+        fits = [cell.path(paths.ABLATION_FIT, family=family, variant=variant) for family, variant in _variants(cell)]
+        return sum(_json(fit)["retrainings"] for fit in fits)
     if stage == "75_correlation":
         users = pq.read_table(cell.path(paths.CORRELATION_OUTCOMES), columns=["user"])["user"]
         return len(users) + len(users.unique())
