@@ -173,7 +173,7 @@ class AblationsConfig(_Strict):
         [1, 2, 3, 5, 10], description="Items deleted at a time when step 1 is simulated; explanations keep their size."
     )
     deletion_share: float = Field(0.4, gt=0, lt=1, description="The same as a share of each user's history.")
-    deletions_per_user: int = Field(250, ge=1, description="Deletions of each such size for each training user.")
+    deletions_per_user: int = Field(100, ge=1, description="Deletions of each such size for each training user.")
     candidates: list[Annotated[int, Field(ge=1)]] = Field(
         [1000, 10_000, 100_000], description="Candidate subsets of a sampled search."
     )
