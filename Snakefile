@@ -363,12 +363,7 @@ rule correlation:
         "envs/environment.yaml"
     threads: 2
     params:
-        **jobs.because(
-            "75_correlation",
-            ["dataset", "model"],
-            ["correlation"],
-            ignore=("config", "toy", "figures", "style", "tables"),
-        ),
+        **jobs.because("75_correlation", ["dataset", "model"], ["correlation"]),
         training_users=jobs.training_users,
         explanation=study.explanation.model_dump_json(include={"test_users", "explanation_size", "influence"}),
     message:

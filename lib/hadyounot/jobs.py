@@ -27,7 +27,7 @@ class Jobs:
         notebook: str,
         wildcards: Iterable[str] = (),
         settings: Iterable[str] = (),
-        ignore: Iterable[str] = ("config", "toy", "figures", "style"),
+        ignore: Iterable[str] = ("config", "toy", "figures", "style", "tables"),
     ) -> dict[str, Any]:
         """Snakemake's ``params``: what the notebook is given; its code with the library code it imports; and the
         part of the study that decides its numbers. Neither how it looks counts nor config.py, whose values do.
