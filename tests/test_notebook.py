@@ -16,6 +16,7 @@ import nbformat
 import psutil
 import pytest
 from hadyounot import notebook
+from hadyounot.jobs import UNCOUNTED
 from hadyounot.notebook import NotebookError, code_digest, module_digest, run
 from hadyounot.paths import PROJECT
 from nbformat import v4
@@ -390,17 +391,19 @@ def test_code_digest_leaves_strangers_and_the_ignored_out_but_not_what_those_imp
 @pytest.mark.parametrize("stage", ["20_recommender", "30_simulate", "50_explain", "60_evaluate"])
 @pytest.mark.parametrize(
     ("module", "counts"),
-    [("recommenders/mf", True), ("recommenders/lanes", True), ("study", True), ("figures", False), ("config", False)],
+    [
+        *(("recommenders/mf", True), ("recommenders/lanes", True), ("study", True)),
+        *((module, False) for module in UNCOUNTED),
+    ],
 )
 def test_what_makes_a_stage_of_the_study_run_again(stage, module, counts, tmp_path, monkeypatch):
     shutil.copytree(notebook.PACKAGE, tmp_path / "hadyounot", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(notebook, "PACKAGE", tmp_path / "hadyounot")
     book = PROJECT / "notebooks" / f"{stage}.ipynb"
-    ignored = ("config", "toy", "figures", "style")  # as in the Snakefile
-    before = code_digest(book, ignored)
+    before = code_digest(book, UNCOUNTED)
     with (tmp_path / "hadyounot" / f"{module}.py").open("a") as file:
         file.write("\nCHANGED = True\n")
-    assert (code_digest(book, ignored) != before) == counts
+    assert (code_digest(book, UNCOUNTED) != before) == counts
 
 
 def test_code_digest_counts_a_package_only_for_who_imports_from_it(package, digest_of):

@@ -9,6 +9,8 @@ from . import paths
 from .config import StudyConfig
 from .notebook import code_digest, module_digest
 
+UNCOUNTED = ("config", "toy", "figures", "style", "tables")  # modules that change no number of a stage
+
 
 class Jobs:
     """Jobs of one study; ``wildcards`` are Snakemake's: names as attributes and as keys.
@@ -27,7 +29,7 @@ class Jobs:
         notebook: str,
         wildcards: Iterable[str] = (),
         settings: Iterable[str] = (),
-        ignore: Iterable[str] = ("config", "toy", "figures", "style", "tables"),
+        ignore: Iterable[str] = UNCOUNTED,
     ) -> dict[str, Any]:
         """Snakemake's ``params``: what the notebook is given; its code with the library code it imports; and the
         part of the study that decides its numbers. Neither how it looks counts nor config.py, whose values do.
