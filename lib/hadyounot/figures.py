@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter, StrMethodFormatter
+from matplotlib.transforms import ScaledTranslation
 
 from . import store, style
 from .config import original
@@ -172,16 +173,19 @@ def validity(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _ablated(axes: Axes, places: Sequence[float], rows: pd.DataFrame, base: pd.DataFrame, label: str = "") -> None:
+def _ablated(axes: Axes, places: Sequence[float], rows: pd.DataFrame, base: pd.DataFrame) -> None:
     """Validity of variants with intervals at ``places``, and that of linear_reg as a line, by K."""
     styles = style.top_k_styles(base["top_k"])
-    for k, (marker, grey) in styles.items():
+    for side, (k, (marker, grey)) in enumerate(styles.items()):
         each, own = rows[rows["top_k"] == k], base[base["top_k"] == k]["validity"].iloc[0]
         errors = each["validity"] - each["ci_low"], each["ci_high"] - each["validity"]
         axes.axhline(own, color=grey, linewidth=0.8, linestyle=":")
-        axes.errorbar(
-            places, each["validity"], errors, marker=marker, color=grey, markersize=4.5, linewidth=1.1, label=f"K = {k}"
-        )
+        beside = axes.transData + ScaledTranslation(4 / 72 * side, 0, axes.figure.dpi_scale_trans)
+        looks = {"marker": marker, "color": grey, "markersize": 4.5, "linewidth": 1.1, "label": f"K = {k}"}
+        axes.errorbar(places, each["validity"], errors, transform=beside, **looks)
+        for end in ("ci_low", "ci_high"):  # what is drawn beside its place does not count for the limits
+            axes.update_datalim(np.column_stack([places, each[end]]))
+    axes.autoscale_view()
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
     axes.set_ylabel("validity (% of users)")
 
@@ -266,7 +270,7 @@ def ablation_search(table: pd.DataFrame, seconds: Mapping[str, float], title: st
     axes.xaxis.set_major_formatter(EngFormatter("s"))
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
     axes.set_ylim(bottom=0)
-    axes.legend(loc="upper left")
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
@@ -370,7 +374,16 @@ def projection(points: pd.DataFrame, separability: pd.DataFrame, perplexity: flo
     low, high = np.quantile(points["effect"], [0.05, 0.95])
     colors = {"c": points["effect"], "cmap": "cividis", "vmin": low, "vmax": high}
     drawn = plane.scatter(points["x"], points["y"], s=6, **colors, linewidths=0, rasterized=True)
-    figure.colorbar(drawn, ax=plane, extend="both", location="bottom", shrink=0.7, pad=0.02, label="Δŷ_reg (stars)")
+    figure.colorbar(
+        drawn,
+        ax=plane,
+        extend="both",
+        location="bottom",
+        shrink=0.7,
+        pad=0.02,
+        label="Δŷ_reg (stars)",
+        ticks=MaxNLocator(5),
+    )
     plane.set(xticks=[], yticks=[], aspect="equal", xlabel="t-SNE 1", ylabel="t-SNE 2")
     users = points["user"].nunique()
     plane.set_title(f"{len(points):,} training rows of {users} users, perplexity {perplexity:g}")
