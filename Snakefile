@@ -247,6 +247,7 @@ rule explain:
         notebook=notebook("50_explain"),
         embeddings=rules.recommender.output.embeddings,
         surrogates=rules.surrogates.output.surrogates,
+        fits=rules.surrogates.output.fits,
     output:
         explanations=paths.EXPLANATIONS,
         times=paths.GENERATION_TIME,
@@ -258,7 +259,7 @@ rule explain:
     conda:
         "envs/environment.yaml"
     params:
-        **jobs.because("50_explain", ["dataset", "model"], ["explanation", "surrogates"]),
+        **jobs.because("50_explain", ["dataset", "model"], ["explanation"]),
         training_users=jobs.training_users,
     message:
         "50 explain {wildcards.model} on {wildcards.dataset}"
@@ -316,39 +317,13 @@ rule naive:
         RUN
 
 
-rule ablation:
-    """Section 5.3: one choice of the linear surrogate changed, learnt, explained and verified like the original."""
-    input:
-        notebook=notebook("70_ablations"),
-        embeddings=rules.recommender.output.embeddings,
-        outcomes=lambda w: outcomes(w.dataset, w.model),
-        evaluation=rules.evaluate.output.evaluation,
-    output:
-        ablation=paths.ABLATION,
-        fit=paths.ABLATION_FIT,
-        html=executed("70_ablations_{family}_{variant}", CELL),
-    log:
-        **logs("70_ablations_{family}_{variant}", CELL),
-    benchmark:
-        timed("70_ablations_{family}_{variant}", CELL)
-    conda:
-        "envs/environment.yaml"
-    params:
-        **jobs.because(
-            "70_ablations", ["dataset", "model", "family", "variant"], ["ablations", "surrogates", "explanation"]
-        ),
-    message:
-        "70 {wildcards.family}: {wildcards.variant} with {wildcards.model} on {wildcards.dataset}"
-    shell:
-        RUN
-
-
 rule correlation:
     """Figure 7: delete random item sets of test users for real, and compare what measures said of them."""
     input:
         notebook=notebook("75_correlation"),
         embeddings=rules.recommender.output.embeddings,
         surrogates=rules.surrogates.output.surrogates,
+        fits=rules.surrogates.output.fits,
     output:
         outcomes=paths.CORRELATION_OUTCOMES,
         measured=paths.MEASURED,
@@ -368,6 +343,34 @@ rule correlation:
         explanation=study.explanation.model_dump_json(include={"test_users", "explanation_size", "influence"}),
     message:
         "75 compare measures of {wildcards.model} on {wildcards.dataset} with retraining"
+    shell:
+        RUN
+
+
+rule ablation:
+    """Section 5.3: one choice of the linear surrogate changed, learnt, explained and verified like the original."""
+    input:
+        notebook=notebook("70_ablations"),
+        embeddings=rules.recommender.output.embeddings,
+        outcomes=lambda w: outcomes(w.dataset, w.model),
+        evaluation=rules.evaluate.output.evaluation,
+        unseen=rules.correlation.output.outcomes,
+    output:
+        ablation=paths.ABLATION,
+        fit=paths.ABLATION_FIT,
+        html=executed("70_ablations_{family}_{variant}", CELL),
+    log:
+        **logs("70_ablations_{family}_{variant}", CELL),
+    benchmark:
+        timed("70_ablations_{family}_{variant}", CELL)
+    conda:
+        "envs/environment.yaml"
+    params:
+        **jobs.because("70_ablations", ["dataset", "model", "family", "variant"], ["surrogates", "explanation"]),
+        variant=lambda w: repr(variants(study.ablations)[w.family][w.variant]),
+        set_networks=lambda w: study.ablations.set_networks.model_dump_json() * (w.family == "representation"),
+    message:
+        "70 {wildcards.family}: {wildcards.variant} with {wildcards.model} on {wildcards.dataset}"
     shell:
         RUN
 

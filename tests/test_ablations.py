@@ -5,12 +5,12 @@ import pytest
 from hadyounot import ablations, effects, paths, store
 from hadyounot.config import AblationsConfig
 from hadyounot.toy import open_cell
-from hadyounot.variants import ENCODERS, Variant, variants
+from hadyounot.variants import ENCODERS, PRODUCT_SETS, Variant, variants
 
 
 @pytest.fixture(scope="module")
 def cell():
-    return open_cell("65_naive", "toy", "toy", "mf", "")
+    return open_cell("70_ablations", "toy", "toy", "mf", "")
 
 
 def learnt(cell, variant):
@@ -24,7 +24,6 @@ def learnt(cell, variant):
         (Variant(), "linear_reg"),
         (Variant("mlp"), "mlp_reg"),
         (Variant("logistic", "clf"), "linear_clf"),
-        (Variant(products=("target", "residual")), "linear_reg_aware"),
     ],
 )
 def test_a_variant_that_changes_nothing_learns_the_same(cell, variant, name):
@@ -33,13 +32,36 @@ def test_a_variant_that_changes_nothing_learns_the_same(cell, variant, name):
         np.testing.assert_array_equal(arrays[key], array)
 
 
+def test_our_surrogate_is_the_one_whose_products_predict_held_out_training_users_best(cell):
+    recorded, r2 = cell.outcomes(), {}
+    for products in PRODUCT_SETS.values():
+        fitted, _ = ablations.fit(cell, Variant(products=products), recorded)
+        r2[products] = fitted.report["r2"], fitted.surrogate.to_arrays()
+    surrogate, representation = cell.surrogates()["linear_reg_aware"]
+    assert tuple(representation.products) == max(r2, key=lambda products: r2[products][0])
+    for key, array in surrogate.to_arrays().items():
+        np.testing.assert_array_equal(array, r2[tuple(representation.products)][1][key])
+    assert np.ptp([value for value, _ in r2.values()]) > 0.05  # or the choice would mean nothing
+
+
+def test_quality_is_that_of_the_studys_own_surrogate_on_users_never_seen(cell):
+    quality = store.read_csv(cell.path(paths.SURROGATE_QUALITY), store.SURROGATE_QUALITY)
+    (row,) = quality[(quality["predictor"] == "linear_reg") & (quality["n_targets"] > 1)].itertuples()
+    surrogate, representation = cell.surrogates()["linear_reg"]
+    found = ablations.quality(cell, Variant(), surrogate, representation)
+    assert found == pytest.approx({"r2": row.r2, "spearman": row.spearman})
+    assert ablations.quality(cell, Variant(effect="rank"), surrogate, representation)["r2"] is None
+    unseen = store.read_parquet(cell.path(paths.CORRELATION_OUTCOMES), store.OUTCOMES)["user"]
+    assert not set(unseen) & set(cell.training_users)
+
+
 def test_names_and_families():
     every = variants(AblationsConfig())
     assert list(every) == ["effect", "deletion_size", "representation", "products", "search", "sample_size"]
     assert list(every["effect"]) == ["clf", "rank", "cross", "score"]
     assert list(every["deletion_size"]) == ["1", "2", "3", "5", "10", "40-percent"]
     assert list(every["representation"]) == ["mask", *ENCODERS]
-    assert len(every["products"]) == 12
+    assert len(every["products"]) == 7 + 4 + 4
     assert every["products"]["logistic-residual"] == Variant("logistic", "clf", ("residual",))
     assert list(variants(AblationsConfig(families=["effect"]))) == ["effect"]
 

@@ -61,6 +61,24 @@ def test_learns_the_set_whatever_its_order_and_reports_unseen_users(encoder, rec
         np.testing.assert_allclose(permuted, found.surrogate.predict(USERS[0], ITEMS[sets[:5]], ITEMS[9]), atol=1e-5)
 
 
+def test_each_learns_what_a_mean_cannot(recorded):
+    """The largest of a coordinate; and a coordinate of the deleted item that suits the target best."""
+    sets, standard = np.array([each.items for each in recorded.deletions]), (ITEMS - ITEMS.mean(0)) / ITEMS.std(0)
+    largest = np.repeat(standard[sets][:, :, 0].max(axis=1)[:, None], 5, axis=1).astype(np.float32)
+    suits = np.exp(3 * np.einsum("ne,nk->nke", standard[sets][:, :, 0], standard[recorded.targets][:, :, 0]))
+    weights = suits / suits.sum(axis=-1, keepdims=True)
+    suitable = np.einsum("nke,ne->nk", weights, standard[sets][:, :, 1]).astype(np.float32)
+    config = CONFIG.model_copy(update={"learning_rates": [1e-2], "batch_size": 64})
+    r2 = {
+        (name, encoder): fit(encoder, recorded, effects, config).report["r2"]
+        for name, effects in (("largest", largest), ("suitable", suitable))
+        for encoder in ENCODERS
+    }
+    assert r2["largest", "mean"] < 0.8 < 0.95 < r2["largest", "deepsets"]
+    assert max(r2["suitable", "mean"], r2["suitable", "deepsets"]) < 0.7
+    assert min(r2["suitable", "attention"], r2["suitable", "transformer"]) > 0.95
+
+
 @pytest.mark.parametrize("encoder", ["deepsets", "transformer"])
 def test_repeats_to_the_bit_and_keeps_the_best_rate_and_epoch(encoder, recorded, effects):
     noisy = effects + generator(2).normal(size=effects.shape).astype(np.float32)

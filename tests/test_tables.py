@@ -438,15 +438,16 @@ def with_ablations(cell, families=("effect",)) -> Cell:
     study = cell.study.model_copy(update={"ablations": config.AblationsConfig(families=list(families))})
     cell, rng = Cell(study, cell.dataset, cell.model, cell.folder), np.random.default_rng(5)
     base = store.read_parquet(cell.path(paths.EVALUATION), store.EVALUATION).query("method == 'linear_reg'")
-    store.write_json(cell.path(paths.SURROGATE_FITS), {"linear_reg": {"r2": 0.125}})
+    values = dict.fromkeys(store.SURROGATE_QUALITY.columns, 0.25) | {"dataset": cell.dataset, "model": cell.model}
+    values |= {"predictor": "linear_reg", "n_users": 9, "n_rows": 90}
+    quality = pd.DataFrame([values | {"n_targets": 1, "r2": 0.5}, values | {"n_targets": 20, "r2": 0.125}])
+    store.write_csv(cell.path(paths.SURROGATE_QUALITY), quality, store.SURROGATE_QUALITY)
     for family, named in variants(study.ablations).items():
         for variant in named:
             place = {"family": family, "variant": variant}
             frame = base.drop(columns="method").assign(rank_after=rng.integers(1, 9, len(base)))
             store.write_parquet(cell.path(paths.ABLATION, **place), frame, store.ABLATION)
-            report = {"accuracy": 0.5} if variant == "clf" else {"r2": -0.25}
-            times = {"low": 1.0, "median": 2.0, "high": 3.0}
-            facts = {"report": report, "seconds": times, "retrainings": 10}
+            facts = {"r2": -0.25 if family != "effect" else None, "spearman": 0.75, "seconds": 2.0, "retrainings": 10}
             store.write_json(cell.path(paths.ABLATION_FIT, **place), facts)
     return cell
 
@@ -465,18 +466,61 @@ def test_ablations_stand_beside_linear_reg_on_the_same_users(tmp_path, cell):
     assert (row["n_users"], row["n_valid"]) == (10, after.sum())
     assert row["change_from_base"] == pytest.approx(after.mean() - before.mean())
     assert row["change_ci_low"] < row["change_from_base"] < row["change_ci_high"]
-    assert (frame.query("variant == 'linear_reg'")["change_from_base"] == 0).all()
+    assert frame.query("variant == 'linear_reg'")["change_from_base"].isna().all()
     papers = frame.dropna(subset="paper_change").set_index(["variant", "top_k"])["paper_change"]
-    assert papers.to_dict() == pytest.approx({("rank", 1): -0.015, ("cross", 1): -0.074})
-    assert frame.set_index("variant")["r2"].groupby("variant").first().dropna().to_dict() == {
-        **{"linear_reg": 0.125, "rank": -0.25, "cross": -0.25, "score": -0.25}
-    }
+    clf = {("clf", 1): -0.03, ("clf", 3): -0.07, ("clf", 5): -0.035}  # Table 3
+    assert papers.to_dict() == pytest.approx({("rank", 1): -0.015, ("cross", 1): -0.074} | clf)
+    assert frame.groupby("variant")["r2"].first().dropna().to_dict() == {"linear_reg": 0.125}
+    assert frame.groupby("variant")["spearman"].first().to_dict() == {"linear_reg": 0.25} | dict.fromkeys(
+        ("clf", "rank", "cross", "score"), 0.75
+    )
     header, _, *rows = pipes(tables.ablations_markdown(frame))
-    assert header == ["family", "variant", "K = 1", "K = 3", "K = 5", "change", "paper's change", "held-out R²"]
+    assert header == [
+        *(
+            "family",
+            "variant",
+            "K = 1",
+            "K = 3",
+            "K = 5",
+            "change",
+            "paper's change",
+            "control",
+            "change from it",
+            "R²",
+        ),
+        "rank correlation",
+    ]
     assert [row[0] for row in rows] == ["base", "effect", "", "", ""]
     assert [row[1] for row in rows] == ["linear_reg", "clf", "rank", "cross", "score"]
+    assert rows[0][5:] == ["", "", "", "", "0.125", "0.250"]
     assert rows[3][3] == f"{100 * after.mean():.1f}"
-    assert rows[3][6] == "-7.4"
+    assert rows[3][6:] == ["-7.4", "", "", "", "0.750"]
+
+
+def test_controls_of_ablations_differ_in_one_choice(cell):
+    cell = with_ablations(cell, ["deletion_size", "products", "search", "sample_size"])
+    frame = tables.ablations([cell]).query("top_k == 1").set_index("variant")
+    controls = {"linear_reg": "", "1": "3", "3": "", "40-percent": "3", "users-25": "linear_reg"}
+    controls |= {"lasso-target": "linear_reg", "logistic-target": "linear_clf", "mlp-greedy": "mlp_reg"}
+    assert {variant: frame["control"].fillna("").loc[variant] for variant in controls} == controls
+
+    def valid(method=None, **place):
+        if place:
+            return store.read_parquet(cell.path(paths.ABLATION, **place), store.ABLATION)["rank_after"] > 1
+        rows = store.read_parquet(cell.path(paths.EVALUATION), store.EVALUATION)
+        return rows.loc[rows["method"] == method, "rank_after"] > 1
+
+    size = {"family": "deletion_size"}
+    expected = valid(**size, variant="40-percent").mean() - valid(**size, variant="3").mean()
+    assert frame.loc["40-percent", "change_from_control"] == pytest.approx(expected)
+    expected = valid(family="products", variant="logistic-target").mean() - valid("linear_clf").mean()
+    assert frame.loc["logistic-target", "change_from_control"] == pytest.approx(expected)
+    plain = frame.loc["lasso-target"]
+    assert plain["change_from_control"] == plain["change_from_base"]
+    assert frame.loc["3", "change_from_base":"change_ci_high"].notna().all()
+    *_, shares = (row for row in pipes(tables.ablations_markdown(tables.ablations([cell]))) if row[1] == "40-percent")
+    assert shares[7] == "3"
+    assert shares[8].startswith(f"{100 * frame.loc['40-percent', 'change_from_control']:+.1f} [")
 
 
 def test_a_variant_on_other_users_is_refused(cell):

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
@@ -26,7 +27,7 @@ from test_notebook import wait_for
 CONFIG = paths.PROJECT / "config"
 SMOKE = CONFIG / "smoke.yaml"
 STUDIES = sorted(path for path in CONFIG.glob("*.yaml") if path.stem not in {"datasets", "published"})
-TOY_CELL = {"cells": [{"dataset": "toy", "model": "mf"}]}
+TOY_CELL = {"cells": [{"dataset": "toy", "model": "mf", "analysed": True}]}
 
 VALIDITY = "dataset,model,method,top_k,n_users,n_valid,validity,ci_low,ci_high,paper"
 TABLES = {  # names fixed by other tools that read them
@@ -51,7 +52,7 @@ TABLES = {  # names fixed by other tools that read them
     "runtime": "stage,minutes,peak_mib,retrainings,ns_per_rating_and_model",
 }
 CELLS = ("ml-100k-slice/mf", "ml-100k-slice/ncf", "toy/mf", "toy/als", "toy/surprise-svd")
-ANALYSED = "ml-100k-slice/mf"
+ANALYSED = "toy/mf"
 BLACK_BOXES = ("als", "surprise-svd")
 FIGURES = (
     *(f"figure5_generation_time_{cell.replace('/', '_')}" for cell in CELLS),
@@ -249,7 +250,6 @@ TIMES = ("generation_time.parquet", "runtime.", "figure5_")
 
 # Tables without a row of the cell toy/mf.
 OTHER_CELLS = {"table4_ncf", "validity_blackbox", "table1_user_study"}
-OTHER_CELLS |= {"ablations", "naive", "correlation", "surrogate_quality", "separability"}
 
 
 def contents(folder, *patterns):
@@ -316,29 +316,40 @@ def test_a_killed_run_goes_on_after_unlocking_and_gives_the_same_bytes(tmp_path,
 
 
 def planned(folder, settings):
-    """What would run in ``folder`` with other ``settings``."""
-    return jobs(snakemake(folder, "--dry-run", settings=TOY_CELL | settings))
+    """How many jobs of each stage would run in ``folder`` with other ``settings``."""
+    return Counter(job[:2] for job in jobs(snakemake(folder, "--dry-run", settings=TOY_CELL | settings)))
 
 
-AFTER = ["50 explain mf on toy", "60 verify explanations of mf on toy by retraining", "90 write tables"]
+def once(*stages):
+    """A job of each of these stages, but one for each variant of the ablations."""
+    return Counter(stages) + Counter({"70": len(VARIANTS) - 1} if "70" in stages else {})
 
 
 def test_more_training_users_only_add_blocks(finished):
-    ran = planned(finished, {"counterfactual": {"training_users": 30}})
-    assert ran == ["30 retrain mf on toy, block 002", "40 fit surrogates of mf on toy", *AFTER, "91 draw figures"]
+    settings = {"counterfactual": {"training_users": 30}}
+    assert "30 retrain mf on toy, block 002" in snakemake(finished, "--dry-run", settings=TOY_CELL | settings)
+    assert planned(finished, settings) == once("30", "40", "50", "60", "70", "75", "80", "90", "91")
 
 
 def test_another_top_k_retrains_no_simulated_deletion(finished):
-    assert planned(finished, {"explanation": {"top_k": [1, 2]}}) == [*AFTER, "91 draw figures"]
+    assert planned(finished, {"explanation": {"top_k": [1, 2]}}) == once("50", "60", "65", "70", "90", "91")
 
 
 def test_another_explanation_size_simulates_anew(finished):
     ran = planned(finished, {"explanation": {"explanation_size": 2}})
-    assert [job[:2] for job in ran] == ["20", "30", "30", "40", "50", "60", "90", "91"]  # 20 measures the signal
+    assert ran == once(*("20", "30", "30", "40", "50", "60", "65", "70", "75", "80", "90", "91"))  # 20: the signal
 
 
 def test_another_seed_changes_everything(finished):
-    assert [job[:2] for job in planned(finished, {"seed": 1})] == ["10", "20", "30", "30", "40", "50", "60", "90", "91"]
+    everything = ("10", "20", "30", "30", "40", "50", "60", "65", "70", "75", "80", "90", "91")
+    assert planned(finished, {"seed": 1}) == once(*everything)
+
+
+def test_another_beam_reruns_the_beams_alone(finished):
+    ran = jobs(snakemake(finished, "--dry-run", settings=TOY_CELL | {"ablations": {"beam_width": 7}}))
+    assert [job for job in ran if job[:2] < "90"] == [
+        f"70 search: {surrogate}-beam-7 with mf on toy" for surrogate in ("lasso", "mlp")
+    ]
 
 
 # -- when it fails ----------------------------------------------------------------------------------------------------

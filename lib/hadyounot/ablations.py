@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from tqdm import tqdm
 
-from . import effects, search
+from . import correlation, effects, paths, search
 from .counterfactual import Outcomes, candidates, record, sample_deletions, top_items
 from .ratings import Deletion
 from .representation import Representation
@@ -54,7 +54,7 @@ def fit(cell: Cell, variant: Variant, learnt: Outcomes) -> tuple[Fit, Representa
     if variant.mask:
         representation = replace(representation, deleted_embeddings=np.eye(cell.train.n_items, dtype=np.float32))
     if variant.surrogate in ENCODERS:
-        rng = generator(seed, "ablation", variant.surrogate)
+        rng = generator(seed, "ablation", "set_network")  # the same held-out users for all
         return fit_set_network(
             variant.surrogate, representation, learnt, effect, settings.ablations.set_networks, rng
         ), representation
@@ -95,3 +95,20 @@ def explain(
         seconds.append(time.perf_counter() - started)
         explained.append(Deletion(user, items))
     return explained, np.array(seconds)
+
+
+def quality(
+    cell: Cell, variant: Variant, surrogate: Surrogate, representation: Representation
+) -> dict[str, float | None]:
+    """How well the variant predicts Δŷ_reg of test users, whom no variant has seen: on the deletions of Figure 7.
+
+    Returns:
+        ``r2``, None where it learnt another effect, and ``spearman``, the mean rank correlation within a user and
+        target; see ``correlation.quality``. None where they are not defined.
+    """
+    unseen = Outcomes.read(cell.path(paths.CORRELATION_OUTCOMES))
+    users = np.array([deletion.user for deletion in unseen.deletions])
+    predicted = correlation.predictions(surrogate, representation, unseen)
+    found = correlation.quality(users, effects.reg(unseen), predicted)
+    known = {"r2": found["r2"] if variant.effect == "reg" else np.nan, "spearman": found["spearman"]}
+    return {name: float(value) if np.isfinite(value) else None for name, value in known.items()}

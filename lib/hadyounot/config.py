@@ -194,12 +194,6 @@ class SurrogateConfig(_Strict):
     lasso: LassoConfig = Field(LassoConfig(), description="LASSO.")
     logistic: LogisticConfig = Field(LogisticConfig(), description="Logistic regression.")
     mlp: MlpConfig = Field(MlpConfig(), description="Multi-layer perceptrons.")
-    aware: list[Literal["user", "target", "residual"]] = Field(
-        ["target", "residual"],
-        min_length=1,
-        description="Products that the target-aware surrogate, ours, adds to eq. (8): of a deleted item's embedding "
-        "with the user's, with the target's, or with the target's and the residual of the deleted rating.",
-    )
 
 
 class InfluenceConfig(_Strict):
@@ -315,11 +309,28 @@ class StudyConfig(_Strict):
         for cell in self.cells:
             if cell.model not in self.models:
                 raise ValueError(f"cells: unknown model {cell.model!r}; models has {sorted(self.models)}")
+            if cell.analysed:
+                self._samples_were_recorded(cell)
         names = [(cell.dataset, cell.model) for cell in self.cells]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"cells: dataset {name[0]!r} with model {name[1]!r} stands there twice; remove one")
         return self
+
+    def _samples_were_recorded(self, cell: CellConfig) -> None:
+        counts = self.simulation(cell.dataset, cell.model)
+        for family, field, recorded in (
+            ("sample_size", "sample_users", counts.training_users),
+            ("sample_size", "sample_deletions", counts.deletions_per_user),
+            ("deletion_size", "deletions_per_user", counts.deletions_per_user),
+        ):
+            asked = getattr(self.ablations, field)
+            asked = max(asked, default=0) if isinstance(asked, list) else asked
+            if family in self.ablations.families and asked > recorded:
+                raise ValueError(
+                    f"ablations.{field}: {asked} are asked for, but step 1 of {cell.dataset}, {cell.model} records "
+                    f"{recorded}; write at most {recorded}"
+                )
 
     def simulation(self, dataset: str, model: str) -> CounterfactualConfig:
         """Step 1 of one cell.
@@ -670,9 +681,9 @@ class PublishedConfig(_Strict):
     table4: dict[DatasetName, PublishedValidityConfig] = Field(
         description="Neural collaborative filtering, by dataset."
     )
-    ablations: dict[str, dict[str, float]] = Field(
-        description="Change of validity in percentage points at K = 1 on the first dataset × matrix factorisation, by "
-        "family and variant of notebook 70."
+    ablations: dict[DatasetName, dict[str, dict[str, float]]] = Field(
+        description="Change of validity in percentage points at K = 1 on matrix factorisation, by dataset, family and "
+        "variant of notebook 70."
     )
     figure7: dict[DatasetName, PublishedCorrelationConfig] = Field(
         description="Correlations on matrix factorisation, by dataset."
@@ -680,9 +691,12 @@ class PublishedConfig(_Strict):
 
     def ablation(self, kind: str, dataset: str, family: str, variant: str, top_k: int) -> float | None:
         """Change of validity as a fraction, of a variant against linear_reg; None where the paper has none."""
-        if (kind, dataset, top_k) != ("mf", "ml-100k", 1):
+        if (family, variant) == ("effect", "clf"):
+            table = self.validity(kind, dataset)
+            return table["linear_clf", top_k] - table["linear_reg", top_k] if ("linear_reg", top_k) in table else None
+        if (kind, top_k) != ("mf", 1):
             return None
-        percent = self.ablations.get(family, {}).get(variant)
+        percent = self.ablations.get(dataset, {}).get(family, {}).get(variant)
         return None if percent is None else percent / 100
 
     def validity(self, kind: str, dataset: str) -> dict[tuple[str, int], float]:
@@ -775,7 +789,7 @@ def _problems(error: ValidationError, annotation: object) -> dict[str, list[str]
                     members = _members(get_args(members[0])[-1])
         value, kind, default = one["input"], one["type"], field.default if field else None
         allowed = list(model.model_fields) if model else []
-        said = f"{one['msg'].removeprefix('Value error, ')}, not {_yaml(value)}"
+        said = one["msg"].removeprefix("Value error, ") + (f", not {_yaml(value)}" if keys else "")
         fix = f"write `{keys[-1]}: ...` ({field.description})" if field else "see config/README.md"
         if kind == "extra_forbidden":
             near = _nearest(keys[-1], allowed)

@@ -71,7 +71,7 @@ def measured(
             columns[name][rows] = -change(user, target)[deleted].sum(axis=1)
     columns |= {name: of_rows[:, 0] for name, of_rows in predicted.items()}
     decrease = outcomes.score_before[:, 0].astype(np.float64) - outcomes.score_after[:, 0]
-    return pd.DataFrame({"user": users, "score_decrease": decrease, "effect": effects.reg(outcomes)[:, 0], **columns})
+    return pd.DataFrame({"user": users, "score_decrease": decrease, **columns})
 
 
 def correlations(frame: pd.DataFrame) -> pd.DataFrame:
@@ -134,8 +134,10 @@ def _explained(truth: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def _order(truth: np.ndarray, predicted: np.ndarray) -> tuple[float, float, float]:
-    """Rank correlation, lift of the deletion predicted best (the mean of equals) and of the truly best one."""
-    spearman = spearmanr(truth, predicted).statistic if np.ptp(predicted) > 0 else np.nan
+    """Rank correlation, lift of the deletion predicted best (the mean of equals) and of the truly best one. A constant
+    orders nothing: its rank correlation counts as 0, as does its lift.
+    """
+    spearman = spearmanr(truth, predicted).statistic if np.ptp(predicted) > 0 else 0.0
     lifts = (truth - truth.mean()) / truth.std()
     return spearman, lifts[predicted == predicted.max()].mean(), lifts.max()
 
@@ -156,7 +158,7 @@ def surrogate_quality(outcomes: Outcomes, predicted: Mapping[str, np.ndarray], f
     for n_targets, some in ((truth.shape[1], predicted), (1, of_top)):
         for name, of_rows in some.items():
             row = {"predictor": name, "n_targets": n_targets} | quality(users, truth[:, :n_targets], of_rows)
-            if "_reg" not in name:  # a logit, or another effect: no prediction of Δŷ_reg, yet it orders
+            if "_clf" in name or name.startswith("influence"):  # no prediction of Δŷ_reg, yet it orders
                 row |= {"r2": np.nan, "r2_within": np.nan}
             rows.append(row)
     return pd.DataFrame(rows)

@@ -155,7 +155,7 @@ def validity(table: pd.DataFrame) -> Figure:
             if pd.notna(row.paper):
                 axes.plot(row.paper, y, marker, **_HOLLOW)
         note = "" if (paper := original(dataset)) == dataset else f"\npaper: {paper}, other data"
-        axes.set_title(f"{dataset} · {model}\n{_range(panel['n_users'])} users{note}")
+        axes.set_title(f"{dataset} · {model}\n{style.span(panel['n_users'])} users{note}")
         axes.set(xlim=(-0.02, 1.02), ylim=(bottom, -0.6), xlabel="validity (% of users)")
         axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
         axes.set_yticks(list(places.values()), [style.METHOD_LABELS[method] for method in places])
@@ -206,7 +206,7 @@ def ablation_deletion_size(table: pd.DataFrame, title: str = "") -> Figure:
     figure, axes = plt.subplots(figsize=(5.4, 2.8))
     _ablated(axes, range(len(names)), rows, table[table["family"] == "base"])
     axes.set_xticks(range(len(names)), [name.replace("-percent", " %\nof history") for name in names])
-    axes.set(xlabel="items deleted in each simulated deletion (3 in each explanation)", title=title)
+    axes.set(xlabel="items deleted in each simulated deletion", title=title)
     axes.set_ylim(bottom=0)
     handles, _ = axes.get_legend_handles_labels()
     figure.legend(handles=[*handles, _DOTTED], loc="outside lower center", ncols=2)
@@ -266,17 +266,13 @@ def ablation_search(table: pd.DataFrame, seconds: Mapping[str, float], title: st
         for place, variant, validity in zip(x, own["variant"], own["validity"], strict=True):
             text = "exact" if variant == "linear_reg" else variant.removeprefix(f"{surrogate}-").replace("-", " ")
             axes.annotate(text, (place, validity), (4, 4), textcoords="offset points", fontsize=7, color=color)
-    axes.set(xscale="log", xlabel="median wall time of one explanation", title=title, ylabel="validity (% of users)")
+    axes.set(xscale="log", xlabel="median wall time of one explanation", title=title)
+    axes.set_ylabel(f"validity at K = {rows['top_k'].min()} (% of users)")
     axes.xaxis.set_major_formatter(EngFormatter("s"))
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
     axes.set_ylim(bottom=0)
     figure.legend(loc="outside lower center", ncols=2)
     return figure
-
-
-def _range(counts: pd.Series) -> str:
-    """'200', or '80 to 200' where the counts differ."""
-    return " to ".join(str(count) for count in sorted({counts.min(), counts.max()}))
 
 
 _PANELS = {

@@ -14,7 +14,7 @@ from scipy.sparse import csr_array
 
 from .counterfactual import Outcomes
 from .ratings import Ratings
-from .variants import PRODUCTS
+from .variants import PRODUCT_SETS, PRODUCTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +64,12 @@ class SurrogateData:
                 target,
             ]
         )
+
+
+def product_sets(user_embeddings: np.ndarray, item_embeddings: np.ndarray) -> list[tuple[str, ...]]:
+    """Every choice of products that embeddings (n_users, p) and (n_items, q) allow: "user" needs p to be q."""
+    one_length = user_embeddings.shape[1] == item_embeddings.shape[1]
+    return [products for products in PRODUCT_SETS.values() if one_length or "user" not in products]
 
 
 @dataclass(frozen=True, eq=False)

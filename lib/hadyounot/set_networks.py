@@ -1,7 +1,8 @@
 """Learned representations of the set of deleted items, in place of the sum of eq. (8) (section 5.3).
 
 Each turns the embeddings φ_d into a vector, beside which φ_u and φ_i enter a linear layer as in eq. (8). All are
-trained alike, on the same budget, with skorch.
+trained alike, on the same budget, with skorch. Every encoder takes φ_u (B, p), the deleted items' embeddings (B, e, q)
+and φ_i (B, q), float32, and returns (B, hidden); ``Mean`` returns (B, q).
 """
 
 from dataclasses import dataclass
@@ -62,7 +63,9 @@ class Transformer(nn.Module):
 
 
 class Mean(nn.Module):
-    """The mean of the deleted items' embeddings."""
+    """The mean of the deleted items' embeddings: eq. (8) where all deletions are of one size, so what differs from the
+    LASSO is how the weights are found.
+    """
 
     def __init__(self, width: int, hidden: int):
         super().__init__()
@@ -129,7 +132,7 @@ class SetSurrogate:
 
     @torch.no_grad()
     def predict(self, user_embedding: np.ndarray, deleted: np.ndarray, target_embedding: np.ndarray) -> np.ndarray:
-        """float32 (m,), of m deletions, (m, e, q) embeddings of their items; see ``surrogates.Surrogate``."""
+        """float32 (m,), of m deletions: φ_u (p,), embeddings (m, e, q) of their items and φ_i (q,)."""
         user, target = (torch.from_numpy(each)[None] for each in (user_embedding, target_embedding))
         parts = [
             self.network(user.expand(len(part), -1), part, target.expand(len(part), -1))
@@ -168,7 +171,7 @@ def fit_set_network(
         _Rows(representation, outcomes.select(np.flatnonzero(mask)), standardised[mask])
         for mask in (~held_out, held_out)
     )
-    moments = {name: _moments(values) for name, values in training.__getitems__(range(len(training)))[0].items()}
+    moments = {name: _location(values) for name, values in training.__getitems__(range(len(training)))[0].items()}
     seed, curves, best = int(rng.integers(2**31)), [], None
     for learning_rate in config.learning_rates:
         torch.manual_seed(seed)
@@ -183,7 +186,7 @@ def fit_set_network(
             batch_size=config.batch_size,
             max_epochs=config.max_epochs,
             train_split=predefined_split(validation),
-            callbacks=[EarlyStopping(patience=config.patience, load_best=True)],
+            callbacks=[EarlyStopping(patience=config.patience, threshold=0, load_best=True)],
             iterator_train__shuffle=True,
             iterator_train__collate_fn=_as_it_is,
             iterator_valid__collate_fn=_as_it_is,
@@ -201,8 +204,8 @@ def fit_set_network(
     return Fit(SetSurrogate(module.eval(), mean, scale), pd.concat(curves, ignore_index=True), report)
 
 
-def _moments(values: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation along the last axis; infinite for a constant, whose standardised value is then 0."""
+def _location(values: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each last coordinate; infinite for a constant: its standardised value is 0."""
     flat = values.flatten(end_dim=-2)
     deviation = flat.std(dim=0, correction=0)
     return flat.mean(dim=0).numpy(), deviation.where(deviation > 1e-6, torch.inf).numpy()

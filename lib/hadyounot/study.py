@@ -1,5 +1,6 @@
 """One cell of a study: its settings, its users and what earlier stages left for it."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,12 +88,12 @@ class Cell:
 
     def surrogates(self) -> dict[str, tuple[Surrogate, Representation]]:
         """The fitted surrogates by name, each with what it is told of deleted items."""
+        fits = json.loads(self.path(paths.SURROGATE_FITS).read_text())
         found = {}
         for name in store.SURROGATES:
             kind = LinearSurrogate if name.startswith("linear") else MlpSurrogate
             arrays = store.read_arrays(self.path(paths.SURROGATE, surrogate=name))
-            products = self.study.surrogates.aware if name.endswith("_aware") else ()
-            found[name] = kind.from_arrays(arrays), self.representation(products)
+            found[name] = kind.from_arrays(arrays), self.representation(fits[name].get("products", ()))
         return found
 
     @cached_property

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from itertools import cycle
 
 import numpy as np
+import pandas as pd
 import seaborn
 
 METHOD_LABELS = {
@@ -79,3 +80,8 @@ def top_k_styles(top_k: Iterable[int]) -> dict[int, tuple[str, str]]:
     ordered = sorted(set(top_k))
     levels = np.linspace(0, 0.62, len(ordered))
     return {k: (shape, f"{level:.2f}") for k, shape, level in zip(ordered, cycle("os^Dv"), levels, strict=False)}
+
+
+def span(counts: pd.Series) -> str:
+    """'200', or '80 to 200' where the counts differ."""
+    return " to ".join(str(count) for count in sorted({counts.min(), counts.max()}))

@@ -16,8 +16,8 @@ from .counterfactual import candidates, top_items
 from .ratings import Deletion
 from .rng import generator
 from .study import Cell
-from .style import CONTROLS, MEASURE_LABELS, METHOD_LABELS, NOT_OURS
-from .variants import variants
+from .style import CONTROLS, MEASURE_LABELS, METHOD_LABELS, NOT_OURS, span
+from .variants import PLAIN, variants
 
 STAGES = ("10_dataset", "20_recommender", "30_simulate", "40_surrogates", "50_explain", "60_evaluate")
 ANALYSES = ("65_naive", "70_ablations", "75_correlation", "80_tsne")  # stages of analysed cells
@@ -138,7 +138,7 @@ def validity_markdown(frame: pd.DataFrame, exact: Mapping[tuple[str, str], int])
         wide.columns = [f"K = {k}" for k in wide.columns]
         wide.insert(0, "method", wide.index.map(METHOD_LABELS))
         parts.append(
-            f"\n## {dataset}, {model} ({_range(cell['n_users'])} users)\n\n{_markdown(wide)}{_footnotes([dataset])}"
+            f"\n## {dataset}, {model} ({span(cell['n_users'])} users)\n\n{_markdown(wide)}{_footnotes([dataset])}"
         )
         parts.append(
             f"\nThe oracle is exact for {exact[dataset, model]} of these users: every subset of the history was"
@@ -183,13 +183,13 @@ def mcnemar_table(cells: Iterable[Cell]) -> pd.DataFrame:
     """Methods compared on the same users, schema ``store.MCNEMAR``.
 
     Reseed explains nothing and the oracle is never below a method: testing them would only make Holm's correction
-    of the others stricter.
+    of the others stricter. For the same reason our own method is corrected apart.
     """
     frames = []
     for cell in cells:
         tested = _evaluation(cell)
         tested = tested[~tested["method"].isin(("reseed", "oracle"))]
-        pairs = evaluation.mcnemar(tested, cell.study.explanation.top_k)
+        pairs = evaluation.mcnemar(tested, cell.study.explanation.top_k, apart=["linear_reg_aware"])
         frames.append(pairs.assign(dataset=cell.dataset, model=cell.model))
     return pd.concat(frames, ignore_index=True)[list(store.MCNEMAR.columns)]
 
@@ -223,54 +223,83 @@ def ablations(cells: Iterable[Cell]) -> pd.DataFrame:
     published, rows = config.load_published(), []
     for cell in cells:
         kind, settings = cell.study.models[cell.model].kind, cell.study
-        base = _evaluation(cell)
-        base = base[base["method"] == "linear_reg"].set_index(["user", "target"])["rank_after"]
-        tested = {("base", "linear_reg"): (base, _json(cell.path(paths.SURROGATE_FITS))["linear_reg"])}
-        for family, variants_of in variants(settings.ablations).items():
-            for variant in variants_of:
-                place = {"family": family, "variant": variant}
+        size = settings.explanation.explanation_size
+        methods = _evaluation(cell).set_index(["user", "target"])
+        ranks = {plain: methods.loc[methods["method"] == plain, "rank_after"] for plain in PLAIN.values()}
+        quality = store.read_csv(cell.path(paths.SURROGATE_QUALITY), store.SURROGATE_QUALITY)
+        of_base = quality[quality["predictor"] == "linear_reg"].nlargest(1, "n_targets").iloc[0]
+        tested = {("base", "linear_reg"): (None, of_base)}
+        for family, named in variants(settings.ablations).items():
+            for name, variant in named.items():
+                place = {"family": family, "variant": name}
                 frame = store.read_parquet(cell.path(paths.ABLATION, **place), store.ABLATION)
-                ranks = frame.set_index(["user", "target"])["rank_after"]
-                if not ranks.index.equals(base.index):
+                ranks[name] = frame.set_index(["user", "target"])["rank_after"]
+                if not ranks[name].index.equals(ranks["linear_reg"].index):
                     raise ValueError(
-                        f"{cell.dataset}, {cell.model}: {family} {variant} and linear_reg explain other users"
+                        f"{cell.dataset}, {cell.model}: {family} {name} and linear_reg explain other users"
                     )
-                tested[family, variant] = ranks, _json(cell.path(paths.ABLATION_FIT, **place))["report"]
-        for (family, variant), (ranks, report) in tested.items():
-            shares = evaluation.validity(ranks.reset_index().assign(method=variant), settings.explanation.top_k)
+                control = PLAIN[variant.surrogate] if family in ("products", "search") else "linear_reg"
+                if family == "deletion_size" and size in settings.ablations.deletion_sizes:
+                    control = str(size)
+                tested[family, name] = (
+                    control if control != name else None,
+                    _json(cell.path(paths.ABLATION_FIT, **place)),
+                )
+        for (family, name), (control, fit) in tested.items():
+            shares = evaluation.validity(ranks[name].reset_index().assign(method=name), settings.explanation.top_k)
             for share in shares.drop(columns="method").to_dict("records"):
                 k = share["top_k"]
-                change, low, high = evaluation.paired_change((ranks > k).to_numpy(), (base > k).to_numpy())
-                row = {"dataset": cell.dataset, "model": cell.model, "family": family, "variant": variant, **share}
-                row |= {"change_from_base": change, "change_ci_low": low, "change_ci_high": high}
-                paper = published.ablation(kind, config.original(cell.dataset), family, variant, k)
-                rows.append(row | {"paper_change": paper, "r2": report.get("r2")})
+                row = {"dataset": cell.dataset, "model": cell.model, "family": family, "variant": name, **share}
+                for other, columns in (
+                    (
+                        "linear_reg" if family != "base" else None,
+                        ("change_from_base", "change_ci_low", "change_ci_high"),
+                    ),
+                    (control, ("change_from_control", "control_ci_low", "control_ci_high")),
+                ):
+                    if other:
+                        valid, others = ((ranks[each] > k).to_numpy() for each in (name, other))
+                        row |= dict(zip(columns, evaluation.paired_change(valid, others), strict=True))
+                paper = published.ablation(kind, config.original(cell.dataset), family, name, k)
+                rows.append(row | {"control": control, "paper_change": paper} | {q: fit[q] for q in ("r2", "spearman")})
     frame = pd.DataFrame(rows, columns=list(store.ABLATIONS.columns))
-    return frame.astype({"paper_change": "float64", "r2": "float64"})
+    return frame.astype(dict.fromkeys(("paper_change", "r2", "spearman"), "float64"))
 
 
 def ablations_markdown(frame: pd.DataFrame) -> str:
     """Schema ``store.ABLATIONS``: for each dataset and model, variants by K, and their change at the smallest K."""
     parts = [
         "Validity of variants of the linear surrogate (reg) that differ in one choice, in percent; its change at the "
-        "smallest K in percentage points, with a 95 % interval for the same users.\n"
+        "smallest K in percentage points, with a 95 % interval for the same users. The change is against the linear "
+        "surrogate (reg), and against the control, where another differs in that choice alone: the same surrogate on "
+        "eq. (8) with the search of notebook 50, or the explanations' size learnt from as many deletions per user. R² "
+        "and rank correlation are those of predicted Δŷ_reg on users whom no variant has seen.\n"
     ]
     for (dataset, model), cell in frame.groupby(["dataset", "model"], sort=False):
         first = cell[cell["top_k"] == cell["top_k"].min()]
+        other = first["control"].where(first["control"] != "linear_reg")
         shown = pd.DataFrame({
             "family": first["family"].to_numpy(),
             "variant": first["variant"].to_numpy(),
             **{f"K = {k}": [f"{100 * share:.1f}" for share in each["validity"]] for k, each in cell.groupby("top_k")},
-            "change": [
-                f"{100 * row.change_from_base:+.1f} [{100 * row.change_ci_low:+.1f}, {100 * row.change_ci_high:+.1f}]"
-                for row in first.itertuples()
-            ],
+            "change": _intervals(first, "change_from_base", "change_ci_low", "change_ci_high"),
             "paper's change": ["" if pd.isna(paper) else f"{100 * paper:+.1f}" for paper in first["paper_change"]],
-            "held-out R²": ["" if pd.isna(r2) else f"{r2:.3f}" for r2 in first["r2"]],
+            "control": other.fillna("").to_numpy(),
+            "change from it": _intervals(
+                first.where(other.notna()), "change_from_control", "control_ci_low", "control_ci_high"
+            ),
+            "R²": ["" if pd.isna(r2) else f"{r2:.3f}" for r2 in first["r2"]],
+            "rank correlation": ["" if pd.isna(rho) else f"{rho:.3f}" for rho in first["spearman"]],
         })  # fmt: skip
         shown["family"] = shown["family"].where(~shown["family"].duplicated(), "")
         parts.append(f"\n## {dataset}, {model} ({first['n_users'].iloc[0]} users)\n\n{_markdown(shown)}")
     return "".join(parts)
+
+
+def _intervals(frame: pd.DataFrame, value: str, low: str, high: str) -> list[str]:
+    """Changes in percentage points with their intervals; empty where there is none."""
+    percent = 100 * frame[[value, low, high]].astype(float)
+    return ["" if np.isnan(each[0]) else "{:+.1f} [{:+.1f}, {:+.1f}]".format(*each) for each in percent.to_numpy()]
 
 
 def published_ratings() -> pd.DataFrame:
@@ -507,7 +536,7 @@ def correlation_markdown(frame: pd.DataFrame, papers: Mapping[tuple[str, str], M
                     "Spearman": _quartiles(users["spearman"]),
                 }
             )
-        sets = _range(cell["n_sets"])
+        sets = span(cell["n_sets"])
         parts.append(f"\n## {dataset}, {model} ({sets} sets a user)\n\n{_markdown(pd.DataFrame(rows))}")
         parts.append(_footnotes([dataset] if papers[dataset, model] else []))
     return "".join(parts)
@@ -517,10 +546,6 @@ def _quartiles(values: pd.Series) -> str:
     """Median and quartiles of what is known; empty where nothing is."""
     low, median, high = values.quantile([0.25, 0.5, 0.75])
     return "" if pd.isna(median) else f"{median:.3f} [{low:.3f}, {high:.3f}]"
-
-
-def _range(counts: pd.Series) -> str:
-    return " to ".join(str(count) for count in sorted({counts.min(), counts.max()}))
 
 
 def surrogate_quality_markdown(frame: pd.DataFrame) -> str:
@@ -545,7 +570,7 @@ def surrogate_quality_markdown(frame: pd.DataFrame) -> str:
             ]
         shown["lift of the truly best"] = ["" if pd.isna(best) else f"{best:.2f}" for best in rows["lift_best"]]
         targets = "top item" if n_targets == 1 else f"top {n_targets} items"
-        parts.append(f"\n## {dataset}, {model}, {targets} ({_range(rows['n_users'])} users)\n\n{_markdown(shown)}")
+        parts.append(f"\n## {dataset}, {model}, {targets} ({span(rows['n_users'])} users)\n\n{_markdown(shown)}")
         known = rows[rows["r2"].notna()]
         poor = known.loc[known["r2"] <= 0, "predictor"].map(METHOD_LABELS)
         if len(known):

@@ -18,7 +18,7 @@ from .variants import variants
 
 NOTEBOOKS = (
     *("10_dataset", "20_recommender", "30_simulate", "40_surrogates", "50_explain", "60_evaluate"),
-    *("65_naive", "70_ablations", "75_correlation", "80_tsne", "90_tables", "91_figures"),
+    *("65_naive", "75_correlation", "70_ablations", "80_tsne", "90_tables", "91_figures"),  # 70 reads what 75 wrote
 )
 
 

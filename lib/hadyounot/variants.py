@@ -1,10 +1,13 @@
 """Variants of the method, each of which differs from linear_reg in one choice (section 5.3)."""
 
 from dataclasses import dataclass
+from itertools import combinations
 
 from .config import AblationsConfig
 
+PLAIN = {"lasso": "linear_reg", "logistic": "linear_clf", "mlp": "mlp_reg"}  # methods of notebook 50, by surrogate
 PRODUCTS = ("user", "target", "residual")
+PRODUCT_SETS = {"-".join(some): some for count in range(1, 4) for some in combinations(PRODUCTS, count)}
 ENCODERS = ("mean", "deepsets", "attention", "transformer")
 
 
@@ -39,7 +42,7 @@ def variants(config: AblationsConfig) -> dict[str, dict[str, Variant]]:
     """Variants by name, by family."""
     sizes = {str(size): Variant(size=size, deletions=config.deletions_per_user) for size in config.deletion_sizes}
     share = f"{config.deletion_share:.0%}".replace("%", "-percent")
-    products = {product: (product,) for product in PRODUCTS} | {"all": PRODUCTS}
+    alone_and_together = {name: some for name, some in PRODUCT_SETS.items() if len(some) in (1, len(PRODUCTS))}
     searches = {f"sampled-{budget}": ("sampled", budget) for budget in config.candidates}
     searches |= {"greedy": ("beam", 1), f"beam-{config.beam_width}": ("beam", config.beam_width)}
     families = {
@@ -52,7 +55,7 @@ def variants(config: AblationsConfig) -> dict[str, dict[str, Variant]]:
         "products": {
             f"{surrogate}-{name}": Variant(surrogate, "clf" if surrogate == "logistic" else "reg", chosen)
             for surrogate in ("lasso", "logistic", "mlp")
-            for name, chosen in products.items()
+            for name, chosen in (PRODUCT_SETS if surrogate == "lasso" else alone_and_together).items()
         },
         "search": {
             f"{surrogate}-{name}": Variant(surrogate, searched=searched, budget=budget)
