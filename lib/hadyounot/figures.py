@@ -280,6 +280,7 @@ _PANELS = {
     "influence": "summed influence\n(stars)",
     "linear_reg": "linear surrogate:\nΔŷ_reg (stars)",
     "mlp_reg": "MLP surrogate:\nΔŷ_reg (stars)",
+    "linear_reg_aware": "target-aware, ours:\nΔŷ_reg (stars)",
 }
 
 
