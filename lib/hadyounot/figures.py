@@ -39,6 +39,30 @@ def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
     return written
 
 
+_USERS = (
+    Line2D([], [], marker="o", linestyle="", color=style.FAINT, markersize=3, label="one user"),
+    Line2D([], [], marker="o", color=style.INK, markerfacecolor="white", linewidth=2.2, label="median, quartiles"),
+)
+
+
+def _of_users(axes: Axes, place: int, name: str, values: np.ndarray, color: str) -> float:
+    """A row of dots, one for each user, jittered by ``name``; over it their quartiles and median, which is returned."""
+    spread = generator(0, "jitter", name).uniform(-0.26, 0.26, len(values))
+    axes.scatter(values, place + spread, s=8, color=color, alpha=0.35, linewidths=0, rasterized=True)
+    low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
+    axes.plot([low, high], [place, place], color=style.INK, linewidth=2.2, solid_capstyle="butt")
+    axes.plot(median, place, "o", color="white", markeredgecolor=style.INK, markersize=6, markeredgewidth=1.4)
+    return float(median)
+
+
+def _rows(axes: Axes, labels: Sequence[str]) -> None:
+    """One horizontal row for each label, from the top."""
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.grid(axis="x", color=style.BAND)
+    axes.tick_params(axis="y", length=0)
+
+
 def generation_time(times: pd.DataFrame, title: str = "") -> Figure:
     """Figure 5: how long one explanation takes, by method, on a logarithmic axis.
 
@@ -52,12 +76,7 @@ def generation_time(times: pd.DataFrame, title: str = "") -> Figure:
     figure, axes = plt.subplots(figsize=(6.4, 0.8 + 0.34 * len(methods)))
     for row, method in enumerate(methods):
         seconds = times.loc[times["method"] == method, "seconds"].to_numpy()
-        color = style.METHOD_COLORS[method]
-        spread = generator(0, "jitter", method).uniform(-0.26, 0.26, len(seconds))
-        axes.scatter(seconds, row + spread, s=7, color=color, alpha=0.3, linewidths=0, rasterized=True)
-        low, median, high = np.quantile(seconds, [0.25, 0.5, 0.75])
-        axes.plot([low, high], [row, row], color=style.INK, linewidth=2.2, solid_capstyle="butt")
-        axes.plot(median, row, "o", color="white", markeredgecolor=style.INK, markersize=6, markeredgewidth=1.4)
+        median = _of_users(axes, row, method, seconds, style.METHOD_COLORS[method])
         axes.annotate(
             EngFormatter("s")(float(f"{median:.2g}")),
             (1.02, row),
@@ -68,15 +87,8 @@ def generation_time(times: pd.DataFrame, title: str = "") -> Figure:
     axes.annotate("median", (1.02, -0.75), xycoords=("axes fraction", "data"), color=style.FAINT, va="center")
     axes.set(xscale="log", xlabel="wall time of one explanation", title=title)
     axes.xaxis.set_major_formatter(EngFormatter("s"))
-    axes.set_yticks(range(len(methods)), [style.METHOD_LABELS[method] for method in methods])
-    axes.set_ylim(len(methods) - 0.4, -0.6)
-    axes.grid(axis="x", color=style.BAND)
-    axes.tick_params(axis="y", length=0)
-    handles = [
-        Line2D([], [], marker="o", linestyle="", color=style.FAINT, markersize=3, label="one user"),
-        Line2D([], [], marker="o", color=style.INK, markerfacecolor="white", linewidth=2.2, label="median, quartiles"),
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    _rows(axes, [style.METHOD_LABELS[method] for method in methods])
+    figure.legend(handles=_USERS, loc="outside lower center", ncols=2)
     return figure
 
 
@@ -110,10 +122,7 @@ def user_ratings(table: pd.DataFrame) -> Figure:
     handles.append(Line2D([], [], color=style.INK, linestyle=":", label="mean of the two means"))
     axes.set(xlim=(1, 5), xticks=range(1, 6), xlabel="satisfaction with the explanation, mean ± standard deviation")
     axes.set_title(style.NOT_OURS[0].upper() + style.NOT_OURS[1:])
-    axes.set_yticks(range(len(methods)), [style.METHOD_LABELS[method] for method in methods])
-    axes.set_ylim(len(methods) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", color=style.BAND)
+    _rows(axes, [style.METHOD_LABELS[method] for method in methods])
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
 
@@ -333,24 +342,14 @@ def baseline_correlation(
         values = correlations.loc[correlations["measure"] == name, "pearson"].dropna().to_numpy()
         if name in paper:
             axes.plot(paper[name], place, "D", **_HOLLOW)
-        if not len(values):
-            continue
-        spread = generator(0, "jitter", name).uniform(-0.26, 0.26, len(values))
-        color = style.MEASURE_COLORS[name]
-        axes.scatter(values, place + spread, s=9, color=color, alpha=0.45, linewidths=0, rasterized=True)
-        low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
-        axes.plot([low, high], [place, place], color=style.INK, linewidth=2.2, solid_capstyle="butt")
-        axes.plot(median, place, "o", color="white", markeredgecolor=style.INK, markersize=6, markeredgewidth=1.4)
+        if len(values):
+            _of_users(axes, place, name, values, style.MEASURE_COLORS[name])
     axes.axvline(0, color=style.FAINT, linewidth=0.8, zorder=0)
     axes.set(xlim=(-1, 1), xlabel="Pearson correlation with the real score decrease")
     axes.set_title(f"all {correlations['user'].nunique()} users")
-    axes.set_yticks(range(len(names)), [style.MEASURE_LABELS[name] for name in names])
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.grid(axis="x", color=style.BAND)
-    axes.tick_params(axis="y", length=0)
+    _rows(axes, [style.MEASURE_LABELS[name] for name in names])
     handles = [
-        Line2D([], [], marker="o", linestyle="", color=style.FAINT, markersize=3, label="one user"),
-        Line2D([], [], marker="o", color=style.INK, markerfacecolor="white", linewidth=2.2, label="median, quartiles"),
+        *_USERS,
         *([Line2D([], [], marker="D", linestyle="", **_HOLLOW, label="paper, one user")] if paper else []),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)

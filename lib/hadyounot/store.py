@@ -497,6 +497,15 @@ TABLE2 = Schema(
     },
 )
 
+_SHARE_OF_USERS = {
+    "top_k": _TOP_K,
+    "n_users": _count("users explained"),
+    "n_valid": _count("users whose target left the top K after really retraining"),
+    "validity": _share("n_valid / n_users"),
+    "ci_low": _share("lower end of the Wilson interval of the validity, 95 %"),
+    "ci_high": _share("upper end"),
+}
+
 TABLE_VALIDITY = Schema(
     "Validity of one method at one K (the paper's Tables 3 and 4). Beside a stand-in are the paper's numbers of what "
     "it stands in for.",
@@ -504,12 +513,7 @@ TABLE_VALIDITY = Schema(
         "dataset": _DATASET,
         "model": _MODEL,
         "method": _METHOD,
-        "top_k": _TOP_K,
-        "n_users": _count("users explained"),
-        "n_valid": _count("users whose target left the top K after really retraining"),
-        "validity": _share("n_valid / n_users"),
-        "ci_low": _share("lower end of the Wilson interval of the validity, 95 %"),
-        "ci_high": _share("upper end"),
+        **_SHARE_OF_USERS,
         "paper": _share(
             "validity in the paper; empty where it has none",
             nullable=True,
@@ -556,12 +560,7 @@ ABLATIONS = Schema(
         "model": _MODEL,
         "family": Column(_TEXT, "what is varied"),
         "variant": Column(_TEXT, "how; linear_reg itself comes first"),
-        "top_k": _TOP_K,
-        "n_users": _count("users explained"),
-        "n_valid": _count("users whose target left the top K after really retraining"),
-        "validity": _share("n_valid / n_users"),
-        "ci_low": _share("lower end of the Wilson interval of the validity, 95 %"),
-        "ci_high": _share("upper end"),
+        **_SHARE_OF_USERS,
         "change_from_base": _signed("validity minus that of linear_reg; empty for itself"),
         "change_ci_low": _signed("lower end of its interval for paired shares, 95 %"),
         "change_ci_high": _signed("upper end"),
