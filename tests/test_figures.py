@@ -362,7 +362,8 @@ def test_figure_7_shows_one_user_and_all_and_the_paper():
     figure = figures.baseline_correlation(measured, correlations, paper, "ml-100k · mf")
     assert_nothing_overlaps(figure)
     *panels, users = figure.axes
-    for axes, name in zip(panels, ("embedding_distance", "influence", "linear_reg", "mlp_reg"), strict=True):
+    names = "embedding_distance", "influence", "linear_reg", "mlp_reg", "linear_reg_aware"
+    for axes, name in zip(panels, names, strict=True):
         drawn = axes.collections[0].get_offsets()
         assert np.allclose(drawn, measured.loc[measured["user"] == 5, [name, "score_decrease"]])
         pearson = correlations.query("user == 5 and measure == @name")["pearson"].item()
@@ -377,7 +378,7 @@ def test_figure_7_shows_one_user_and_all_and_the_paper():
 def test_figure_7_of_a_black_box_leaves_influence_out():
     figure = figures.baseline_correlation(*measured_frames(("influence", "influence_block")), {})
     assert_nothing_overlaps(figure)
-    assert len(figure.axes) == 4
+    assert len(figure.axes) == 5
     assert not [text for text in texts(figure) if "nfluence" in text or "paper" in text]
 
 
