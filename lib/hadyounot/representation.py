@@ -87,7 +87,8 @@ class Representation:
         deleted_embeddings: float32 (n_items, r), what stands for φ_d where it is not ``item_embeddings``: one-hot rows
             make a sum the multi-hot mask of the deleted items. Without products.
         ratings: the n training ratings; for "residual".
-        residuals: float32 (n,), each rating minus its score by the original model; for "residual".
+        residuals: float32 (n,), each rating minus its score by the original model, whatever a black box scores in; for
+            "residual".
 
     Raises:
         ValueError: a product is unknown, or cannot be formed.
