@@ -42,7 +42,7 @@ TABLES = {  # names fixed by other tools that read them
     "table1_user_study": "method,mean,sd,p_value,correlation_kept,correlation_collected,correlation_kept_answers,"
     "correlation_collected_answers,mean_of_kept,mean_of_collected",
     "ablations": "dataset,model,family,variant,top_k,n_users,n_valid,validity,ci_low,ci_high,change_from_base,"
-    "change_ci_low,change_ci_high,paper_change,r2",
+    "change_ci_low,change_ci_high,paper_change,control,change_from_control,control_ci_low,control_ci_high,r2,spearman",
     "naive": "dataset,model,top_k,size,n_users,n_removable,n_removable_upto,share_upto,ci_low,ci_high,"
     "mean_subset_share",
     "correlation": "dataset,model,user,measure,n_sets,pearson,spearman,pearson_low,pearson_high",
