@@ -358,6 +358,7 @@ rule ablation:
     output:
         ablation=paths.ABLATION,
         fit=paths.ABLATION_FIT,
+        time=paths.ABLATION_TIME,
         html=executed("70_ablations_{family}_{variant}", CELL),
     log:
         **logs("70_ablations_{family}_{variant}", CELL),
@@ -410,6 +411,7 @@ rule tables:
         outcomes=[path for cell in study.cells for path in outcomes(cell.dataset, cell.model)],
         evaluation=of_cells(paths.EVALUATION),
         ablations=ablations(paths.ABLATION),
+        ablation_fits=ablations(paths.ABLATION_FIT),
         naive=[paths.NAIVE.format(dataset=cell.dataset, model=cell.model) for cell in ANALYSED],
         correlation=of_cells(paths.CORRELATION, ANALYSED),
         surrogate_quality=of_cells(paths.SURROGATE_QUALITY, ANALYSED),
@@ -438,7 +440,7 @@ rule figures:
     input:
         notebook=notebook("91_figures"),
         times=of_cells(paths.GENERATION_TIME),
-        ablation_times=ablations(paths.ABLATION_FIT),
+        ablation_times=ablations(paths.ABLATION_TIME),
         measured=of_cells(paths.MEASURED, ANALYSED),
         projection=of_cells(paths.PROJECTION, ANALYSED),
         tables=rules.tables.output.tables,

@@ -447,7 +447,7 @@ def with_ablations(cell, families=("effect",)) -> Cell:
             place = {"family": family, "variant": variant}
             frame = base.drop(columns="method").assign(rank_after=rng.integers(1, 9, len(base)))
             store.write_parquet(cell.path(paths.ABLATION, **place), frame, store.ABLATION)
-            facts = {"r2": -0.25 if family != "effect" else None, "spearman": 0.75, "seconds": 2.0, "retrainings": 10}
+            facts = {"r2": -0.25 if family != "effect" else None, "spearman": 0.75, "retrainings": 10}
             store.write_json(cell.path(paths.ABLATION_FIT, **place), facts)
     return cell
 

@@ -789,7 +789,9 @@ def _problems(error: ValidationError, annotation: object) -> dict[str, list[str]
                     members = _members(get_args(members[0])[-1])
         value, kind, default = one["input"], one["type"], field.default if field else None
         allowed = list(model.model_fields) if model else []
-        said = one["msg"].removeprefix("Value error, ") + (f", not {_yaml(value)}" if keys else "")
+        said = one["msg"].removeprefix("Value error, ") + (
+            f", not {_yaml(value)}" if keys or not isinstance(value, dict) else ""
+        )
         fix = f"write `{keys[-1]}: ...` ({field.description})" if field else "see config/README.md"
         if kind == "extra_forbidden":
             near = _nearest(keys[-1], allowed)
