@@ -166,7 +166,7 @@ def validity(table: pd.DataFrame) -> Figure:
         note = "" if (paper := original(dataset)) == dataset else f"\npaper: {paper}, other data"
         axes.set_title(f"{dataset} · {model}\n{style.span(panel['n_users'])} users{note}")
         axes.set(xlim=(-0.02, 1.02), ylim=(bottom, -0.6), xlabel="validity (% of users)")
-        axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
         axes.set_yticks(list(places.values()), [style.METHOD_LABELS[method] for method in places])
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", color="0.85", linewidth=0.6)
@@ -195,7 +195,7 @@ def _ablated(axes: Axes, places: Sequence[float], rows: pd.DataFrame, base: pd.D
         for end in ("ci_low", "ci_high"):  # what is drawn beside its place does not count for the limits
             axes.update_datalim(np.column_stack([places, each[end]]))
     axes.autoscale_view()
-    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
     axes.set_ylabel("validity (% of users)")
 
 
@@ -244,6 +244,7 @@ def ablation_sample_size(table: pd.DataFrame, title: str = "") -> Figure:
         grid[1, column].set_xticks([], minor=True)
     for axes in grid.flat:
         axes.label_outer()
+    grid[1, 0].set_ylim(min(-0.1, grid[1, 0].get_ylim()[0]), 1)  # a change of 0.001 is to look like one
     figure.suptitle(title)
     handles, _ = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles=[*handles, _DOTTED], loc="outside lower center", ncols=4)
@@ -278,7 +279,7 @@ def ablation_search(table: pd.DataFrame, seconds: Mapping[str, float], title: st
     axes.set(xscale="log", xlabel="median wall time of one explanation", title=title)
     axes.set_ylabel(f"validity at K = {rows['top_k'].min()} (% of users)")
     axes.xaxis.set_major_formatter(EngFormatter("s"))
-    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
     axes.set_ylim(bottom=0)
     figure.legend(loc="outside lower center", ncols=2)
     return figure
@@ -330,6 +331,7 @@ def baseline_correlation(
         axes.set_title("constant\n" if pd.isna(row["pearson"]) else known)
         axes.set_xlabel(_PANELS[name])
         axes.locator_params(axis="x", nbins=3)
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.locator_params(axis="y", nbins=4)
         if name != panels[0]:
             axes.sharey(grid[panels[0]])
