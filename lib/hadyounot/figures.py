@@ -273,14 +273,21 @@ def ablation_search(table: pd.DataFrame, seconds: Mapping[str, float], title: st
         errors = own["validity"] - own["ci_low"], own["ci_high"] - own["validity"]
         color = style.METHOD_COLORS["linear_reg" if surrogate == "lasso" else "mlp_reg"]
         axes.errorbar(x, own["validity"], errors, marker=marker, color=color, linestyle="", label=surrogate.upper())
-        for place, variant, validity in zip(x, own["variant"], own["validity"], strict=True):
+        for place, variant, top in zip(x, own["variant"], own["ci_high"], strict=True):
             text = "exact" if variant == "linear_reg" else variant.removeprefix(f"{surrogate}-").replace("-", " ")
-            axes.annotate(text, (place, validity), (4, 4), textcoords="offset points", fontsize=7, color=color)
+            label = {
+                "fontsize": 7,
+                "color": color,
+                "rotation": 90,
+                "va": "bottom",
+                "ha": "right" if surrogate == "lasso" else "left",
+            }
+            axes.annotate(text, (place, top), (0, 3), textcoords="offset points", **label)
     axes.set(xscale="log", xlabel="median wall time of one explanation", title=title)
     axes.set_ylabel(f"validity at K = {rows['top_k'].min()} (% of users)")
     axes.xaxis.set_major_formatter(EngFormatter("s"))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.7 * rows["ci_high"].max())  # room for the labels
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
