@@ -300,11 +300,14 @@ def test_ablation_figures_show_every_variant_with_its_interval():
     first = table.query("family == 'sample_size' and top_k == 1 and variant.str.startswith('users')")
     np.testing.assert_allclose(r2.lines[1].get_ydata(orig=False), first["r2"])
 
-    texts = [text.get_text() for text in ablation("search").axes[0].texts]
-    assert texts == [
-        *("exact", "sampled 1000", "sampled 10000", "sampled 100000", "greedy", "beam 10"),
-        *("sampled 1000", "sampled 10000", "sampled 100000", "greedy", "beam 10"),
-    ]
+    search = ablation("search").axes[0]
+    labels = [container.get_label() for container in search.containers]
+    names = ("sampled 1000", "sampled 10000", "sampled 100000", "greedy", "beam 10")
+    assert labels == ["LASSO, exact", *(f"{surrogate}, {name}" for surrogate in ("LASSO", "MLP") for name in names)]
+    points = [container.lines[0] for container in search.containers]
+    assert len({(point.get_marker(), point.get_markerfacecolor()) for point in points}) == len(labels)
+    expected = table.query("family in ('base', 'search') and top_k == 1")["validity"]
+    np.testing.assert_allclose([point.get_ydata()[0] for point in points], expected)
 
 
 FIGURES = {
@@ -386,8 +389,9 @@ def test_figure_8_shows_every_row_and_the_probes():
     rng = np.random.default_rng(0)
     effects = np.append(rng.normal(size=99), 1000.0)  # one that no colour scale should be stretched for
     points = pd.DataFrame({"user": np.arange(100) % 7, "x": rng.normal(size=100), "y": rng.normal(size=100)})
-    rows = [("linear", -0.05, 0.49), ("non-linear", 0.61, 0.84)]
-    separability = pd.DataFrame(rows, columns=["probe", "r2", "auc"])
+    rows = [("linear", -0.05, -0.2, 0.02, 0.49, 0.45, 0.52), ("non-linear", 0.61, 0.5, 0.7, 0.84, 0.8, 0.9)]
+    columns = ["probe", "r2", "r2_low", "r2_high", "auc", "auc_low", "auc_high"]
+    separability = pd.DataFrame(rows, columns=columns)
     figure = figures.projection(points.assign(effect=effects), separability, 30, "ml-100k · mf")
     assert_nothing_overlaps(figure)
     plane, r2, auc = figure.axes[:3]

@@ -5,6 +5,12 @@ import pytest
 from hadyounot.config import ProjectionConfig
 from hadyounot.projection import Points, draw, project, separability
 from hadyounot.representation import SurrogateData
+from scipy.stats import bootstrap
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 RNG = np.random.default_rng
 N = 150
@@ -75,6 +81,25 @@ def test_what_only_tells_users_apart_is_not_counted():
     of_user = RNG(0).normal(size=(15, 4))  # all that is known of a row is whose it is
     found = scores(RNG(5).normal(size=15)[users], of_user[users], users)
     assert (found["r2"] < 0.3).all()  # with folds across users the trees would reach 0.99
+
+
+def test_intervals_are_of_users_drawn_again_with_all_their_rows():
+    users = np.repeat(np.arange(25), 8)
+    features = RNG(0).normal(size=(200, 3))
+    effects = features[:, 0] + RNG(1).normal(size=25)[users]  # what is unknown is the same in all rows of a user
+    found = scores(effects, features, users).loc["linear"]
+    probe = make_pipeline(StandardScaler(), Ridge())
+    predicted = cross_val_predict(probe, features, effects, groups=users, cv=GroupKFold(3))
+
+    def of_users(drawn):
+        rows = np.concatenate([np.flatnonzero(users == user) for user in drawn])
+        return r2_score(effects[rows], predicted[rows])
+
+    again = bootstrap((np.arange(25),), of_users, method="percentile", vectorized=False, n_resamples=2000, rng=RNG(2))
+    assert found[["r2_low", "r2_high"]].to_list() == pytest.approx(again.confidence_interval, abs=0.03)
+    assert found["r2_low"] < found["r2"] < found["r2_high"]
+    assert found["auc_low"] < found["auc"] < found["auc_high"]
+    assert scores(effects, features, users).equals(scores(effects, features, users))
 
 
 def test_effects_of_which_most_are_the_largest_are_refused():

@@ -599,9 +599,10 @@ def test_tables_that_cells_keep_are_gathered_in_their_order(tmp_path, cell):
 
 
 def test_separability_is_rounded():
-    rows = [("ml-100k", "mf", "linear", 100, 3000, 5, -0.0514, 0.4921)]
+    rows = [("ml-100k", "mf", "linear", 100, 3000, 5, -0.0514, -0.1, 0.01, 0.4921, 0.4517, 0.53)]
     markdown = tables.separability_markdown(pd.DataFrame(rows, columns=list(store.SEPARABILITY.columns)))
-    assert pipes(markdown)[2] == ["ml-100k", "mf", "linear", "100", "3000", "5", "-0.051", "0.492"]
+    assert pipes(markdown)[2][:6] == ["ml-100k", "mf", "linear", "100", "3000", "5"]
+    assert pipes(markdown)[2][6:] == ["-0.051 [-0.100, 0.010]", "0.492 [0.452, 0.530]"]
 
 
 def test_runtime_counts_the_models_of_figure_7_where_a_cell_is_analysed(cell):

@@ -3,6 +3,7 @@
 import textwrap
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -182,15 +183,17 @@ def validity(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _ablated(axes: Axes, places: Sequence[float], rows: pd.DataFrame, base: pd.DataFrame) -> None:
-    """Validity of variants with intervals at ``places``, and that of linear_reg as a line, by K."""
+def _ablated(axes: Axes, places: Sequence[float], rows: pd.DataFrame, base: pd.DataFrame, joined: str = "-") -> None:
+    """Validity of variants with intervals at ``places``, ``joined`` by a line or "", and that of linear_reg as a line,
+    by K.
+    """
     styles = style.top_k_styles(base["top_k"])
     for side, (k, (marker, grey)) in enumerate(styles.items()):
         each, own = rows[rows["top_k"] == k], base[base["top_k"] == k]["validity"].iloc[0]
         errors = each["validity"] - each["ci_low"], each["ci_high"] - each["validity"]
         axes.axhline(own, color=grey, linewidth=0.8, linestyle=":")
         beside = axes.transData + ScaledTranslation(4 / 72 * side, 0, axes.figure.dpi_scale_trans)
-        looks = {"marker": marker, "color": grey, "markersize": 4.5, "linewidth": 1.1, "label": f"K = {k}"}
+        looks = {"fmt": marker + joined, "color": grey, "markersize": 4.5, "linewidth": 1.1, "label": f"K = {k}"}
         axes.errorbar(places, each["validity"], errors, transform=beside, **looks)
         for end in ("ci_low", "ci_high"):  # what is drawn beside its place does not count for the limits
             axes.update_datalim(np.column_stack([places, each[end]]))
@@ -213,7 +216,7 @@ def ablation_deletion_size(table: pd.DataFrame, title: str = "") -> Figure:
     rows = table[table["family"] == "deletion_size"]
     names = list(rows["variant"].unique())
     figure, axes = plt.subplots(figsize=(5.4, 2.8))
-    _ablated(axes, range(len(names)), rows, table[table["family"] == "base"])
+    _ablated(axes, range(len(names)), rows, table[table["family"] == "base"], joined="")
     axes.set_xticks(range(len(names)), [name.replace("-percent", " %\nof history") for name in names])
     axes.set(xlabel="items deleted in each simulated deletion", title=title)
     axes.set_ylim(bottom=0)
@@ -251,9 +254,6 @@ def ablation_sample_size(table: pd.DataFrame, title: str = "") -> Figure:
     return figure
 
 
-_SEARCH_MARKERS = {"lasso": "o", "mlp": "s"}
-
-
 def ablation_search(table: pd.DataFrame, seconds: Mapping[str, float], title: str = "") -> Figure:
     """Validity at the smallest K against the time an explanation takes, by search of eq. (9).
 
@@ -264,31 +264,23 @@ def ablation_search(table: pd.DataFrame, seconds: Mapping[str, float], title: st
     """
     style.use()
     rows = table[table["family"].isin(("base", "search")) & (table["top_k"] == table["top_k"].min())]
+    named = rows["variant"].replace("linear_reg", "lasso-exact").str.split("-", n=1, expand=True)
     figure, axes = plt.subplots(figsize=(5.4, 3.2))
-    for surrogate, marker in _SEARCH_MARKERS.items():
-        own = rows[
-            rows["variant"].str.startswith(f"{surrogate}-") | ((rows["family"] == "base") & (surrogate == "lasso"))
-        ]
-        x = [seconds[variant] for variant in own["variant"]]
-        errors = own["validity"] - own["ci_low"], own["ci_high"] - own["validity"]
-        color = style.METHOD_COLORS["linear_reg" if surrogate == "lasso" else "mlp_reg"]
-        axes.errorbar(x, own["validity"], errors, marker=marker, color=color, linestyle="", label=surrogate.upper())
-        for place, variant, top in zip(x, own["variant"], own["ci_high"], strict=True):
-            text = "exact" if variant == "linear_reg" else variant.removeprefix(f"{surrogate}-").replace("-", " ")
-            label = {
-                "fontsize": 7,
-                "color": color,
-                "rotation": 90,
-                "va": "bottom",
-                "ha": "right" if surrogate == "lasso" else "left",
-            }
-            axes.annotate(text, (place, top), (0, 3), textcoords="offset points", **label)
+    for surrogate, method, face in (("lasso", "linear_reg", None), ("mlp", "mlp_reg", "white")):
+        color = style.METHOD_COLORS[method]
+        for search, marker in zip(named[1].unique(), cycle("o^sDPv"), strict=False):
+            own = rows[(named[0] == surrogate) & (named[1] == search)]
+            errors = own["validity"] - own["ci_low"], own["ci_high"] - own["validity"]
+            looks = {"fmt": marker, "color": color, "markerfacecolor": face or color}
+            label = f"{surrogate.upper()}, {search.replace('-', ' ')}"
+            if len(own):
+                axes.errorbar(own["variant"].map(seconds), own["validity"], errors, **looks, label=label)
     axes.set(xscale="log", xlabel="median wall time of one explanation", title=title)
     axes.set_ylabel(f"validity at K = {rows['top_k'].min()} (% of users)")
     axes.xaxis.set_major_formatter(EngFormatter("s"))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
-    axes.set_ylim(0, 1.7 * rows["ci_high"].max())  # room for the labels
-    figure.legend(loc="outside lower center", ncols=2)
+    axes.set_ylim(bottom=0)
+    figure.legend(loc="outside right center")
     return figure
 
 
@@ -393,20 +385,20 @@ def projection(points: pd.DataFrame, separability: pd.DataFrame, perplexity: flo
     users = points["user"].nunique()
     plane.set_title(f"{len(points):,} training rows of {users} users, perplexity {perplexity:g}")
     for axes, name, label, floor in ((r2, "r2", "held-out R²", 0), (auc, "auc", "held-out AUC", 0.5)):
-        values = separability.set_index("probe")[name]
+        values, low, high = (separability.set_index("probe")[f"{name}{end}"] for end in ("", "_low", "_high"))
         axes.axhline(floor, color=style.FAINT, linewidth=0.8, linestyle=":")
-        axes.plot(range(len(values)), values, "o", color=style.INK, markersize=6)
-        for place, value in enumerate(values):
+        axes.errorbar(range(len(values)), values, (values - low, high - values), fmt="o", color=style.INK, markersize=5)
+        for place, (value, top) in enumerate(zip(values, high, strict=True)):
             axes.annotate(
                 f"{value:.2f}".replace("-", "−"),
-                (place, value),
-                (0, 8),
+                (place, top),
+                (0, 5),
                 textcoords="offset points",
                 ha="center",
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
             )
         axes.set_xticks(range(len(values)), values.index)
-        axes.set(xlim=(-0.6, len(values) - 0.4), ylim=(min(floor, values.min()) - 0.08, 1.08), title=label)
+        axes.set(xlim=(-0.6, len(values) - 0.4), ylim=(min(floor, low.min()) - 0.08, 1.08), title=label)
     if title:
         figure.suptitle(title, x=0.01, ha="left")
     return figure

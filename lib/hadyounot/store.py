@@ -741,6 +741,10 @@ SEPARABILITY = Schema(
         "n_rows": _count("rows drawn from theirs: the points of the picture"),
         "folds": _count("folds of the cross-validation, grouped by user"),
         "r2": Column(_NUMBER, "held-out R² of Δŷ_reg, pooled over folds; 0 or less is no better than the mean", high=1),
+        "r2_low": Column(_NUMBER, "lower end of its 95 % interval, users resampled", high=1),
+        "r2_high": Column(_NUMBER, "upper end", high=1),
         "auc": _share('held-out area under the ROC curve of "Δŷ_reg is above its median", pooled; 0.5 is chance'),
+        "auc_low": _share("lower end of its 95 % interval, users resampled"),
+        "auc_high": _share("upper end"),
     },
 )

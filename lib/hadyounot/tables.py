@@ -583,11 +583,13 @@ def separability_markdown(frame: pd.DataFrame) -> str:
     note = (
         "How well a linear probe (ridge, logistic regression) and a non-linear one (gradient-boosted trees) tell the "
         "surrogates' training rows apart by eq. (8), on held-out users: R² of Δŷ_reg, and area under the ROC curve of "
-        '"Δŷ_reg is above its median" (0.5 is chance).\n'
+        '"Δŷ_reg is above its median" (0.5 is chance), with 95 % intervals over resampled users.\n'
     )
-    shown = frame.rename(columns={"n_users": "users", "n_rows": "rows", "r2": "R²", "auc": "AUC"})
-    for name in ("R²", "AUC"):
-        shown[name] = shown[name].map("{:.3f}".format)
+    shown = frame[["dataset", "model", "probe", "n_users", "n_rows", "folds"]]
+    shown = shown.rename(columns={"n_users": "users", "n_rows": "rows"})
+    for name, label in (("r2", "R²"), ("auc", "AUC")):
+        ends = zip(frame[name], frame[f"{name}_low"], frame[f"{name}_high"], strict=True)
+        shown[label] = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in ends]
     return f"{note}\n{_markdown(shown)}"
 
 
