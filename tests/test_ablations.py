@@ -57,7 +57,7 @@ def test_quality_is_that_of_the_studys_own_surrogate_on_users_never_seen(cell):
 
 def test_names_and_families():
     every = variants(AblationsConfig())
-    assert list(every) == ["effect", "deletion_size", "representation", "products", "search", "sample_size"]
+    assert list(every) == ["effect", "deletion_size", "representation", "penalty", "products", "search", "sample_size"]
     assert list(every["effect"]) == ["clf", "rank", "cross", "score"]
     assert list(every["deletion_size"]) == ["1", "2", "3", "5", "10", "40-percent"]
     assert list(every["representation"]) == ["mask", *ENCODERS]

@@ -118,6 +118,12 @@ def test_lasso_equals_scikit_learn_on_materialised_rows(n_crossed):
     assert fit.report["weights"] == np.count_nonzero(search.best_estimator_["lasso"].coef_)
     assert fit.report["mse"] == pytest.approx(-search.best_score_)
 
+    least = fit_lasso(data, FOLDS, config, generator(7), least_penalty=True)
+    assert least.report["penalty"] == penalties[-1]
+    assert least.report["mse"] == pytest.approx(-found["mean_test_neg_mean_squared_error"][-1])
+    oracle = search.best_estimator_.set_params(lasso__alpha=penalties[-1]).fit(features, effects)
+    np.testing.assert_allclose(predictions(least.surrogate, data), oracle.predict(features), rtol=1e-5, atol=1e-6)
+
     # the path starts where the first weight leaves zero
     standardised = StandardScaler().fit_transform(features)
     for penalty, any_weight in ((penalties[0] * 1.0001, False), (penalties[0] * 0.999, True)):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import defaultdict
 from math import sqrt
 
 import numpy as np
@@ -12,7 +13,10 @@ from hadyounot.counterfactual import Outcomes
 from hadyounot.ratings import Deletion
 from hadyounot.study import Cell
 from hadyounot.style import METHOD_LABELS
+from hadyounot.toy import open_cell
 from hadyounot.variants import variants
+
+NO_TIES = defaultdict(list)
 
 N_USERS, N_ITEMS = 14, 12
 TITLES = ["Monty Python's | Life_of *Brian* (1979)", "Long " * 40, *(f"Film {number}" for number in range(2, N_ITEMS))]
@@ -159,7 +163,7 @@ def test_a_stand_in_has_the_papers_numbers_under_a_dagger(tmp_path, cell):
     assert markdown.endswith(f"\n\n{footnote}")
     frame = tables.validity_table([cell, stand_in], "mf")
     assert frame.set_index(["dataset", "method", "top_k"])["paper"]["netflix-sample", "linear_reg", 1] == 0.89
-    first, second = tables.validity_markdown(frame, tables.exact_oracles([cell, stand_in])).split("\n## ")[1:]
+    first, second = tables.validity_markdown(frame, tables.exact_oracles([cell, stand_in]), NO_TIES).split("\n## ")[1:]
     assert "†" not in first
     assert second.count("(paper†: ") == 18
     assert "(paper: " not in second
@@ -192,12 +196,12 @@ def test_validity_of_another_kind_is_an_empty_table(tmp_path, cell):
     frame = tables.validity_table([cell], "ncf")
     store.write_csv(tmp_path / "table.csv", frame, store.TABLE_VALIDITY)
     assert (tmp_path / "table.csv").read_text() == ",".join(store.TABLE_VALIDITY.columns) + "\n"
-    assert "|" not in tables.validity_markdown(frame, {})
+    assert "|" not in tables.validity_markdown(frame, {}, NO_TIES)
 
 
 def test_validity_markdown_has_methods_by_k_with_the_papers_value_beside_ours(cell):
     frame = tables.validity_table([cell], "mf")
-    header, _, *rows = pipes(tables.validity_markdown(frame, tables.exact_oracles([cell])))
+    header, _, *rows = pipes(tables.validity_markdown(frame, tables.exact_oracles([cell]), NO_TIES))
     assert header == ["method", "K = 1", "K = 3", "K = 5"]
     assert [row[0] for row in rows] == list(METHOD_LABELS.values())
     for row in frame.itertuples():
@@ -206,7 +210,22 @@ def test_validity_markdown_has_methods_by_k_with_the_papers_value_beside_ours(ce
             text += f" (paper: { {1: 35.5, 3: 15.5, 5: 9.5}[row.top_k] } %)"
         if row.method in ("influence", "oracle"):
             assert rows[store.METHODS.index(row.method)][(1, 3, 5).index(row.top_k) + 1] == text
-    assert "## ml-100k, mf (10 users)" in tables.validity_markdown(frame, tables.exact_oracles([cell]))
+    markdown = tables.validity_markdown(frame, tables.exact_oracles([cell]), {("ml-100k", "mf"): ["linear_reg"]})
+    assert "## ml-100k, mf (10 users)" in markdown
+    assert markdown.endswith(
+        "\nLinear surrogate (reg): no weight on deleted items survived cross-validation, so it names any.\n"
+    )
+
+
+def test_surrogates_are_indifferent_that_have_no_weight_on_deleted_items():
+    cell = open_cell("50_explain", "toy", "toy", "mf", "")
+    for name, weight in (("linear_reg", 1e-9), ("linear_clf", 0.0), ("linear_reg_aware", -2.0)):
+        path = cell.path(paths.SURROGATE, surrogate=name)
+        arrays = store.read_arrays(path)
+        arrays["item_weights"] = np.zeros_like(arrays["item_weights"])
+        arrays["item_weights"][-1] = weight
+        store.write_arrays(path, **arrays)
+    assert tables.indifferent([cell]) == {("toy", "mf"): ["linear_clf"]}
 
 
 def test_recommenders_show_the_quality_files(tmp_path, cell):

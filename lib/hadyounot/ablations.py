@@ -65,7 +65,8 @@ def fit(cell: Cell, variant: Variant, learnt: Outcomes) -> tuple[Fit, Representa
     if variant.surrogate == "logistic":
         rng = generator(seed, "surrogate", "linear_clf")
         return fit_logistic(data, folds, settings.surrogates.logistic, rng), representation
-    return fit_lasso(data, folds, settings.surrogates.lasso, generator(seed, "surrogate", "linear_reg")), representation
+    rng = generator(seed, "surrogate", "linear_reg")
+    return fit_lasso(data, folds, settings.surrogates.lasso, rng, variant.least_penalty), representation
 
 
 def explain(

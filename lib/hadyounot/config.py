@@ -165,8 +165,10 @@ class SetNetworkConfig(_Strict):
 class AblationsConfig(_Strict):
     """Notebook 70: one choice changed at a time, on cells that are `analysed`."""
 
-    families: list[Literal["effect", "deletion_size", "representation", "products", "search", "sample_size"]] = Field(
-        ["effect", "deletion_size", "representation", "products", "search", "sample_size"],
+    families: list[
+        Literal["effect", "deletion_size", "representation", "penalty", "products", "search", "sample_size"]
+    ] = Field(
+        ["effect", "deletion_size", "representation", "penalty", "products", "search", "sample_size"],
         description="What is varied.",
     )
     deletion_sizes: list[Annotated[int, Field(ge=1)]] = Field(

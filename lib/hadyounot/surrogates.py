@@ -177,11 +177,20 @@ def _lasso(moments: np.ndarray, penalties: np.ndarray) -> np.ndarray:
     return np.column_stack([mean[-1] - weights @ mean[:-1], weights])
 
 
-def fit_lasso(data: SurrogateData, folds: int, config: LassoConfig, rng: np.random.Generator) -> Fit:
+def fit_lasso(
+    data: SurrogateData, folds: int, config: LassoConfig, rng: np.random.Generator, least_penalty: bool = False
+) -> Fit:
     """LASSO of Δŷ_reg on eq. (8): squared loss of eq. (7), features standardised, intercept not penalised.
 
     Exact, from sums over rows gathered user by user in float64. The penalty (stars, scikit-learn's ``alpha``) is
     the one of lowest mean held-out squared error over folds grouped by user; all users are then refitted with it.
+
+    Args:
+        data: rows.
+        folds: of the cross-validation.
+        config: the penalties.
+        rng: draws the folds.
+        least_penalty: leave only the smallest of the penalties to choose from.
 
     Returns:
         curve: penalty, fold, mse (stars²), r2, n_rows, all on the held-out users of the fold.
@@ -209,7 +218,7 @@ def fit_lasso(data: SurrogateData, folds: int, config: LassoConfig, rng: np.rand
         columns = {"mse": mse, "r2": 1 - mse / variance, "n_rows": int(held_out[0, 0])}
         curve.append(pd.DataFrame({"penalty": penalties, "fold": fold, **columns}))
     curve = pd.concat(curve, ignore_index=True)
-    penalty, means = _chosen(curve, "mse")
+    penalty, means = _chosen(curve[curve["penalty"] == penalties[-1]] if least_penalty else curve, "mse")
     weights = _lasso(everything, penalties[penalties >= penalty])[-1]
     report = {"penalty": penalty, "mse": means["mse"], "r2": means["r2"], "weights": np.count_nonzero(weights[1:])}
     return Fit(_linear(weights, data), curve, report)

@@ -21,6 +21,7 @@ class Variant:
         products: of the representation; see ``Representation``.
         mask: deleted items are told apart by a multi-hot mask instead of their embeddings.
         size: items in each simulated deletion, or a share of the history below 1; None for those recorded in step 1.
+        least_penalty: of the LASSO: the smallest that cross-validation may choose, whatever it chooses.
         users: of the training users the first so many; None for all.
         deletions: of each user's deletions the first so many; None for all.
         searched: None for ``search.explain``; "sampled" or "beam".
@@ -32,6 +33,7 @@ class Variant:
     products: tuple[str, ...] = ()
     mask: bool = False
     size: float | None = None
+    least_penalty: bool = False
     users: int | None = None
     deletions: int | None = None
     searched: str | None = None
@@ -52,6 +54,7 @@ def variants(config: AblationsConfig) -> dict[str, dict[str, Variant]]:
         },
         "deletion_size": sizes | {share: Variant(size=config.deletion_share, deletions=config.deletions_per_user)},
         "representation": {"mask": Variant(mask=True)} | {encoder: Variant(encoder) for encoder in ENCODERS},
+        "penalty": {"least": Variant(least_penalty=True)},
         "products": {
             f"{surrogate}-{name}": Variant(surrogate, "clf" if surrogate == "logistic" else "reg", chosen)
             for surrogate in ("lasso", "logistic", "mlp")
