@@ -17,7 +17,7 @@ from snakemake.utils import min_version
 from hadyounot import paths, store
 from hadyounot.config import check_study
 from hadyounot.jobs import Jobs
-from hadyounot.variants import variants
+from hadyounot.variants import places, variants
 
 min_version("9.27")
 
@@ -37,7 +37,7 @@ if not Path(paths.STUDY).exists() or json.loads(Path(paths.STUDY).read_text()) !
 
 DATASETS = sorted({cell.dataset for cell in study.cells})
 ANALYSED = [cell for cell in study.cells if cell.analysed]
-VARIANTS = [(family, variant) for family, named in variants(study.ablations).items() for variant in named]
+VARIANTS = places(study.ablations)
 KINDS = list(dict.fromkeys(study.models[cell.model].kind for cell in study.cells))
 TABLES = ["table2_datasets", *(paths.VALIDITY[kind] for kind in KINDS), "recommenders", "signal", "mcnemar", "runtime"]
 ABLATION_FIGURES = [

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from hadyounot import ablations, effects, paths, store
-from hadyounot.config import AblationsConfig
+from hadyounot.config import AblationsConfig, StudyConfig
 from hadyounot.toy import open_cell
 from hadyounot.variants import ENCODERS, PRODUCT_SETS, Variant, variants
 
@@ -144,3 +144,25 @@ def test_a_mask_weighs_every_item_by_itself(cell):
     history = cell.train.history(user)
     weights = fitted.surrogate.deletion_weights(representation.item_features(user, 0, history))
     np.testing.assert_array_equal(weights, fitted.surrogate.item_weights[history])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"deletion_sizes": [1, 2]}, r"ablations.deletion_sizes: \[1, 2\] lack explanation.explanation_size, 3,"),
+        (
+            {"sample_users": [4, 50]},
+            "ablations.sample_users: 4 users cannot be .*folds = 5; write at least 5",
+        ),
+        ({"sample_users": [], "sample_deletions": []}, "sample_users and sample_deletions are both empty"),
+        ({"sample_users": [201]}, "ablations.sample_users: 201 are asked for, but step 1 of ml-100k, mf records 200"),
+        ({"sample_deletions": [2000]}, "ablations.sample_deletions: 2000 are asked for, .*; write at most 1000"),
+    ],
+)
+def test_ablations_that_cannot_be_made_are_refused_before_anything_runs(settings, message):
+    study = {"models": {"mf": {"kind": "mf"}}, "cells": [{"dataset": "ml-100k", "model": "mf", "analysed": True}]}
+    assert StudyConfig.model_validate(study).ablations == AblationsConfig()
+    with pytest.raises(ValueError, match=message):
+        StudyConfig.model_validate(study | {"ablations": settings})
+    families = [family for family in AblationsConfig().families if family not in ("deletion_size", "sample_size")]
+    StudyConfig.model_validate(study | {"ablations": settings | {"families": families}})

@@ -315,6 +315,7 @@ FIGURES = {
     "generation_time": lambda: figures.generation_time(times_frame()),
     "validity": lambda: figures.validity(validity_frame(["ml-100k", "toy", "third"])),
     "card": card,
+    "notice": lambda: figures.notice("No explanation removed a recommendation."),
 }
 
 

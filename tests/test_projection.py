@@ -81,6 +81,8 @@ def test_what_only_tells_users_apart_is_not_counted():
     of_user = RNG(0).normal(size=(15, 4))  # all that is known of a row is whose it is
     found = scores(RNG(5).normal(size=15)[users], of_user[users], users)
     assert (found["r2"] < 0.3).all()  # with folds across users the trees would reach 0.99
+    assert found.loc["non-linear", "r2_fitted"] > 0.99
+    assert found.loc["non-linear", "auc_fitted"] > 0.99
 
 
 def test_intervals_are_of_users_drawn_again_with_all_their_rows():

@@ -432,8 +432,7 @@ def test_without_an_explanation_that_held_there_is_no_verified_example(cell):
     frame = store.read_parquet(cell.path(paths.EVALUATION), store.EVALUATION)
     frame.loc[frame["method"] != "oracle", "rank_after"] = 1
     store.write_parquet(cell.path(paths.EVALUATION), frame, store.EVALUATION)
-    with pytest.raises(LookupError, match="ml-100k, mf"):
-        tables.verified_example(cell)
+    assert tables.verified_example(cell) is None
 
 
 def test_write_puts_table_twin_and_provenance_or_nothing(tmp_path, cell):
@@ -517,9 +516,10 @@ def test_ablations_stand_beside_linear_reg_on_the_same_users(tmp_path, cell):
 
 
 def test_controls_of_ablations_differ_in_one_choice(cell):
-    cell = with_ablations(cell, ["deletion_size", "products", "search", "sample_size"])
+    cell = with_ablations(cell, ["deletion_size", "representation", "products", "search", "sample_size"])
     frame = tables.ablations([cell]).query("top_k == 1").set_index("variant")
     controls = {"linear_reg": "", "1": "3", "3": "", "40-percent": "3", "users-25": "linear_reg"}
+    controls |= {"mask": "linear_reg", "mean": "linear_reg", "deepsets": "mean"}
     controls |= {"lasso-target": "linear_reg", "logistic-target": "linear_clf", "mlp-greedy": "mlp_reg"}
     assert {variant: frame["control"].fillna("").loc[variant] for variant in controls} == controls
 
@@ -537,6 +537,7 @@ def test_controls_of_ablations_differ_in_one_choice(cell):
     plain = frame.loc["lasso-target"]
     assert plain["change_from_control"] == plain["change_from_base"]
     assert frame.loc["3", "change_from_base":"change_ci_high"].notna().all()
+    assert frame["r2"].isna().sum() == frame.loc[["1", "2", "5", "10", "40-percent"], "r2"].isna().sum() == 5
     *_, shares = (row for row in pipes(tables.ablations_markdown(tables.ablations([cell]))) if row[1] == "40-percent")
     assert shares[7] == "3"
     assert shares[8].startswith(f"{100 * frame.loc['40-percent', 'change_from_control']:+.1f} [")
@@ -598,7 +599,7 @@ def quality_frame() -> pd.DataFrame:
 def test_what_predicts_no_better_than_the_mean_is_said():
     markdown = tables.surrogate_quality_markdown(quality_frame())
     everything, top = markdown.split("\n## ")[1:]
-    assert everything.startswith("ml-100k, mf, top 20 items (50 users)")
+    assert everything.startswith("ml-100k, mf, top 20 items (50 users whose effects vary)")
     assert everything.endswith("(R² ≤ 0): MLP surrogate (reg).\n")
     assert top.startswith("ml-100k, mf, top item (17 users)")
     assert top.endswith("(R² ≤ 0): none.\n")
@@ -618,10 +619,10 @@ def test_tables_that_cells_keep_are_gathered_in_their_order(tmp_path, cell):
 
 
 def test_separability_is_rounded():
-    rows = [("ml-100k", "mf", "linear", 100, 3000, 5, -0.0514, -0.1, 0.01, 0.4921, 0.4517, 0.53)]
+    rows = [("ml-100k", "mf", "linear", 100, 3000, 5, -0.0514, -0.1, 0.01, 0.4921, 0.4517, 0.53, 0.0312, 0.6)]
     markdown = tables.separability_markdown(pd.DataFrame(rows, columns=list(store.SEPARABILITY.columns)))
     assert pipes(markdown)[2][:6] == ["ml-100k", "mf", "linear", "100", "3000", "5"]
-    assert pipes(markdown)[2][6:] == ["-0.051 [-0.100, 0.010]", "0.492 [0.452, 0.530]"]
+    assert pipes(markdown)[2][6:] == ["-0.051 [-0.100, 0.010]", "0.492 [0.452, 0.530]", "0.031", "0.600"]
 
 
 def test_runtime_counts_the_models_of_figure_7_where_a_cell_is_analysed(cell):

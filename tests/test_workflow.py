@@ -48,7 +48,8 @@ TABLES = {  # names fixed by other tools that read them
     "correlation": "dataset,model,user,measure,n_sets,pearson,spearman,pearson_low,pearson_high",
     "surrogate_quality": "dataset,model,predictor,n_targets,n_users,n_rows,r2,r2_within,spearman,spearman_low,"
     "spearman_high,lift,lift_low,lift_high,lift_best",
-    "separability": "dataset,model,probe,n_users,n_rows,folds,r2,r2_low,r2_high,auc,auc_low,auc_high",
+    "separability": "dataset,model,probe,n_users,n_rows,folds,r2,r2_low,r2_high,auc,auc_low,auc_high,"
+    "r2_fitted,auc_fitted",
     "runtime": "stage,minutes,peak_mib,retrainings,ns_per_rating_and_model",
 }
 CELLS = ("ml-100k-slice/mf", "ml-100k-slice/ncf", "toy/mf", "toy/als", "toy/surprise-svd")

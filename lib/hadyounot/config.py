@@ -333,6 +333,26 @@ class StudyConfig(_Strict):
                     f"ablations.{field}: {asked} are asked for, but step 1 of {cell.dataset}, {cell.model} records "
                     f"{recorded}; write at most {recorded}"
                 )
+        self._comparisons_can_be_made()
+
+    def _comparisons_can_be_made(self) -> None:
+        ablations, size, folds = self.ablations, self.explanation.explanation_size, self.surrogates.folds
+        if "deletion_size" in ablations.families and size not in ablations.deletion_sizes:
+            raise ValueError(
+                f"ablations.deletion_sizes: {ablations.deletion_sizes} lack explanation.explanation_size, {size}, with "
+                "which the others are compared; add it"
+            )
+        if "sample_size" in ablations.families:
+            if min(ablations.sample_users, default=folds) < folds:
+                raise ValueError(
+                    f"ablations.sample_users: {min(ablations.sample_users)} users cannot be cross-validated in "
+                    f"surrogates.folds = {folds}; write at least {folds}"
+                )
+            if not (ablations.sample_users or ablations.sample_deletions):
+                raise ValueError(
+                    "ablations: families has sample_size, but sample_users and sample_deletions are both empty; give "
+                    "one, or leave sample_size out"
+                )
 
     def simulation(self, dataset: str, model: str) -> CounterfactualConfig:
         """Step 1 of one cell.

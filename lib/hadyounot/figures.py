@@ -242,7 +242,7 @@ def ablation_sample_size(table: pd.DataFrame, title: str = "") -> Figure:
         _ablated(grid[0, column], counts, each, base)
         grid[1, column].axhline(base["r2"].iloc[0], color=style.INK, linewidth=0.8, linestyle=":")
         grid[1, column].plot(counts, first["r2"], "o-", color=style.INK, markersize=4.5, linewidth=1.1)
-        grid[1, column].set(xlabel=label, xscale="log", ylabel="held-out R²")
+        grid[1, column].set(xlabel=label, xscale="log", ylabel="R² on test users")
         grid[1, column].set_xticks(counts, counts)
         grid[1, column].set_xticks([], minor=True)
     for axes in grid.flat:
@@ -546,6 +546,13 @@ def example_card(
     rule = max(bottoms) + 2
     bottom = card.text(margin, rule + 14, footer, inner, 7, color=style.FAINT)
     return card.draw(header, [top - 16, rule], bottom)
+
+
+def notice(text: str) -> Figure:
+    """A card that says that there is nothing to show."""
+    style.use()
+    card = _Card(540)
+    return card.draw(0, [], card.text(18, 26, text, 504, 10))
 
 
 class _Card:

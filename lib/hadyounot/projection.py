@@ -52,7 +52,8 @@ def project(features: np.ndarray, perplexity: float, rng: np.random.Generator) -
 
 def separability(points: Points, folds: int, rng: np.random.Generator) -> pd.DataFrame:
     """How well a linear probe (ridge and logistic regression on standardised features) and a non-linear one
-    (gradient-boosted trees) tell effects apart, each row predicted by a fit without its user.
+    (gradient-boosted trees) tell effects apart: the very rows that they are fitted to, and each row by a fit without
+    its user.
 
     The intervals hold 95 % of the values over resamples of the users (a percentile bootstrap; Efron and Tibshirani
     1993, chapter 13), all rows of a user at once, the probes as they are.
@@ -63,7 +64,9 @@ def separability(points: Points, folds: int, rng: np.random.Generator) -> pd.Dat
         rng: seeds the trees, and draws the resamples.
 
     Returns:
-        probe, r2 (of Δŷ) and auc (of "Δŷ is above its median"), and their ends _low and _high.
+        probe, r2 (of Δŷ) and auc (of "Δŷ is above its median"), and their ends _low and _high, without its user;
+        r2_fitted and auc_fitted, of the rows fitted to. Without anything to learn, the former are a little below 0 and
+        0.5: a fold that lies high is predicted from others that lie low.
 
     Raises:
         ValueError: fewer users than folds, or more than half of the effects are the largest one.
@@ -87,7 +90,12 @@ def separability(points: Points, folds: int, rng: np.random.Generator) -> pd.Dat
     for name, (regressor, classifier) in probes.items():
         predicted = cross_val_predict(regressor, points.features, effects, **held_out)
         chances = cross_val_predict(classifier, points.features, above, method="predict_proba", **held_out)
-        row = {"probe": name}
+        known = classifier.fit(points.features, above).predict_proba(points.features)[:, 1]
+        row = {
+            "probe": name,
+            "r2_fitted": regressor.fit(points.features, effects).score(points.features, effects),
+            "auc_fitted": roc_auc_score(above, known),
+        }
         for figure, score, truth, guess in (
             ("r2", r2_score, effects, predicted),
             ("auc", roc_auc_score, above, chances[:, 1]),

@@ -108,7 +108,9 @@ class Representation:
             raise ValueError("products are formed with item_embeddings: leave out deleted_embeddings")
         p, q = self.user_embeddings.shape[1], self.item_embeddings.shape[1]
         if "user" in self.products and p != q:
-            raise ValueError(f"φ_d ∘ φ_u needs embeddings of one length; users have {p} numbers and items {q}")
+            raise ValueError(
+                f"φ_d ∘ φ_u needs embeddings of one length; users have {p} numbers and items {q}; leave it out"
+            )
         if "residual" in self.products and (self.ratings is None or self.residuals is None):
             raise ValueError("the product 'residual' needs the training ratings and their residuals")
 

@@ -461,8 +461,8 @@ TABLE1 = Schema(
         **{
             f"correlation_{name}": Column(
                 _NUMBER,
-                f"correlation between its ratings and linear_reg's that the published numbers imply if the test is "
-                f"over {units}; they contradict each other unless it is from -1 to 1",
+                f"correlation between its ratings and linear_reg's that the published numbers imply if the test and "
+                f"the standard deviations are over {units}; they contradict each other unless it is from -1 to 1",
                 nullable=True,
             )
             for name, units in {
@@ -568,7 +568,8 @@ ABLATIONS = Schema(
         "control": Column(
             _TEXT,
             "what differs in that one choice alone: linear_reg; the same surrogate on eq. (8), with the search of "
-            "notebook 50; or the size that explanations have, learnt from as many deletions per user; empty for itself",
+            "notebook 50; the size that explanations have, learnt from as many deletions per user; or the network that "
+            "takes the mean; empty for itself",
             nullable=True,
         ),
         "change_from_control": _signed("validity minus the control's"),
@@ -577,7 +578,7 @@ ABLATIONS = Schema(
         "r2": Column(
             _NUMBER,
             "R² of predicted Δŷ_reg on the test users of Figure 7, whom no variant has seen; empty where another "
-            "effect was learnt",
+            "effect was learnt, or deletions of another size",
             high=1,
             nullable=True,
         ),
@@ -705,7 +706,7 @@ SURROGATE_QUALITY = Schema(
         ),
         "spearman": _signed(
             "rank correlation of predicted and true effects of a user and target, a mean over targets, then users;"
-            " empty where predictions are constant"
+            " 0 where predictions are constant"
         ),
         "spearman_low": Column(_NUMBER, "lower end of its 95 % t-interval, users as units", nullable=True),
         "spearman_high": Column(_NUMBER, "upper end", nullable=True),
@@ -746,5 +747,7 @@ SEPARABILITY = Schema(
         "auc": _share('held-out area under the ROC curve of "Δŷ_reg is above its median", pooled; 0.5 is chance'),
         "auc_low": _share("lower end of its 95 % interval, users resampled"),
         "auc_high": _share("upper end"),
+        "r2_fitted": Column(_NUMBER, "R² on the very rows that the probe is fitted to, all of them", high=1),
+        "auc_fitted": _share("area under the ROC curve there"),
     },
 )

@@ -18,7 +18,7 @@ from .rng import generator
 from .study import Cell
 from .style import CONTROLS, MEASURE_LABELS, METHOD_LABELS, NOT_OURS, span
 from .surrogates import LinearSurrogate
-from .variants import PLAIN, variants
+from .variants import ENCODERS, PLAIN, places, variants
 
 STAGES = ("10_dataset", "20_recommender", "30_simulate", "40_surrogates", "50_explain", "60_evaluate")
 ANALYSES = ("65_naive", "70_ablations", "75_correlation", "80_tsne")  # stages of analysed cells
@@ -258,13 +258,17 @@ def ablations(cells: Iterable[Cell]) -> pd.DataFrame:
                     raise ValueError(
                         f"{cell.dataset}, {cell.model}: {family} {name} and linear_reg explain other users"
                     )
-                control = PLAIN[variant.surrogate] if family in ("products", "search") else "linear_reg"
-                if family == "deletion_size" and size in settings.ablations.deletion_sizes:
+                fit = _json(cell.path(paths.ABLATION_FIT, **place))
+                control = "linear_reg"
+                if family in ("products", "search"):
+                    control = PLAIN[variant.surrogate]
+                elif variant.surrogate in ENCODERS and name != "mean":
+                    control = "mean"
+                elif family == "deletion_size":
                     control = str(size)
-                tested[family, name] = (
-                    control if control != name else None,
-                    _json(cell.path(paths.ABLATION_FIT, **place)),
-                )
+                    if name != control:  # offset and scale are those of other deletions
+                        fit["r2"] = None
+                tested[family, name] = (control if control != name else None, fit)
         for (family, name), (control, fit) in tested.items():
             shares = evaluation.validity(ranks[name].reset_index().assign(method=name), settings.explanation.top_k)
             for share in shares.drop(columns="method").to_dict("records"):
@@ -292,17 +296,18 @@ def ablations_markdown(frame: pd.DataFrame) -> str:
         "Validity of variants of the linear surrogate (reg) that differ in one choice, in percent; its change at the "
         "smallest K in percentage points, with a 95 % interval for the same users. The change is against the linear "
         "surrogate (reg), and against the control, where another differs in that choice alone: the same surrogate on "
-        "eq. (8) with the search of notebook 50, or the explanations' size learnt from as many deletions per user. R² "
-        "and rank correlation are those of predicted Δŷ_reg on users whom no variant has seen. Where no "
-        "weight on deleted items survived cross-validation, a LASSO orders nothing (rank correlation 0.000) and names "
-        "any items.\n"
+        "eq. (8) with the search of notebook 50; the explanations' size learnt from as many deletions per user; the "
+        "network that takes the mean. R² and rank correlation are those of predicted Δŷ_reg on users whom no variant "
+        "has seen. Intervals are not corrected for their number: of twenty, one is expected to miss.\n"
+        "\n‡ No weight on deleted items survived cross-validation: this LASSO orders nothing and names any items. All "
+        "of these draw them alike, so equal rows are one draw, not many findings.\n"
     ]
     for (dataset, model), cell in frame.groupby(["dataset", "model"], sort=False):
         first = cell[cell["top_k"] == cell["top_k"].min()]
         other = first["control"].where(first["control"] != "linear_reg")
         shown = pd.DataFrame({
             "family": first["family"].to_numpy(),
-            "variant": first["variant"].to_numpy(),
+            "variant": first["variant"].where(first["spearman"] != 0, first["variant"] + " ‡").to_numpy(),
             **{f"K = {k}": [f"{100 * share:.1f}" for share in each["validity"]] for k, each in cell.groupby("top_k")},
             "change": _intervals(first, "change_from_base", "change_ci_low", "change_ci_high"),
             "paper's change": ["" if pd.isna(paper) else f"{100 * paper:+.1f}" for paper in first["paper_change"]],
@@ -468,14 +473,9 @@ def runtime(cells: Sequence[Cell]) -> pd.DataFrame:
 
 def _benchmarks(cell: Cell, stage: str) -> list[Path]:
     place = cell.dataset if stage == "10_dataset" else f"{cell.dataset}/{cell.model}"
-    parts = {"30_simulate": cell.blocks, "70_ablations": ["_".join(variant) for variant in _variants(cell)]}
+    parts = {"30_simulate": cell.blocks, "70_ablations": ["_".join(place) for place in places(cell.study.ablations)]}
     notebooks = [f"{stage}_{part}" for part in parts[stage]] if stage in parts else [stage]
     return [cell.path(paths.BENCHMARK, cell=place, notebook=notebook) for notebook in notebooks]
-
-
-def _variants(cell: Cell) -> list[tuple[str, str]]:
-    """(family, variant) of the ablations."""
-    return [(family, variant) for family, named in variants(cell.study.ablations).items() for variant in named]
 
 
 def _retrained(cell: Cell, stage: str) -> int:
@@ -484,8 +484,10 @@ def _retrained(cell: Cell, stage: str) -> int:
         tried = store.read_parquet(cell.path(paths.NAIVE), store.NAIVE)
         return int(tried.loc[tried["top_k"] == tried["top_k"].min(), "n_subsets"].sum()) + tried["user"].nunique()
     if stage == "70_ablations":
-        fits = [cell.path(paths.ABLATION_FIT, family=family, variant=variant) for family, variant in _variants(cell)]
-        return sum(_json(fit)["retrainings"] for fit in fits)
+        return sum(
+            _json(cell.path(paths.ABLATION_FIT, family=family, variant=variant))["retrainings"]
+            for family, variant in places(cell.study.ablations)
+        )
     if stage == "75_correlation":
         users = pq.read_table(cell.path(paths.CORRELATION_OUTCOMES), columns=["user"])["user"]
         return len(users) + len(users.unique())
@@ -592,7 +594,8 @@ def surrogate_quality_markdown(frame: pd.DataFrame) -> str:
             ]
         shown["lift of the truly best"] = ["" if pd.isna(best) else f"{best:.2f}" for best in rows["lift_best"]]
         targets = "top item" if n_targets == 1 else f"top {n_targets} items"
-        parts.append(f"\n## {dataset}, {model}, {targets} ({span(rows['n_users'])} users)\n\n{_markdown(shown)}")
+        heading = f"{dataset}, {model}, {targets} ({span(rows['n_users'])} users whose effects vary)"
+        parts.append(f"\n## {heading}\n\n{_markdown(shown)}")
         known = rows[rows["r2"].notna()]
         poor = known.loc[known["r2"] <= 0, "predictor"].map(METHOD_LABELS)
         if len(known):
@@ -605,13 +608,16 @@ def separability_markdown(frame: pd.DataFrame) -> str:
     note = (
         "How well a linear probe (ridge, logistic regression) and a non-linear one (gradient-boosted trees) tell the "
         "surrogates' training rows apart by eq. (8), on held-out users: R² of Δŷ_reg, and area under the ROC curve of "
-        '"Δŷ_reg is above its median" (0.5 is chance), with 95 % intervals over resampled users.\n'
+        '"Δŷ_reg is above its median" (0.5 is chance), with 95 % intervals over resampled users. Beside them those of '
+        "the very rows that a probe is fitted to, as the picture shows them.\n"
     )
     shown = frame[["dataset", "model", "probe", "n_users", "n_rows", "folds"]]
     shown = shown.rename(columns={"n_users": "users", "n_rows": "rows"})
     for name, label in (("r2", "R²"), ("auc", "AUC")):
         ends = zip(frame[name], frame[f"{name}_low"], frame[f"{name}_high"], strict=True)
         shown[label] = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in ends]
+    for name, label in (("r2", "R²"), ("auc", "AUC")):
+        shown[f"{label}, rows fitted to"] = frame[f"{name}_fitted"].map("{:.3f}".format)
     return f"{note}\n{_markdown(shown)}"
 
 
@@ -654,12 +660,9 @@ def examples(cell: Cell, best_rated: int = 5) -> str:
     return "".join(parts)
 
 
-def verified_example(cell: Cell, best_rated: int = 6, shown: int = 5) -> dict[str, Any]:
+def verified_example(cell: Cell, best_rated: int = 6, shown: int = 5) -> dict[str, Any] | None:
     """What ``figures.example_card`` shows: the first explanation that held at K = 1, in the order of the test users
-    and, for one user, of ``METHODS``; controls are passed over.
-
-    Raises:
-        LookupError: none of them held.
+    and, for one user, of ``METHODS``; controls are passed over. None where none of them held.
     """
     rows = _evaluation(cell)
     held = rows[(rows["rank_after"] > 1) & ~rows["method"].isin(CONTROLS)].set_index("user")
@@ -667,7 +670,7 @@ def verified_example(cell: Cell, best_rated: int = 6, shown: int = 5) -> dict[st
         if user in held.index:
             break
     else:
-        raise LookupError(f"{cell.dataset}, {cell.model}: no explanation removed a recommendation")
+        return None
     found = (
         held.loc[[user]].set_index("method").loc[lambda each: [name for name in store.METHODS if name in each.index]]
     )

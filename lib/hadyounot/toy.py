@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 from . import paths
 from .config import CONFIG_FOLDER, load_study
 from .study import Cell
-from .variants import variants
+from .variants import places
 
 NOTEBOOKS = (
     *("10_dataset", "20_recommender", "30_simulate", "40_surrogates", "50_explain", "60_evaluate"),
@@ -51,8 +51,7 @@ def _runs(cell: Cell, notebook: str) -> list[dict[str, str]]:
     if notebook == "30_simulate":
         return [{"block": block} for block in cell.blocks]
     if notebook == "70_ablations":
-        families = variants(cell.study.ablations).items()
-        return [{"family": family, "variant": variant} for family, named in families for variant in named]
+        return [{"family": family, "variant": variant} for family, variant in places(cell.study.ablations)]
     return [{}]
 
 

@@ -40,6 +40,11 @@ class Variant:
     budget: int | None = None
 
 
+def places(config: AblationsConfig) -> list[tuple[str, str]]:
+    """(family, variant) of every variant."""
+    return [(family, variant) for family, named in variants(config).items() for variant in named]
+
+
 def variants(config: AblationsConfig) -> dict[str, dict[str, Variant]]:
     """Variants by name, by family."""
     sizes = {str(size): Variant(size=size, deletions=config.deletions_per_user) for size in config.deletion_sizes}
