@@ -601,7 +601,7 @@ def test_what_predicts_no_better_than_the_mean_is_said():
     everything, top = markdown.split("\n## ")[1:]
     assert everything.startswith("ml-100k, mf, top 20 items (50 users whose effects vary)")
     assert everything.endswith("(R² ≤ 0): MLP surrogate (reg).\n")
-    assert top.startswith("ml-100k, mf, top item (17 users)")
+    assert top.startswith("ml-100k, mf, top item (17 users whose effects vary)")
     assert top.endswith("(R² ≤ 0): none.\n")
     rows = pipes(everything)[2:]
     assert rows[0][1:] == ["0.012", "-0.500", "0.100 [0.050, 0.150]", "0.200 [0.100, 0.300]", "2.50"]
