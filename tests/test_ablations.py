@@ -149,7 +149,6 @@ def test_a_mask_weighs_every_item_by_itself(cell):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"deletion_sizes": [1, 2]}, r"ablations.deletion_sizes: \[1, 2\] lack explanation.explanation_size, 3,"),
         (
             {"sample_users": [4, 50]},
             "ablations.sample_users: 4 users cannot be .*folds = 5; write at least 5",
@@ -164,5 +163,5 @@ def test_ablations_that_cannot_be_made_are_refused_before_anything_runs(settings
     assert StudyConfig.model_validate(study).ablations == AblationsConfig()
     with pytest.raises(ValueError, match=message):
         StudyConfig.model_validate(study | {"ablations": settings})
-    families = [family for family in AblationsConfig().families if family not in ("deletion_size", "sample_size")]
+    families = [family for family in AblationsConfig().families if family != "sample_size"]
     StudyConfig.model_validate(study | {"ablations": settings | {"families": families}})

@@ -542,6 +542,12 @@ def test_controls_of_ablations_differ_in_one_choice(cell):
     assert shares[7] == "3"
     assert shares[8].startswith(f"{100 * frame.loc['40-percent', 'change_from_control']:+.1f} [")
 
+    explanation = cell.study.explanation.model_copy(update={"explanation_size": 4})  # no variant learns from this size
+    study = cell.study.model_copy(update={"explanation": explanation})
+    sizes = tables.ablations([Cell(study, cell.dataset, cell.model, cell.folder)]).query("family == 'deletion_size'")
+    assert sizes[["control", "change_from_control", "r2"]].isna().all(axis=None)
+    assert sizes["change_from_base"].notna().all()
+
 
 def test_a_variant_on_other_users_is_refused(cell):
     cell = with_ablations(cell)

@@ -333,15 +333,10 @@ class StudyConfig(_Strict):
                     f"ablations.{field}: {asked} are asked for, but step 1 of {cell.dataset}, {cell.model} records "
                     f"{recorded}; write at most {recorded}"
                 )
-        self._comparisons_can_be_made()
+        self._samples_can_be_learnt_from()
 
-    def _comparisons_can_be_made(self) -> None:
-        ablations, size, folds = self.ablations, self.explanation.explanation_size, self.surrogates.folds
-        if "deletion_size" in ablations.families and size not in ablations.deletion_sizes:
-            raise ValueError(
-                f"ablations.deletion_sizes: {ablations.deletion_sizes} lack explanation.explanation_size, {size}, with "
-                "which the others are compared; add it"
-            )
+    def _samples_can_be_learnt_from(self) -> None:
+        ablations, folds = self.ablations, self.surrogates.folds
         if "sample_size" in ablations.families:
             if min(ablations.sample_users, default=folds) < folds:
                 raise ValueError(

@@ -569,7 +569,7 @@ ABLATIONS = Schema(
             _TEXT,
             "what differs in that one choice alone: linear_reg; the same surrogate on eq. (8), with the search of "
             "notebook 50; the size that explanations have, learnt from as many deletions per user; or the network that "
-            "takes the mean; empty for itself",
+            "takes the mean; empty for itself, or where that size is not among the variants",
             nullable=True,
         ),
         "change_from_control": _signed("validity minus the control's"),

@@ -265,8 +265,8 @@ def ablations(cells: Iterable[Cell]) -> pd.DataFrame:
                 elif variant.surrogate in ENCODERS and name != "mean":
                     control = "mean"
                 elif family == "deletion_size":
-                    control = str(size)
-                    if name != control:  # offset and scale are those of other deletions
+                    control = str(size) if size in settings.ablations.deletion_sizes else None
+                    if name != str(size):  # offset and scale are those of other deletions
                         fit["r2"] = None
                 tested[family, name] = (control if control != name else None, fit)
         for (family, name), (control, fit) in tested.items():
@@ -296,9 +296,10 @@ def ablations_markdown(frame: pd.DataFrame) -> str:
         "Validity of variants of the linear surrogate (reg) that differ in one choice, in percent; its change at the "
         "smallest K in percentage points, with a 95 % interval for the same users. The change is against the linear "
         "surrogate (reg), and against the control, where another differs in that choice alone: the same surrogate on "
-        "eq. (8) with the search of notebook 50; the explanations' size learnt from as many deletions per user; the "
-        "network that takes the mean. R² and rank correlation are those of predicted Δŷ_reg on users whom no variant "
-        "has seen. Intervals are not corrected for their number: of twenty, one is expected to miss.\n"
+        "eq. (8) with the search of notebook 50; the explanations' size, if it is a variant, learnt from as many "
+        "deletions per user; the network that takes the mean. R² and rank correlation are those of predicted Δŷ_reg on "
+        "users whom no variant has seen. Intervals are not corrected for their number: of twenty, one is expected to "
+        "miss.\n"
         "\n‡ No weight on deleted items survived cross-validation: this LASSO orders nothing and names any items. All "
         "of these draw them alike, so equal rows are one draw, not many findings.\n"
     ]
