@@ -300,8 +300,8 @@ def ablations_markdown(frame: pd.DataFrame) -> str:
         "deletions per user; the network that takes the mean. R² and rank correlation are those of predicted Δŷ_reg on "
         "users whom no variant has seen. Intervals are not corrected for their number: of twenty, one is expected to "
         "miss.\n"
-        "\n‡ No weight on deleted items survived cross-validation: this LASSO orders nothing and names any items. All "
-        "of these draw them alike, so equal rows are one draw, not many findings.\n"
+        "\n‡ No weight on deleted items survived cross-validation: this LASSO orders nothing and names any items. "
+        "Variants with the same search draw them alike: equal rows are one draw, not many findings.\n"
     ]
     for (dataset, model), cell in frame.groupby(["dataset", "model"], sort=False):
         first = cell[cell["top_k"] == cell["top_k"].min()]
