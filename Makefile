@@ -33,7 +33,7 @@ paper: $(READY)
 	$(call RUN,runs/paper,paper)
 
 plan: $(READY)
-	$(BIN)/python -m hadyounot.plan $(CONFIG)
+	$(BIN)/python -m hadyounot.workflow.plan $(CONFIG)
 
 test: $(READY)
 	$(BIN)/python -m pytest

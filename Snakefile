@@ -14,10 +14,10 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
-from hadyounot import paths, store
-from hadyounot.config import check_study
-from hadyounot.jobs import Jobs
-from hadyounot.variants import places, variants
+from hadyounot.study import paths, schemas, store
+from hadyounot.study.config import check_study
+from hadyounot.workflow.jobs import Jobs
+from hadyounot.study.variants import places, variants
 
 min_version("9.27")
 
@@ -59,7 +59,7 @@ if ANALYSED:
     ]
 CAPTIONS = sorted(path.stem for path in (HERE / "notebooks/captions").glob("*.rst"))
 RUN = (
-    f'"{sys.executable}" -m hadyounot.notebook {{input.notebook:q}} --params {{params.given:q}}'
+    f'"{sys.executable}" -m hadyounot.workflow.notebook {{input.notebook:q}} --params {{params.given:q}}'
     " --log {log.notebook:q} --html {output.html:q} --threads {threads} > {log.text:q} 2>&1"
 )
 
@@ -122,7 +122,7 @@ wildcard_constraints:
 
 
 onstart:
-    from hadyounot.data import availability, data_folder
+    from hadyounot.study.datasets import availability, data_folder
 
     for cell in study.cells:
         data = availability(cell.dataset, data_folder())
@@ -224,7 +224,7 @@ rule surrogates:
         embeddings=rules.recommender.output.embeddings,
         outcomes=lambda w: outcomes(w.dataset, w.model),
     output:
-        surrogates=expand(paths.SURROGATE, surrogate=store.SURROGATES, allow_missing=True),
+        surrogates=expand(paths.SURROGATE, surrogate=schemas.SURROGATES, allow_missing=True),
         fits=paths.SURROGATE_FITS,
         html=executed("40_surrogates", CELL),
     log:

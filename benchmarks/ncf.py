@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 import torch
 from hadyounot import Deletion, NeuralCollaborativeFiltering, Ratings
-from hadyounot.recommenders import lanes
-from hadyounot.recommenders.ncf import NeuralCollaborativeFilteringModel, _Trainer
+from hadyounot.retrain import simd
+from hadyounot.retrain.ncf import NeuralCollaborativeFilteringModel, _Trainer
 from timing import QUICK, compared, deletions, edited, machine, movielens, publish, race
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
@@ -186,7 +186,7 @@ def require_same_steps(ratings: Ratings) -> None:
 
 def peers(ratings: Ratings) -> pd.DataFrame:
     """Cost per model and epoch: ours in full batches, the others in one epoch without scoring."""
-    chosen = deletions(ratings, 8 * lanes.LANES)
+    chosen = deletions(ratings, 8 * simd.LANES)
     task = Task(ratings, chosen[:STACKED])
     models = {"hadyounot retrain": len(chosen) * NCF.epochs}
     runs = {"hadyounot retrain": lambda: NCF.retrain(ratings, chosen)}
@@ -223,7 +223,7 @@ def main():
     few = ratings.select(np.random.default_rng(0).permutation(len(ratings))[:4000])
     require_same_steps(few)
     tables = {
-        "ncf_machine": machine(load, ("torch",), lanes=lanes.LANES, ratings=len(ratings), batch=NCF.batch_size),
+        "ncf_machine": machine(load, ("torch",), lanes=simd.LANES, ratings=len(ratings), batch=NCF.batch_size),
         "ncf_peers": peers(few if QUICK else ratings),
     }
     if not QUICK:

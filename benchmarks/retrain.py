@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import surprise
 from hadyounot import Deletion, MatrixFactorization, Ratings
-from hadyounot.recommenders import lanes
+from hadyounot.retrain import mf_kernel, simd
 from llvmlite import ir
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -58,7 +58,7 @@ def plain_loop(p, q, bu, bi, mean, users, items, values, lr, reg, epochs):
                 q[i, k] += lr * (error * p_k - reg * q[i, k])
 
 
-LANES = lanes.LANES
+LANES = simd.LANES
 
 
 @numba.njit(fastmath=True, nogil=True)
@@ -91,11 +91,11 @@ def auto_vectorised(users, items, means, steps, starts, row_items, values, row_s
 
 def with_auto_vectorised_loops(ratings: Ratings, chosen: list[Deletion]) -> np.ndarray:
     """``MF.retrain`` on that kernel."""
-    shipped, lanes.factor_kernel = lanes.factor_kernel, lambda factors: auto_vectorised
+    shipped, mf_kernel.factor_kernel = mf_kernel.factor_kernel, lambda factors: auto_vectorised
     try:
         return MF.retrain(ratings, chosen)
     finally:
-        lanes.factor_kernel = shipped
+        mf_kernel.factor_kernel = shipped
 
 
 # Edits of lanes.py, each timed in a copy of the library
@@ -114,13 +114,13 @@ ALTERNATIVES = {
 
 def fma_peak() -> float:
     """GFLOP/s of this core in 12 independent chains of fused multiply-adds, in vectors as wide as the lanes."""
-    vector = ir.VectorType(ir.FloatType(), lanes.LANES)
+    vector = ir.VectorType(ir.FloatType(), simd.LANES)
 
     @intrinsic
     def burst(context, count, numbers):
         def generate(context, b, signature, args):
             fma = cgutils.get_or_insert_function(
-                b.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{lanes.LANES}f32"
+                b.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{simd.LANES}f32"
             )
             place = b.bitcast(context.make_array(numbers)(context, b, args[1]).data, vector.as_pointer())
             x = b.load(place, align=4)
@@ -146,9 +146,9 @@ def fma_peak() -> float:
     def run(count, numbers):
         burst(count, numbers)
 
-    turns, half = 200_000, np.full(lanes.LANES, 0.5, np.float32)
+    turns, half = 200_000, np.full(simd.LANES, 0.5, np.float32)
     seconds = min(race({"peak": lambda: run(turns, half.copy())}, 30)["peak"])
-    return turns * 12 * lanes.LANES * 2 / seconds / 1e9
+    return turns * 12 * simd.LANES * 2 / seconds / 1e9
 
 
 # The tables
@@ -163,7 +163,7 @@ def peers(ratings: Ratings) -> pd.DataFrame:
     frame = pd.DataFrame({"user": users, "item": items, "rating": values})
     trainset = surprise.Dataset.load_from_df(frame, surprise.Reader(rating_scale=(1, 5))).build_full_trainset()
     common = {"lr": SETTINGS["learning_rate"], "reg": SETTINGS["regularization"]}
-    chosen = deletions(ratings, 8 * lanes.LANES)
+    chosen = deletions(ratings, 8 * simd.LANES)
 
     def cornac_fit():  # a seed makes it use one thread
         cornac.models.MF(
@@ -207,12 +207,12 @@ def peers(ratings: Ratings) -> pd.DataFrame:
 def scaling(ratings: Ratings, peak: float) -> pd.DataFrame:
     """The cost of ``retrain`` when one thing is varied; all of it is timed: set-up of a batch, training, scores."""
     order = np.random.default_rng(1).permutation(len(ratings))
-    whole = 4 * lanes.LANES
+    whole = 4 * simd.LANES
     points = [("ratings", n, ratings.select(np.sort(order[:n])), MF, whole, 1) for n in (8_750, 17_500, 35_000)]
     points += [("ratings", len(ratings), ratings, MF, whole, 1)]
     for factors in (4, 8, 16, 32, 64):
         points += [("factors", factors, ratings, MF.model_copy(update={"factors": factors}), whole, 1)]
-    points += [("lanes used", used, ratings, MF, used, 1) for used in (1, 2, 4, 8, 16) if used <= lanes.LANES]
+    points += [("lanes used", used, ratings, MF, used, 1) for used in (1, 2, 4, 8, 16) if used <= simd.LANES]
     points += [("threads", n, ratings, MF, whole, n) for n in (1, 2) if n <= numba.config.NUMBA_NUM_THREADS]
 
     def timed(subset, mf, models, threads):
@@ -246,7 +246,7 @@ def scaling(ratings: Ratings, peak: float) -> pd.DataFrame:
 
 def alternatives(ratings: Ratings) -> pd.DataFrame:
     """What was tried for the kernel and lost."""
-    chosen = deletions(ratings, 2 * lanes.LANES)
+    chosen = deletions(ratings, 2 * simd.LANES)
     np.testing.assert_allclose(with_auto_vectorised_loops(ratings, chosen), MF.retrain(ratings, chosen), atol=1e-3)
     per_model = 1e9 / len(chosen) / len(ratings) / MF.epochs
     loops = race({"loops": lambda: with_auto_vectorised_loops(ratings, chosen)}, max(2, REPEATS // 5))["loops"]
@@ -267,8 +267,8 @@ def main():
     peak = fma_peak()
     publish({
         "machine": machine(
-            load, ("cornac", "scikit-surprise"), fma_peak_gflops=round(peak, 1), lanes=lanes.LANES,
-            prefetch=lanes.PREFETCH, ratings=len(ratings),
+            load, ("cornac", "scikit-surprise"), fma_peak_gflops=round(peak, 1), lanes=simd.LANES,
+            prefetch=mf_kernel.PREFETCH, ratings=len(ratings),
         ),
         "peers": peers(ratings),
         "scaling": scaling(ratings, peak),

@@ -20,9 +20,10 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from hadyounot import MatrixFactorization, NeuralCollaborativeFiltering, style
-from hadyounot.plan import ratings_like
-from hadyounot.recommenders import lanes, mf, ncf
+from hadyounot import MatrixFactorization, NeuralCollaborativeFiltering
+from hadyounot.report import style
+from hadyounot.retrain import mf, ncf, simd
+from hadyounot.workflow.plan import ratings_like
 from timing import QUICK, RESULTS, deletions, machine, movielens, publish
 
 SHAPES = {  # users, items and ratings to train on: 70 % of all there are
@@ -48,7 +49,7 @@ class Point(NamedTuple):
     value: str | int | float
     settings: MatrixFactorization | NeuralCollaborativeFiltering
     shape: tuple[int, int, int] | None  # None: the ratings of MovieLens-100K themselves
-    lanes_used: int = lanes.LANES
+    lanes_used: int = simd.LANES
 
 
 def points() -> list[Point]:
@@ -94,7 +95,7 @@ def measure(point: Point) -> dict[str, object]:
     rows, users = ratings.deleted_rows(chosen), np.array([deletion.user for deletion in chosen])
     scores = np.empty((len(chosen), ratings.n_items), dtype=np.float32)
 
-    def batch(trainer: lanes.Trainer, work: object) -> tuple[float, float]:
+    def batch(trainer: simd.Trainer, work: object) -> tuple[float, float]:
         return (
             clock(lambda: (trainer.prepare(work, rows), trainer.score(work, users, scores))),
             clock(lambda: trainer.train(work)),
@@ -160,7 +161,7 @@ def draw(scale: pd.DataFrame) -> plt.Figure:
     panels = [
         ("A", "dataset", "ratings", speed, "Ratings"), ("B", "dataset", "rows", memory, "Users + items"),
         ("C", "users", "users", speed, "Users (ratings as ML-1M)"), ("D", "factors", "factors", speed, "Factors"),
-        ("E", "lanes used", "lanes_used", speed, f"Lanes used of {lanes.LANES}"),
+        ("E", "lanes used", "lanes_used", speed, f"Lanes used of {simd.LANES}"),
     ]  # fmt: skip
     synthetic = synthetic.assign(rows=synthetic["users"] + synthetic["items"])
     for name, varied, x, y, label in panels:
@@ -198,7 +199,7 @@ def main():
     load = os.getloadavg()[0]
     with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
         scale = pd.DataFrame(pool.map(measure, points(), chunksize=1))
-    publish({"scale_machine": machine(load, (), lanes=lanes.LANES), "scale": scale, "scale_million": million(scale)})
+    publish({"scale_machine": machine(load, (), lanes=simd.LANES), "scale": scale, "scale_million": million(scale)})
     if not QUICK:
         draw(scale).savefig(RESULTS / "scale.png", dpi=150, metadata={"Software": None})
 

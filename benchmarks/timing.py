@@ -14,7 +14,8 @@ import hadyounot
 import llvmlite.binding
 import numpy as np
 import pandas as pd
-from hadyounot import Deletion, Ratings, data
+from hadyounot import Deletion, Ratings
+from hadyounot.study import datasets
 
 HERE = Path(__file__).resolve().parent
 QUICK = "--quick" in sys.argv
@@ -24,8 +25,8 @@ REPEATS = 3 if QUICK else 15
 
 def movielens() -> Ratings:
     """The training ratings."""
-    ratings = data.obtain("ml-100k", data.data_folder()).ratings
-    return ratings.select(data.split(ratings, 0.7, 0, "ml-100k"))
+    ratings = datasets.obtain("ml-100k", datasets.data_folder()).ratings
+    return ratings.select(datasets.split(ratings, 0.7, 0, "ml-100k"))
 
 
 def deletions(ratings: Ratings, count: int) -> list[Deletion]:
@@ -68,7 +69,7 @@ def number_of_copy(script: str, library: Path) -> float:
     """What ``script --shipped`` prints with that library, in a process of its own."""
     found = subprocess.run(
         [sys.executable, script, "--shipped"],
-        env={**os.environ, "PYTHONPATH": str(library), "HADYOUNOT_DATA": str(data.data_folder())},
+        env={**os.environ, "PYTHONPATH": str(library), "HADYOUNOT_DATA": str(datasets.data_folder())},
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     return float(found.stdout)

@@ -8,11 +8,11 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "4")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-from hadyounot import data
-from hadyounot.ratings import Ratings
+from hadyounot.retrain.ratings import Ratings
+from hadyounot.study import datasets
 
 
 @pytest.fixture(scope="session")
 def ml100k() -> Ratings:
     """The real MovieLens-100K, from HADYOUNOT_DATA or else kept in data/ once it was downloaded."""
-    return data.obtain("ml-100k", data.data_folder()).ratings
+    return datasets.obtain("ml-100k", datasets.data_folder()).ratings

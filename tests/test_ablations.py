@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from hadyounot import ablations, effects, paths, store
-from hadyounot.config import AblationsConfig, StudyConfig
-from hadyounot.toy import open_cell
-from hadyounot.variants import ENCODERS, PRODUCT_SETS, Variant, variants
+from hadyounot.method import effects
+from hadyounot.study import ablations, paths, schemas, store
+from hadyounot.study.config import AblationsConfig, StudyConfig
+from hadyounot.study.variants import ENCODERS, PRODUCT_SETS, Variant, variants
+from hadyounot.workflow.demo import open_cell
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +46,13 @@ def test_our_surrogate_is_the_one_whose_products_predict_held_out_training_users
 
 
 def test_quality_is_that_of_the_studys_own_surrogate_on_users_never_seen(cell):
-    quality = store.read_csv(cell.path(paths.SURROGATE_QUALITY), store.SURROGATE_QUALITY)
+    quality = store.read_csv(cell.path(paths.SURROGATE_QUALITY), schemas.SURROGATE_QUALITY)
     (row,) = quality[(quality["predictor"] == "linear_reg") & (quality["n_targets"] > 1)].itertuples()
     surrogate, representation = cell.surrogates()["linear_reg"]
     found = ablations.quality(cell, Variant(), surrogate, representation)
     assert found == pytest.approx({"r2": row.r2, "spearman": row.spearman})
     assert ablations.quality(cell, Variant(effect="rank"), surrogate, representation)["r2"] is None
-    unseen = store.read_parquet(cell.path(paths.CORRELATION_OUTCOMES), store.OUTCOMES)["user"]
+    unseen = store.read_parquet(cell.path(paths.CORRELATION_OUTCOMES), schemas.OUTCOMES)["user"]
     assert not set(unseen) & set(cell.training_users)
 
 

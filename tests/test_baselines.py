@@ -3,17 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from hadyounot.baselines import (
-    Influence,
-    factorization_block,
-    factorization_influence,
-    influences,
-    nearest,
-    random_items,
-)
-from hadyounot.config import InfluenceConfig
-from hadyounot.ratings import Ratings
-from hadyounot.recommenders.mf import MatrixFactorization, MatrixFactorizationModel
+from hadyounot.compare.influence import Influence, factorization_block, factorization_influence, influences
+from hadyounot.compare.knn import nearest, random_items
+from hadyounot.compare.settings import InfluenceConfig
+from hadyounot.retrain.mf import MatrixFactorization, MatrixFactorizationModel
+from hadyounot.retrain.ratings import Ratings
 from hadyounot.rng import generator
 from scipy.optimize import minimize
 from sklearn.neighbors import NearestNeighbors

@@ -12,18 +12,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import surprise
-from hadyounot import data, effects, evaluation
-from hadyounot.config import ConfigError, LassoConfig, check_study
-from hadyounot.counterfactual import candidates, ranks, record, simulate, top_items
-from hadyounot.ratings import Deletion, Ratings
-from hadyounot.recommenders import blackbox
-from hadyounot.recommenders.blackbox import BlackBox, svd_embeddings
-from hadyounot.recommenders.peers import ImplicitALS, SurpriseSVD
-from hadyounot.representation import Representation
+from hadyounot.compare import statistics
+from hadyounot.method import effects
+from hadyounot.method.features import Representation
+from hadyounot.method.linear import fit_lasso
+from hadyounot.method.outcomes import candidates, ranks, record, simulate, top_items
+from hadyounot.method.search import explain
+from hadyounot.method.settings import LassoConfig
+from hadyounot.retrain import blackbox
+from hadyounot.retrain.blackbox import BlackBox, svd_embeddings
+from hadyounot.retrain.peers import ImplicitALS, SurpriseSVD
+from hadyounot.retrain.ratings import Deletion, Ratings
 from hadyounot.rng import generator
-from hadyounot.search import explain
-from hadyounot.study import Cell
-from hadyounot.surrogates import fit_lasso
+from hadyounot.study import datasets, stages
+from hadyounot.study.cell import Cell
+from hadyounot.study.config import check_study
+from hadyounot.study.reading import ConfigError
 from scipy.sparse import csr_matrix
 from test_mf import same, some_deletions, without, world
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -408,12 +412,12 @@ STUDY = {
     "models": {
         "als": {
             "kind": "blackbox",
-            "factory": "hadyounot.recommenders.peers:ImplicitALS",
+            "factory": "hadyounot.retrain.peers:ImplicitALS",
             "settings": {"factors": 4, "iterations": 15, "regularization": 0.1},
         },
         "surprise-svd": {
             "kind": "blackbox",
-            "factory": "hadyounot.recommenders.peers:SurpriseSVD",
+            "factory": "hadyounot.retrain.peers:SurpriseSVD",
             "settings": {"n_factors": 4, "n_epochs": 60, "lr_all": 0.02, "reg_all": 0.05},
         },
         "neighbours": {"kind": "blackbox", "factory": "test_blackbox:Neighbours", "factors": 3},
@@ -441,7 +445,7 @@ class Neighbours:
 def test_a_cell_from_start_to_end(tmp_path, model):
     """Algorithm 1, a surrogate, explanations and eq. (2), with nothing but a study's own words for the recommender."""
     recommender = Cell(check_study(STUDY, "here"), "toy", model, tmp_path).recommender()
-    ratings = data.planted()
+    ratings = datasets.planted()
     trained = recommender.fit(ratings)
     embeddings = trained.user_embeddings, trained.item_embeddings
     training, test = range(10), range(10, 20)
@@ -465,8 +469,8 @@ def test_a_cell_from_start_to_end(tmp_path, model):
     assert all(set(each.items) <= set(ratings.history(each.user)) and len(each.items) == 3 for each in explanations)
     checked = record(recommender, ratings, explanations, n_targets=1)
     same(checked.targets[:, 0], targets)
-    verdicts = evaluation.verdicts(["linear_reg"] * len(test), checked)
-    validity = evaluation.validity(verdicts, [1, 3, 5]).set_index("top_k")
+    verdicts = stages.verdicts(["linear_reg"] * len(test), checked)
+    validity = statistics.validity(verdicts, [1, 3, 5]).set_index("top_k")
     assert validity.loc[1, "validity"] == (checked.rank_after[:, 0] > 1).mean()
 
 

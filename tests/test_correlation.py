@@ -5,11 +5,14 @@ from math import sqrt
 import numpy as np
 import pandas as pd
 import pytest
-from hadyounot import correlation, effects, store
-from hadyounot.counterfactual import Outcomes
-from hadyounot.ratings import Deletion, Ratings
-from hadyounot.representation import Representation
-from hadyounot.surrogates import LinearSurrogate, MlpSurrogate
+from hadyounot.compare import correlation
+from hadyounot.method import effects
+from hadyounot.method.features import Representation
+from hadyounot.method.linear import LinearSurrogate
+from hadyounot.method.mlp import MlpSurrogate
+from hadyounot.method.outcomes import Outcomes
+from hadyounot.retrain.ratings import Deletion, Ratings
+from hadyounot.study import schemas, store
 
 HISTORIES = {0: [4, 1, 6, 3, 2], 1: [5, 2, 7, 1]}  # not in the order of the items
 N_ITEMS, N_TARGETS = 10, 3
@@ -58,7 +61,7 @@ def test_predictions_are_those_of_each_row_alone():
 def test_measures_of_a_set_are_made_of_those_of_its_items():
     ratings, (_, items), outcomes = world()
     change = {user: np.random.default_rng(user).normal(size=len(history)) for user, history in HISTORIES.items()}
-    predicted = {name: np.full((12, N_TARGETS), k) for k, name in enumerate(store.SURROGATES)}
+    predicted = {name: np.full((12, N_TARGETS), k) for k, name in enumerate(schemas.SURROGATES)}
     predicted["mlp_reg"] = np.arange(36).reshape(12, 3)
     asked = []
 
@@ -89,15 +92,15 @@ def test_measures_of_a_set_are_made_of_those_of_its_items():
 
 def test_measures_can_be_kept(tmp_path):
     ratings, (_, items), outcomes = world()
-    predicted = dict.fromkeys(store.SURROGATES, np.ones((12, N_TARGETS)))
+    predicted = dict.fromkeys(schemas.SURROGATES, np.ones((12, N_TARGETS)))
     frame = correlation.measured(ratings, items, outcomes, {}, predicted)
-    store.write_parquet(tmp_path / "measured.parquet", frame, store.MEASURED)
+    store.write_parquet(tmp_path / "measured.parquet", frame, schemas.MEASURED)
     quality = correlation.surrogate_quality(outcomes, predicted, frame)
     quality.insert(0, "dataset", "toy"), quality.insert(1, "model", "mf")
-    store.write_csv(tmp_path / "quality.csv", quality, store.SURROGATE_QUALITY)
+    store.write_csv(tmp_path / "quality.csv", quality, schemas.SURROGATE_QUALITY)
     found = correlation.correlations(frame)
     found.insert(0, "dataset", "toy"), found.insert(1, "model", "mf")
-    store.write_csv(tmp_path / "correlation.csv", found, store.CORRELATION)
+    store.write_csv(tmp_path / "correlation.csv", found, schemas.CORRELATION)
 
 
 def by_hand(x, y):
@@ -109,12 +112,12 @@ def by_hand(x, y):
 
 def test_correlations_by_hand_and_constant_measures_are_empty():
     rng = np.random.default_rng(3)
-    frame = pd.DataFrame(rng.normal(size=(40, len(store.MEASURES))), columns=list(store.MEASURES))
+    frame = pd.DataFrame(rng.normal(size=(40, len(schemas.MEASURES))), columns=list(schemas.MEASURES))
     frame["user"], frame["score_decrease"] = np.repeat([7, 2], [25, 15]), rng.normal(size=40)
     frame["influence"] = np.exp(3 * frame["score_decrease"])
     frame["mlp_clf"], frame["influence_block"] = 1.0, np.nan
     found = correlation.correlations(frame).set_index(["user", "measure"])
-    assert list(found.index) == [(user, name) for user in (7, 2) for name in store.MEASURES]
+    assert list(found.index) == [(user, name) for user in (7, 2) for name in schemas.MEASURES]
     for user, sets in frame.groupby("user"):
         truth = sets["score_decrease"].to_numpy()
         for name in ("embedding_distance", "linear_reg", "influence"):
@@ -177,12 +180,12 @@ def test_the_mean_effect_explains_nothing_and_the_truth_everything():
 def test_surrogate_quality_is_of_all_targets_and_of_the_top_one_beside_influence():
     ratings, (_, items), outcomes = world()
     truth = effects.reg(outcomes)
-    predicted = {name: truth if name.endswith("reg") else -truth for name in store.SURROGATES}
+    predicted = {name: truth if name.endswith("reg") else -truth for name in schemas.SURROGATES}
     changes = {name: lambda user, target: np.arange(len(HISTORIES[user])) for name in ("influence", "influence_block")}
     frame = correlation.measured(ratings, items, outcomes, changes, predicted)
     table = correlation.surrogate_quality(outcomes, predicted, frame).set_index(["n_targets", "predictor"])
-    assert list(table.loc[3].index) == list(store.SURROGATES)
-    assert set(table.loc[1].index) == {"influence", "influence_block", *store.SURROGATES}
+    assert list(table.loc[3].index) == list(schemas.SURROGATES)
+    assert set(table.loc[1].index) == {"influence", "influence_block", *schemas.SURROGATES}
     assert list(table["n_rows"].unique()) == [36, 12]
     for n_targets in (3, 1):
         assert table.loc[(n_targets, "linear_reg"), "r2"] == pytest.approx(1)
@@ -192,4 +195,4 @@ def test_surrogate_quality_is_of_all_targets_and_of_the_top_one_beside_influence
     blackbox = correlation.surrogate_quality(
         outcomes, predicted, correlation.measured(ratings, items, outcomes, {}, predicted)
     )
-    assert set(blackbox["predictor"]) == set(store.SURROGATES)
+    assert set(blackbox["predictor"]) == set(schemas.SURROGATES)

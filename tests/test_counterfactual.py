@@ -6,8 +6,8 @@ from math import comb
 
 import numpy as np
 import pytest
-from hadyounot import counterfactual
-from hadyounot.counterfactual import (
+from hadyounot.method import outcomes as outcomes_module
+from hadyounot.method.outcomes import (
     Outcomes,
     candidates,
     compare,
@@ -18,8 +18,8 @@ from hadyounot.counterfactual import (
     subsets,
     top_items,
 )
-from hadyounot.ratings import Deletion, Ratings
-from hadyounot.recommenders.mf import MatrixFactorization
+from hadyounot.retrain.mf import MatrixFactorization
+from hadyounot.retrain.ratings import Deletion, Ratings
 from hadyounot.rng import generator
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -221,7 +221,7 @@ def test_chunks_change_no_number(chunk, monkeypatch):
     ratings = world()
     deletions = deletions_of(ratings, 25)
     expected = record(MF, ratings, deletions, n_targets=3)
-    monkeypatch.setattr(counterfactual, "CHUNK", chunk)
+    monkeypatch.setattr(outcomes_module, "CHUNK", chunk)
     chunked = record(MF, ratings, deletions, n_targets=3)
     assert chunked.deletions == expected.deletions
     for name in ARRAYS:

@@ -18,11 +18,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-from hadyounot import data
-from hadyounot.config import ConfigError, ContentConfig, DatasetConfig, load_datasets, load_study
-from hadyounot.data import DataError, obtain
-from hadyounot.paths import PROJECT
-from hadyounot.ratings import Ratings
+from hadyounot.retrain.ratings import Ratings
+from hadyounot.study import datasets as datasets_module
+from hadyounot.study.config import load_study
+from hadyounot.study.datasets import DataError, obtain
+from hadyounot.study.paths import PROJECT
+from hadyounot.study.reading import ConfigError
+from hadyounot.study.registry import ContentConfig, DatasetConfig, load_datasets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
@@ -108,7 +110,7 @@ def test_movielens_is_the_same_bytes_from_the_files_of_grouplens(movielens, tmp_
     members, _, _, obtained = movielens
     whole = load_datasets()["ml-100k"]
     folder_source = next(source for source in whole.sources if source.kind == "folder")
-    folder = data.data_folder()
+    folder = datasets_module.data_folder()
     if not (folder / "ml-100k" / "u.item").exists():
         folder = tmp_path
         put(folder, members["inter"].split(b"\n", 1)[1], "ml-100k/u.data")
@@ -133,7 +135,7 @@ def test_a_kept_dataset_needs_no_network_and_is_the_same(movielens, monkeypatch,
     ]
     kept = tuple((folder / "ml-100k" / file).read_bytes() for file in ("ratings.tsv", "titles.tsv"))
     assert kept == canonical(first.ratings)
-    monkeypatch.setattr(data.subprocess, "run", None)
+    monkeypatch.setattr(datasets_module.subprocess, "run", None)
     before = {file: file.stat().st_mtime_ns for file in (folder / "ml-100k").iterdir()}
     second = obtain("ml-100k", folder, datasets)
     assert {file: file.stat().st_mtime_ns for file in (folder / "ml-100k").iterdir()} == before
@@ -168,8 +170,8 @@ def real(name):
     """The dataset as it comes from the data folder alone; where HADYOUNOT_DATA is set it has to be there."""
     registry = load_datasets()
     whole = registry[getattr(registry[name].sources[0], "dataset", name)]
-    folder = data.data_folder()
-    files = [folder / file.path for file in data._files(whole.sources[0])]
+    folder = datasets_module.data_folder()
+    files = [folder / file.path for file in datasets_module._files(whole.sources[0])]
     if "HADYOUNOT_DATA" not in os.environ and not all(file.exists() for file in files):
         # may not be redistributed, so a clone has none; smaller files of the same formats are read by other tests
         pytest.skip(f"needs data that may not come with the project: {' and '.join(map(str, files))}")
@@ -403,7 +405,7 @@ def test_availability_says_where_a_dataset_is_or_what_to_do_first(server, tmp_pa
     datasets = {"own": own, "web": web, "part": row(part), "toy": load_datasets()["toy"]}
 
     def found(name):
-        return data.availability(name, tmp_path, datasets)
+        return datasets.availability(name, tmp_path, datasets)
 
     file = tmp_path / "mine/stars.csv"
     assert found("own") == f"not found. To go on: put {file} there; then run again."
@@ -426,14 +428,16 @@ def test_a_dataset_that_cannot_be_had_says_what_to_download_to_which_folder(tmp_
         raise OSError("no route")
 
     monkeypatch.setattr("pooch.core.stream_download", gone)
-    monkeypatch.setattr(data.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1, "", "no index"))
+    monkeypatch.setattr(
+        datasets_module.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 1, "", "no index")
+    )
     registry = load_datasets()
     with pytest.raises(DataError) as error:
         obtain(name, tmp_path, registry)
     for source in registry[name].sources:
         for url in getattr(source, "downloads", ()):
             assert f"{url} to {tmp_path / name / url.rpartition('/')[2]}" in str(error.value)
-    for file in data._files(registry[name].sources[0]):
+    for file in datasets_module._files(registry[name].sources[0]):
         assert str(tmp_path / file.path) in str(error.value)
     with pytest.raises(DataError, match="netflix-part could not be obtained"):
         obtain("netflix-sample", tmp_path, registry)
@@ -655,9 +659,9 @@ def test_any_csv_and_any_kept_dataset_are_read_as_they_were_written(tmp_path_fac
     truth = Ratings.from_arrays(*zip(*rows, strict=True))
     for field in ("users", "items", "values", "user_ids", "item_ids", "titles"):
         assert getattr(ratings, field).tolist() == getattr(truth, field).tolist()
-    files = data._canonical(ratings)
-    again = data._ratings(data._KEPT_RATINGS, data._KEPT_TITLES, files.__getitem__, "")
-    assert data._canonical(again) == files
+    files = datasets_module._canonical(ratings)
+    again = datasets_module._ratings(datasets_module._KEPT_RATINGS, datasets_module._KEPT_TITLES, files.__getitem__, "")
+    assert datasets_module._canonical(again) == files
 
 
 HEADER, LINE = "user,item,rating\n", "ann,x,4\n"
@@ -722,11 +726,11 @@ def test_unknown_dataset(tmp_path):
 
 def test_data_folder(monkeypatch, tmp_path):
     monkeypatch.delenv("HADYOUNOT_DATA", raising=False)
-    assert data.data_folder() == PROJECT / "data"
+    assert datasets_module.data_folder() == PROJECT / "data"
     monkeypatch.setenv("HADYOUNOT_DATA", "elsewhere")
-    assert data.data_folder() == PROJECT / "elsewhere"
+    assert datasets_module.data_folder() == PROJECT / "elsewhere"
     monkeypatch.setenv("HADYOUNOT_DATA", str(tmp_path))
-    assert data.data_folder() == tmp_path
+    assert datasets_module.data_folder() == tmp_path
 
 
 # ---- planted world and split
@@ -735,7 +739,7 @@ def test_data_folder(monkeypatch, tmp_path):
 def test_planted_world(tmp_path):
     toy = obtain("toy", tmp_path)
     ratings = toy.ratings
-    assert canonical(ratings) == canonical(data.planted()) != canonical(data.planted(1))
+    assert canonical(ratings) == canonical(datasets_module.planted()) != canonical(datasets_module.planted(1))
     lengths = np.bincount(ratings.users)
     assert (len(lengths), lengths.min() >= 12, lengths.max() <= 18) == (60, True, True)
     assert ratings.n_items == 40
@@ -747,8 +751,8 @@ def test_planted_world_can_be_learnt():
     """Surprise's SVD with two factors is far better on unseen ratings than its user and item biases."""
     from surprise import SVD, BaselineOnly, Dataset, Reader, accuracy
 
-    ratings = data.planted()
-    train = data.split(ratings, 0.8, 0, "toy")
+    ratings = datasets_module.planted()
+    train = datasets_module.split(ratings, 0.8, 0, "toy")
     frame = pd.DataFrame({"user": ratings.users, "item": ratings.items, "rating": ratings.values.astype(float)})
     trainset = Dataset.load_from_df(frame[train], Reader(rating_scale=(1, 5))).build_full_trainset()
     unseen = [*frame[~train].itertuples(index=False, name=None)]
@@ -764,24 +768,28 @@ def test_split_has_exactly_its_share(n, share, seed):
     ratings = Ratings.from_arrays(["u"] * n, range(n), np.ones(n))
     if not 0 < round(share * n) < n:
         with pytest.raises(DataError, match=f"toy: train_share {share} of {n} ratings leaves .*; choose"):
-            data.split(ratings, share, seed, "toy")
+            datasets_module.split(ratings, share, seed, "toy")
         return
-    train = data.split(ratings, share, seed, "toy")
+    train = datasets_module.split(ratings, share, seed, "toy")
     assert (train.dtype, train.shape, train.sum()) == (bool, (n,), round(share * n))
-    assert (train == data.split(ratings, share, seed, "toy")).all()
+    assert (train == datasets_module.split(ratings, share, seed, "toy")).all()
 
 
 def test_split_depends_on_seed_and_dataset_and_favours_no_rating():
     ratings = Ratings.from_arrays(["u"] * 40, range(40), np.ones(40))
-    digests = {data.split_digest(data.split(ratings, 0.7, seed, name)) for seed in range(20) for name in ("a", "b")}
+    digests = {
+        datasets_module.split_digest(datasets_module.split(ratings, 0.7, seed, name))
+        for seed in range(20)
+        for name in ("a", "b")
+    }
     assert len(digests) == 40
-    often = sum(data.split(ratings, 0.7, seed, "a").astype(int) for seed in range(1000))
+    often = sum(datasets_module.split(ratings, 0.7, seed, "a").astype(int) for seed in range(1000))
     assert np.abs(often - 700).max() < 5 * np.sqrt(1000 * 0.7 * 0.3)
 
 
 @given(npst.arrays(bool, st.integers(0, 40)))
 def test_split_digest_is_of_the_bytes(mask):
-    assert data.split_digest(mask) == sha256(bytes(int(one) for one in mask))
+    assert datasets_module.split_digest(mask) == sha256(bytes(int(one) for one in mask))
 
 
 # ---- configuration files

@@ -1,7 +1,7 @@
 from types import SimpleNamespace
 
 import numpy as np
-from hadyounot import effects
+from hadyounot.method import effects
 from hypothesis import given
 from hypothesis import strategies as st
 

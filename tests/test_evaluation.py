@@ -6,27 +6,17 @@ from math import comb
 import numpy as np
 import pandas as pd
 import pytest
-from hadyounot import store
-from hadyounot.config import OracleConfig
-from hadyounot.counterfactual import candidates, ranks, top_items
-from hadyounot.evaluation import (
-    best_of,
-    margins,
-    mcnemar,
-    naive,
-    ndcg,
-    oracle_pool,
-    oracle_refine,
-    oracle_search,
-    paired_change,
-    rmse,
-    top1_concentration,
-    validity,
-    verdicts,
-)
-from hadyounot.ratings import Deletion, Ratings
-from hadyounot.recommenders.mf import MatrixFactorization
+from hadyounot.compare.accuracy import ndcg, rmse, top1_concentration
+from hadyounot.compare.naive import naive
+from hadyounot.compare.oracle import best_of, margins, oracle_pool, oracle_refine, oracle_search
+from hadyounot.compare.settings import OracleConfig
+from hadyounot.compare.statistics import mcnemar, paired_change, validity
+from hadyounot.method.outcomes import candidates, ranks, top_items
+from hadyounot.retrain.mf import MatrixFactorization
+from hadyounot.retrain.ratings import Deletion, Ratings
 from hadyounot.rng import generator
+from hadyounot.study import schemas, store
+from hadyounot.study.stages import verdicts
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
@@ -273,7 +263,7 @@ def test_naive_counts_what_algorithm_2_finds_one_model_at_a_time(small, tmp_path
     recommender, ratings = small
     users = [5, 0, 3]
     found = naive(recommender, ratings, users, 2, [1, 3])
-    store.write_parquet(tmp_path / "naive.parquet", found, store.NAIVE)
+    store.write_parquet(tmp_path / "naive.parquet", found, schemas.NAIVE)
     expected = []
     for user in users:
         history, eligible = ratings.history(user).tolist(), candidates(ratings, user)
@@ -307,8 +297,8 @@ def test_naive_goes_no_further_than_the_history_and_may_delete_all_of_it(small):
 
 
 def test_naive_of_nobody_is_an_empty_table(small, tmp_path):
-    store.write_parquet(tmp_path / "naive.parquet", naive(*small, [], 4, [1, 3]), store.NAIVE)
-    assert store.read_parquet(tmp_path / "naive.parquet", store.NAIVE).empty
+    store.write_parquet(tmp_path / "naive.parquet", naive(*small, [], 4, [1, 3]), schemas.NAIVE)
+    assert store.read_parquet(tmp_path / "naive.parquet", schemas.NAIVE).empty
 
 
 def test_shortlisting_oracle_retrains_single_items_then_subsets_of_the_worst(small):
@@ -329,8 +319,8 @@ def test_tested_is_a_row_of_the_evaluation_schema(small, tmp_path):
     recommender, ratings = small
     pool, _ = oracle_pool(recommender, ratings, 1, 2, OracleConfig(), generator(0, "oracle"))
     table = verdicts(["oracle"] * len(pool.deletions), pool)
-    store.write_parquet(tmp_path / "evaluation.parquet", table, store.EVALUATION)
-    row = store.read_parquet(tmp_path / "evaluation.parquet", store.EVALUATION).iloc[4]
+    store.write_parquet(tmp_path / "evaluation.parquet", table, schemas.EVALUATION)
+    row = store.read_parquet(tmp_path / "evaluation.parquet", schemas.EVALUATION).iloc[4]
     assert tuple(row["items"]) == pool.deletions[4].items
     assert (row["user"], row["target"], row["rank_after"]) == (1, pool.targets[4, 0], pool.rank_after[4, 0])
     assert row["score_after"] == pool.score_after[4, 0]

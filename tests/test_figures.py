@@ -10,10 +10,11 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from hadyounot import figures, store, style, tables
-from hadyounot.config import AblationsConfig
-from hadyounot.ratings import Ratings
-from hadyounot.variants import variants
+from hadyounot.report import figures, style, tables
+from hadyounot.retrain.ratings import Ratings
+from hadyounot.study import schemas
+from hadyounot.study.config import AblationsConfig
+from hadyounot.study.variants import variants
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from PIL import Image
@@ -32,18 +33,18 @@ def validity_frame(datasets=("ml-100k",), top_k=(1, 3, 5)) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     rows = []
     for dataset in datasets:
-        for method in store.METHODS:
+        for method in schemas.METHODS:
             for k in top_k:
                 valid = int(rng.integers(5, 95))
                 share = valid / 100
                 paper = 0.3 if method in ("knn", "linear_reg") and dataset == "ml-100k" else None
                 rows.append((dataset, "mf", method, k, 100, valid, share, share - 0.04, share + 0.05, paper))
-    return pd.DataFrame(rows, columns=list(store.TABLE_VALIDITY.columns))
+    return pd.DataFrame(rows, columns=list(schemas.TABLE_VALIDITY.columns))
 
 
 def times_frame() -> pd.DataFrame:
     rng = np.random.default_rng(0)
-    seconds = {method: 10.0 ** (index - 6) * rng.uniform(1, 2, 9) for index, method in enumerate(store.METHODS)}
+    seconds = {method: 10.0 ** (index - 6) * rng.uniform(1, 2, 9) for index, method in enumerate(schemas.METHODS)}
     return pd.DataFrame(
         [(user, method, each) for method, some in seconds.items() for user, each in enumerate(some)],
         columns=["user", "method", "seconds"],
@@ -94,9 +95,9 @@ def assert_nothing_overlaps(figure) -> None:
 
 
 def test_every_method_has_a_label_and_a_colour():
-    assert list(style.METHOD_LABELS) == list(store.METHODS)
-    assert set(style.METHOD_COLORS) == set(store.METHODS)
-    assert len(set(style.METHOD_LABELS.values())) == len(store.METHODS)
+    assert list(style.METHOD_LABELS) == list(schemas.METHODS)
+    assert set(style.METHOD_COLORS) == set(schemas.METHODS)
+    assert len(set(style.METHOD_LABELS.values())) == len(schemas.METHODS)
 
 
 def test_families_of_methods_and_values_of_k_differ_in_grey():
@@ -115,13 +116,15 @@ def test_figure5_shows_every_user_of_the_methods_that_generate_and_their_median(
     frame = times_frame()
     figure = figures.generation_time(frame)
     shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert shown == [style.METHOD_LABELS[name] for name in store.METHODS if name not in ("reseed", "oracle")]
+    assert shown == [style.METHOD_LABELS[name] for name in schemas.METHODS if name not in ("reseed", "oracle")]
     for row, cloud in enumerate(figure.axes[0].collections):
-        method = [name for name in store.METHODS if name not in ("reseed", "oracle")][row]
+        method = [name for name in schemas.METHODS if name not in ("reseed", "oracle")][row]
         np.testing.assert_allclose(cloud.get_offsets()[:, 0], frame.loc[frame["method"] == method, "seconds"])
     medians = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]
     expected = frame.groupby("method")["seconds"].median()
-    np.testing.assert_allclose(medians, [expected[name] for name in store.METHODS if name not in ("reseed", "oracle")])
+    np.testing.assert_allclose(
+        medians, [expected[name] for name in schemas.METHODS if name not in ("reseed", "oracle")]
+    )
     assert figure.axes[0].get_xscale() == "log"
     assert_nothing_overlaps(figure)
     assert {"wall time of one explanation", "1 µs", "1 s"} <= set(texts(figure))
@@ -268,7 +271,7 @@ def ablations_frame() -> pd.DataFrame:
             for k in (1, 3, 5):
                 share = float(rng.uniform(0.1, 0.5))
                 rows.append(("ml-100k", "mf", family, variant, k, 100, int(100 * share), share))
-    frame = pd.DataFrame(rows, columns=list(store.ABLATIONS.columns)[:8])
+    frame = pd.DataFrame(rows, columns=list(schemas.ABLATIONS.columns)[:8])
     return frame.assign(ci_low=frame["validity"] - 0.05, ci_high=frame["validity"] + 0.06, r2=frame["validity"] / 4)
 
 
@@ -345,17 +348,17 @@ def test_another_process_saves_the_same_bytes(tmp_path):
 def measured_frames(missing=()):
     """Sets of four users, the first of them 5, and correlations of them."""
     rng = np.random.default_rng(0)
-    measured = pd.DataFrame(rng.normal(size=(80, len(store.MEASURES))), columns=list(store.MEASURES))
+    measured = pd.DataFrame(rng.normal(size=(80, len(schemas.MEASURES))), columns=list(schemas.MEASURES))
     measured.insert(0, "user", np.repeat([5, 1, 2, 3], 20))
     measured.insert(1, "score_decrease", rng.normal(size=80) / 100)
     measured["linear_reg"] = 0.0135 + measured["linear_reg"] / 1000
     measured[list(missing)] = np.nan
     rows = [
         ("ml-100k", "mf", user, name, 20, value, value, value - 0.1, value + 0.1)
-        for name in store.MEASURES
+        for name in schemas.MEASURES
         for user, value in zip((5, 1, 2, 3), rng.uniform(-0.8, 0.8, 4), strict=True)
     ]
-    correlations = pd.DataFrame(rows, columns=list(store.CORRELATION.columns))
+    correlations = pd.DataFrame(rows, columns=list(schemas.CORRELATION.columns))
     correlations.loc[correlations["measure"].isin(missing), "pearson"] = np.nan
     return measured, correlations
 
@@ -376,7 +379,7 @@ def test_figure_7_shows_one_user_and_all_and_the_paper():
     assert hollow == [[0.175, 0], [0.356, 2]]
     medians = [line.get_xdata()[0] for line in users.lines if line.get_marker() == "o"]
     assert medians == pytest.approx(correlations.groupby("measure", sort=False)["pearson"].median().to_list())
-    assert sum(len(points.get_offsets()) for points in users.collections) == 4 * len(store.MEASURES)
+    assert sum(len(points.get_offsets()) for points in users.collections) == 4 * len(schemas.MEASURES)
 
 
 def test_figure_7_of_a_black_box_leaves_influence_out():

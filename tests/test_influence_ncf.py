@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from hadyounot import data
-from hadyounot.baselines import BLOCK_DAMPING, influences, neural_block, neural_influence
-from hadyounot.config import InfluenceConfig
-from hadyounot.ratings import Deletion, Ratings
-from hadyounot.recommenders.ncf import NeuralCollaborativeFiltering
+from hadyounot.compare.influence import BLOCK_DAMPING, influences, neural_block, neural_influence
+from hadyounot.compare.settings import InfluenceConfig
+from hadyounot.retrain.ncf import NeuralCollaborativeFiltering
+from hadyounot.retrain.ratings import Deletion, Ratings
 from hadyounot.rng import generator
+from hadyounot.study import datasets
 from torch.autograd.functional import hessian, jacobian
 
 EXACT = InfluenceConfig(damping=1e-5, tolerance=1e-10, max_iterations=5000)
@@ -19,7 +19,7 @@ LONG = NeuralCollaborativeFiltering(**SMALL, epochs=400)
 
 @pytest.fixture(scope="module")
 def ratings() -> Ratings:
-    return data.planted()
+    return datasets.planted()
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import surprise
-from hadyounot.ratings import Deletion, Ratings
-from hadyounot.recommenders.lanes import LANES
-from hadyounot.recommenders.mf import MatrixFactorization
+from hadyounot.retrain.mf import MatrixFactorization
+from hadyounot.retrain.ratings import Deletion, Ratings
+from hadyounot.retrain.simd import LANES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

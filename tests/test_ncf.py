@@ -4,10 +4,10 @@ import numba
 import numpy as np
 import pytest
 import torch
-from hadyounot.ratings import Deletion, Ratings
-from hadyounot.recommenders import lanes
-from hadyounot.recommenders.lanes import LANES
-from hadyounot.recommenders.ncf import NeuralCollaborativeFiltering, _Trainer
+from hadyounot.retrain import simd
+from hadyounot.retrain.ncf import NeuralCollaborativeFiltering, _Trainer
+from hadyounot.retrain.ratings import Deletion, Ratings
+from hadyounot.retrain.simd import LANES
 from test_mf import some_deletions, world
 
 NCF = NeuralCollaborativeFiltering(
@@ -147,9 +147,9 @@ def test_sigmoid_is_within_two_ulps_of_double_precision():
     @numba.njit
     def apply(table):
         for k in range(len(table)):
-            lanes._store(table, k, lanes._sigmoid(lanes._load(table, k)))
+            simd.store(table, k, simd.sigmoid(simd.load(table, k)))
 
-    table = lanes.lane_zeros(20)
+    table = simd.lane_zeros(20)
     table[:] = logits.reshape(table.shape)
     apply(table)
     exact = 1 / (1 + np.exp(-logits.astype(np.float64)))

@@ -15,10 +15,11 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
-from hadyounot import notebook
-from hadyounot.jobs import UNCOUNTED
-from hadyounot.notebook import NotebookError, code_digest, module_digest, run
-from hadyounot.paths import PROJECT
+from hadyounot.study.paths import PROJECT
+from hadyounot.workflow import digest, notebook
+from hadyounot.workflow.digest import NotebookError, code_digest, module_digest
+from hadyounot.workflow.jobs import UNCOUNTED
+from hadyounot.workflow.notebook import run
 from nbformat import v4
 
 PARAMETERS = """\
@@ -174,7 +175,7 @@ def test_a_failing_notebook_is_kept_and_said_how_to_run_again(tmp_path):
     assert [output.output_type for output in failed.outputs] == ["stream", "error"]
     words = shlex.split(lines[4].partition("  ")[2])
     assert words[:5] == ["cd", str(tmp_path), "&&", sys.executable, "-m"]
-    assert words[5:7] == ["hadyounot.notebook", str(tmp_path / "bad book.ipynb")]
+    assert words[5:7] == ["hadyounot.workflow.notebook", str(tmp_path / "bad book.ipynb")]
     assert json.loads(words[words.index("--params") + 1]) == {"seed": 5}
     assert words[words.index("--log") + 1] == str(tmp_path / "logs" / "x.ipynb")
 
@@ -265,7 +266,7 @@ def test_files_that_are_no_notebooks(tmp_path):
 )
 def test_command_line_errors(tmp_path, arguments, code, message):
     write(tmp_path / "book.ipynb")
-    command = [sys.executable, "-m", "hadyounot.notebook", *arguments, "--log", "log.ipynb"]
+    command = [sys.executable, "-m", "hadyounot.workflow.notebook", *arguments, "--log", "log.ipynb"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == code
     assert message in done.stderr
@@ -287,7 +288,7 @@ while True:
 def ticking(tmp_path):
     """A process that asked, as Snakemake does, a shell for a run that never ends; the runner's pid, the kernel's."""
     book = write(tmp_path / "book.ipynb", TICKS)
-    command = shlex.join([sys.executable, "-m", "hadyounot.notebook", str(book), "--log", "log.ipynb"])
+    command = shlex.join([sys.executable, "-m", "hadyounot.workflow.notebook", str(book), "--log", "log.ipynb"])
     asks = f"import subprocess; subprocess.run(['bash', '-c', {f'set -e; {command}; true'!r}])"
     asker = subprocess.Popen([sys.executable, "-c", asks], start_new_session=True)
     try:
@@ -397,7 +398,7 @@ def test_code_digest_leaves_strangers_and_the_ignored_out_but_not_what_those_imp
     ],
 )
 def test_what_makes_a_stage_of_the_study_run_again(stage, module, counts, tmp_path, monkeypatch):
-    shutil.copytree(notebook.PACKAGE, tmp_path / "hadyounot", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(digest.PACKAGE, tmp_path / "hadyounot", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(notebook, "PACKAGE", tmp_path / "hadyounot")
     book = PROJECT / "notebooks" / f"{stage}.ipynb"
     before = code_digest(book, UNCOUNTED)
@@ -415,7 +416,7 @@ def test_code_digest_counts_a_package_only_for_who_imports_from_it(package, dige
 
 
 def test_code_digest_reads_every_module_of_the_library(tmp_path):
-    names = [path.relative_to(notebook.PACKAGE).with_suffix("") for path in notebook.PACKAGE.rglob("*.py")]
+    names = [path.relative_to(digest.PACKAGE).with_suffix("") for path in digest.PACKAGE.rglob("*.py")]
     modules = [".".join(name.parts) for name in names if name.name != "__init__"]
     assert "store" in modules
     imports = "\n".join(f"import hadyounot.{module}" for module in modules)

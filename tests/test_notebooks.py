@@ -8,8 +8,9 @@ import resource
 from pathlib import Path
 
 import pytest
-from hadyounot import paths, toy
-from hadyounot.notebook import run
+from hadyounot.study import paths
+from hadyounot.workflow import demo
+from hadyounot.workflow.notebook import run
 
 FOLDER = paths.PROJECT / "notebooks"
 BOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -32,7 +33,7 @@ def parameters(book):
 
 def test_there_are_notebooks_from_data_to_figures():
     assert {"10", "20", "30", "40", "50", "60", "90", "91"} <= {book.stem[:2] for book in BOOKS}
-    assert [book.stem for book in BOOKS] == sorted(toy.NOTEBOOKS)
+    assert [book.stem for book in BOOKS] == sorted(demo.NOTEBOOKS)
 
 
 @each_book

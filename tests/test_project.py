@@ -7,7 +7,8 @@ import sys
 import tomllib
 
 import pytest
-from hadyounot import docs, paths
+from hadyounot.study import paths
+from hadyounot.workflow import docs
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -81,7 +82,7 @@ def test_the_package_and_conda_take_the_same_pins():
 @pytest.mark.parametrize("place", docs.PAGES)
 def test_generated_pages_are_up_to_date(place):
     page = docs.PAGES[place]()
-    assert (PROJECT / place).read_text(encoding="utf-8") == page, "run: python -m hadyounot.docs"
+    assert (PROJECT / place).read_text(encoding="utf-8") == page, "run: python -m hadyounot.workflow.docs"
 
 
 def test_readme_speaks_true_python():

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from hadyounot.config import ProjectionConfig
-from hadyounot.projection import Points, draw, project, separability
-from hadyounot.representation import SurrogateData
+from hadyounot.compare.separability import Points, draw, project, separability
+from hadyounot.compare.settings import ProjectionConfig
+from hadyounot.method.features import SurrogateData
 from scipy.stats import bootstrap
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score

@@ -2,10 +2,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hadyounot.ratings import Deletion, Ratings
-from hadyounot.representation import Representation
+from hadyounot.method.features import Representation
+from hadyounot.retrain.ratings import Deletion, Ratings
 from hadyounot.rng import generator
-from hadyounot.variants import PRODUCTS
+from hadyounot.study.variants import PRODUCTS
 
 RNG = generator(0, "representation")
 USERS, ITEMS = RNG.normal(size=(4, 3)).astype(np.float32), RNG.normal(size=(9, 3)).astype(np.float32)

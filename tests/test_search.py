@@ -3,10 +3,12 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
-from hadyounot.representation import Representation
+from hadyounot.method.features import Representation
+from hadyounot.method.linear import LinearSurrogate
+from hadyounot.method.mlp import MlpSurrogate
+from hadyounot.method.outcomes import subsets
+from hadyounot.method.search import beam, exact, explain, sampled
 from hadyounot.rng import generator
-from hadyounot.search import beam, exact, explain, sampled, subsets
-from hadyounot.surrogates import LinearSurrogate, MlpSurrogate
 from hypothesis import assume, given
 from hypothesis import strategies as st
 

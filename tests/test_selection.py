@@ -3,10 +3,10 @@
 import hadyounot as hyn
 import numpy as np
 import pytest
-from hadyounot import selection, store
-from hadyounot.data import planted, split
-from hadyounot.evaluation import rmse
+from hadyounot.compare.accuracy import rmse
 from hadyounot.rng import generator
+from hadyounot.study import schemas, selection, store
+from hadyounot.study.datasets import planted, split
 from test_mf import world
 
 MF = hyn.MatrixFactorization(factors=4, epochs=20, learning_rate=0.02, regularization=0.05)
@@ -68,7 +68,7 @@ def test_test_ratings_choose_nothing_and_a_black_box_has_its_authors_settings(ha
 def test_learning_curve_shows_the_recommender_at_its_epochs(halves, tmp_path, recommender):
     train, test = halves
     curve, verdict = selection.learning_curve(recommender, train, test)
-    store.write_csv(tmp_path / "curve.csv", curve, store.CURVE)
+    store.write_csv(tmp_path / "curve.csv", curve, schemas.CURVE)
     scores = recommender.fit(train).scores(range(train.n_users))
     row = curve.set_index("epoch").loc[getattr(recommender, "epochs", 1)]
     assert row["train_rmse"] == rmse(scores, train)

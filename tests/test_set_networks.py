@@ -6,14 +6,14 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
-from hadyounot.config import SetNetworkConfig
-from hadyounot.counterfactual import Outcomes
-from hadyounot.ratings import Deletion
-from hadyounot.representation import Representation
+from hadyounot.method.features import Representation
+from hadyounot.method.outcomes import Outcomes
+from hadyounot.method.sets import fit_set_network
+from hadyounot.method.settings import SetNetworkConfig
+from hadyounot.method.surrogates import held_out_users
+from hadyounot.retrain.ratings import Deletion
 from hadyounot.rng import generator
-from hadyounot.set_networks import fit_set_network
-from hadyounot.surrogates import held_out_users
-from hadyounot.variants import ENCODERS
+from hadyounot.study.variants import ENCODERS
 from sklearn.metrics import r2_score
 
 CONFIG = SetNetworkConfig(hidden=16, learning_rates=[3e-3, 1e-2], batch_size=128, max_epochs=25, patience=5)

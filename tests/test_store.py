@@ -18,8 +18,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hadyounot import store
-from hadyounot.store import StoreError
+from hadyounot.study import schemas, store
+from hadyounot.study.store import StoreError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -93,7 +93,7 @@ def test_exception_mid_write_leaves_what_was_there(tmp_path, error, before):
 
 def test_a_writer_killed_mid_write_leaves_no_file(tmp_path):
     code = (
-        "import os, sys; from hadyounot.store import atomic\n"
+        "import os, sys; from hadyounot.study.store import atomic\n"
         "with atomic(sys.argv[1]) as t: t.write_text('half'); os.kill(os.getpid(), 9)"
     )
     path = tmp_path / "x.txt"
@@ -126,8 +126,8 @@ def test_two_writers_leave_one_whole_file(tmp_path):
 
 def test_outcomes_round_trip(tmp_path):
     written = outcomes()
-    store.write_parquet(tmp_path / "o.parquet", written, store.OUTCOMES)
-    read = store.read_parquet(tmp_path / "o.parquet", store.OUTCOMES)
+    store.write_parquet(tmp_path / "o.parquet", written, schemas.OUTCOMES)
+    read = store.read_parquet(tmp_path / "o.parquet", schemas.OUTCOMES)
     assert list(read) == list(written)
     for name, values in written.items():
         again = np.stack(read[name].array)
@@ -136,10 +136,10 @@ def test_outcomes_round_trip(tmp_path):
 
 
 def test_no_rows_round_trip(tmp_path):
-    store.write_parquet(tmp_path / "o.parquet", outcomes(n=0), store.OUTCOMES)
-    assert store.read_parquet(tmp_path / "o.parquet", store.OUTCOMES).empty
-    store.write_csv(tmp_path / "t.csv", validity().iloc[:0], store.TABLE_VALIDITY)
-    assert store.read_csv(tmp_path / "t.csv", store.TABLE_VALIDITY).empty
+    store.write_parquet(tmp_path / "o.parquet", outcomes(n=0), schemas.OUTCOMES)
+    assert store.read_parquet(tmp_path / "o.parquet", schemas.OUTCOMES).empty
+    store.write_csv(tmp_path / "t.csv", validity().iloc[:0], schemas.TABLE_VALIDITY)
+    assert store.read_csv(tmp_path / "t.csv", schemas.TABLE_VALIDITY).empty
 
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"], exclude_characters="\r"))
@@ -172,23 +172,23 @@ def test_csv_and_parquet_keep_every_value_and_repeat_to_the_byte(tmp_path_factor
 
 
 def test_csv_is_plain(tmp_path):
-    store.write_csv(tmp_path / "t.csv", validity(), store.TABLE_VALIDITY)
+    store.write_csv(tmp_path / "t.csv", validity(), schemas.TABLE_VALIDITY)
     assert (tmp_path / "t.csv").read_text() == (
         "dataset,model,method,top_k,n_users,n_valid,validity,ci_low,ci_high,paper\nd,m,knn,5,10,3,0.3,0.1,0.6,\n"
     )
     counts = pd.DataFrame({"stage": ["a", "b"], "minutes": [1.0, 2.0], "peak_mib": [1.0, 2.0]})
     counts = counts.assign(retrainings=[7.0, math.nan], ns_per_rating_and_model=[0.5, math.nan])
-    store.write_csv(tmp_path / "r.csv", counts, store.RUNTIME)
+    store.write_csv(tmp_path / "r.csv", counts, schemas.RUNTIME)
     assert (tmp_path / "r.csv").read_text().splitlines()[1:] == ["a,1.0,1.0,7,0.5", "b,2.0,2.0,,"]
 
 
 def test_the_frame_s_own_types_leave_no_trace(tmp_path):
     wide = EXPLAINED.astype({"user": "int64", "method": "category"}).set_index(np.array([9, 5]))
     narrow = {name: list(EXPLAINED[name]) for name in EXPLAINED}
-    store.write_parquet(tmp_path / "wide", wide, store.EXPLANATIONS)
-    store.write_parquet(tmp_path / "narrow", narrow, store.EXPLANATIONS)
+    store.write_parquet(tmp_path / "wide", wide, schemas.EXPLANATIONS)
+    store.write_parquet(tmp_path / "narrow", narrow, schemas.EXPLANATIONS)
     assert (tmp_path / "wide").read_bytes() == (tmp_path / "narrow").read_bytes()
-    read = store.read_parquet(tmp_path / "wide", store.EXPLANATIONS)
+    read = store.read_parquet(tmp_path / "wide", schemas.EXPLANATIONS)
     assert read["user"].dtype == np.int32
     assert read["items"].map(len).tolist() == [3, 0]
 
@@ -196,29 +196,29 @@ def test_the_frame_s_own_types_leave_no_trace(tmp_path):
 SCORE = outcomes()["score_after"].copy()
 SCORE[2, 3] = np.nan
 WRONG = [
-    (store.EXPLANATIONS, EXPLAINED.drop(columns="items"), "has columns user, target, method; it must have"),
-    (store.EXPLANATIONS, EXPLAINED[["target", "user", "method", "items"]], "must have user, target"),
-    (store.EXPLANATIONS, EXPLAINED.assign(user=[3, -1]), "column 'user', row 1: -1 is not a finite number from 0"),
-    (store.EXPLANATIONS, EXPLAINED.assign(user=[3, 2**31]), "column 'user', row 1: 2147483648 is not int32"),
-    (store.EXPLANATIONS, EXPLAINED.assign(user=[3, 0.5]), "column 'user', row 1: 0.5 is not int32"),
-    (store.EXPLANATIONS, EXPLAINED.assign(user=[3, "4"]), "column 'user', row 1: '4' is not int32"),
-    (store.EXPLANATIONS, EXPLAINED.assign(user=[3, None]), "column 'user', row 1: None is missing"),
-    (store.EXPLANATIONS, EXPLAINED.assign(method=["knn", "luck"]), "row 1: 'luck' is not among random, reseed"),
-    (store.EXPLANATIONS, EXPLAINED.assign(items=[[1], [2, -3]]), "column 'items', row 1: -3 is not a finite number"),
-    (store.EXPLANATIONS, EXPLAINED.assign(items=[[1], [2, 0.5]]), r"column 'items', row 1: \[2, 0.5\] is not list"),
-    (store.EXPLANATIONS, EXPLAINED.assign(items=[[1], None]), "column 'items', row 1: None is missing"),
-    (store.EXPLANATIONS, EXPLAINED.assign(items=[[1], [None]]), "column 'items', row 1: None is missing"),
-    (store.EXPLANATIONS, {**EXPLAINED, "user": [1]}, "has columns of different lengths"),
-    (store.OUTCOMES, outcomes(score_after=SCORE), "column 'score_after', row 2: None is missing|row 2: nan is not"),
-    (store.OUTCOMES, outcomes(rank_after=[[1] * 5] * 3 + [[1] * 4]), "lists of target, .* differ in length"),
-    (store.OUTCOMES, outcomes(rank_after=np.zeros((4, 5), int)), "column 'rank_after', row 0: 0 is not .* from 1"),
+    (schemas.EXPLANATIONS, EXPLAINED.drop(columns="items"), "has columns user, target, method; it must have"),
+    (schemas.EXPLANATIONS, EXPLAINED[["target", "user", "method", "items"]], "must have user, target"),
+    (schemas.EXPLANATIONS, EXPLAINED.assign(user=[3, -1]), "column 'user', row 1: -1 is not a finite number from 0"),
+    (schemas.EXPLANATIONS, EXPLAINED.assign(user=[3, 2**31]), "column 'user', row 1: 2147483648 is not int32"),
+    (schemas.EXPLANATIONS, EXPLAINED.assign(user=[3, 0.5]), "column 'user', row 1: 0.5 is not int32"),
+    (schemas.EXPLANATIONS, EXPLAINED.assign(user=[3, "4"]), "column 'user', row 1: '4' is not int32"),
+    (schemas.EXPLANATIONS, EXPLAINED.assign(user=[3, None]), "column 'user', row 1: None is missing"),
+    (schemas.EXPLANATIONS, EXPLAINED.assign(method=["knn", "luck"]), "row 1: 'luck' is not among random, reseed"),
+    (schemas.EXPLANATIONS, EXPLAINED.assign(items=[[1], [2, -3]]), "column 'items', row 1: -3 is not a finite number"),
+    (schemas.EXPLANATIONS, EXPLAINED.assign(items=[[1], [2, 0.5]]), r"column 'items', row 1: \[2, 0.5\] is not list"),
+    (schemas.EXPLANATIONS, EXPLAINED.assign(items=[[1], None]), "column 'items', row 1: None is missing"),
+    (schemas.EXPLANATIONS, EXPLAINED.assign(items=[[1], [None]]), "column 'items', row 1: None is missing"),
+    (schemas.EXPLANATIONS, {**EXPLAINED, "user": [1]}, "has columns of different lengths"),
+    (schemas.OUTCOMES, outcomes(score_after=SCORE), "column 'score_after', row 2: None is missing|row 2: nan is not"),
+    (schemas.OUTCOMES, outcomes(rank_after=[[1] * 5] * 3 + [[1] * 4]), "lists of target, .* differ in length"),
+    (schemas.OUTCOMES, outcomes(rank_after=np.zeros((4, 5), int)), "column 'rank_after', row 0: 0 is not .* from 1"),
     (
-        store.TABLE_VALIDITY,
+        schemas.TABLE_VALIDITY,
         validity(validity=[1.2]),
         "'validity', row 0: 1.2 is not a finite number from 0 to 1",
     ),
-    (store.TABLE_VALIDITY, validity(n_users=[math.inf]), "column 'n_users', row 0: inf is not int64"),
-    (store.GENERATION_TIME, {"user": [1], "method": ["knn"], "seconds": [math.inf]}, "row 0: inf is not a finite"),
+    (schemas.TABLE_VALIDITY, validity(n_users=[math.inf]), "column 'n_users', row 0: inf is not int64"),
+    (schemas.GENERATION_TIME, {"user": [1], "method": ["knn"], "seconds": [math.inf]}, "row 0: inf is not a finite"),
 ]
 
 
@@ -242,11 +242,11 @@ def test_wrong_tables_are_not_written(tmp_path, schema, frame, message):
 )
 def test_wrong_tables_are_not_read(tmp_path, table, message):
     path = tmp_path / "t.parquet"
-    store.write_parquet(path, EXPLAINED, store.EXPLANATIONS)
+    store.write_parquet(path, EXPLAINED, schemas.EXPLANATIONS)
     right = pq.read_table(path)
     pq.write_table(pa.table(dict(zip(right.column_names, right.columns, strict=True)) | table), path)
     with pytest.raises(StoreError, match=message) as raised:
-        store.read_parquet(path, store.EXPLANATIONS)
+        store.read_parquet(path, schemas.EXPLANATIONS)
     assert str(raised.value).startswith(f"{path}: ")
     assert str(raised.value).endswith("Delete the file and rerun.")
 
@@ -265,30 +265,30 @@ def test_wrong_tables_are_not_read(tmp_path, table, message):
 )
 def test_edited_csv(tmp_path, old, new, message):
     path = tmp_path / "t.csv"
-    store.write_csv(path, validity(), store.TABLE_VALIDITY)
+    store.write_csv(path, validity(), schemas.TABLE_VALIDITY)
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new), encoding="utf-8")
     if message is None:
-        assert store.read_csv(path, store.TABLE_VALIDITY)["model"][0] == new[2:]
+        assert store.read_csv(path, schemas.TABLE_VALIDITY)["model"][0] == new[2:]
         return
     with pytest.raises(StoreError, match=message) as raised:
-        store.read_csv(path, store.TABLE_VALIDITY)
+        store.read_csv(path, schemas.TABLE_VALIDITY)
     assert str(path) in str(raised.value)
 
 
 def test_csv_in_another_encoding(tmp_path):
     path = tmp_path / "t.csv"
-    store.write_csv(path, validity(model=["é"]), store.TABLE_VALIDITY)
+    store.write_csv(path, validity(model=["é"]), schemas.TABLE_VALIDITY)
     path.write_bytes(path.read_text().encode("latin-1"))
     with pytest.raises(StoreError, match=r"is damaged .*utf-8"):
-        store.read_csv(path, store.TABLE_VALIDITY)
+        store.read_csv(path, schemas.TABLE_VALIDITY)
 
 
 def test_a_missing_file_is_said_to_be_missing(tmp_path):
     for read in (store.read_parquet, store.read_csv):
         with pytest.raises(FileNotFoundError, match=r"nothing"):
-            read(tmp_path / "nothing", store.EXPLANATIONS)
+            read(tmp_path / "nothing", schemas.EXPLANATIONS)
     with pytest.raises(FileNotFoundError, match=r"nothing"):
         store.read_arrays(tmp_path / "nothing")
 
@@ -316,7 +316,7 @@ def test_arrays_round_trip_and_repeat_to_the_byte(tmp_path):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
-    store.write_parquet(folder / "o.parquet", outcomes(), store.OUTCOMES)
+    store.write_parquet(folder / "o.parquet", outcomes(), schemas.OUTCOMES)
     store.write_arrays(folder / "a.npz", **ARRAYS)
     return folder
 
@@ -324,7 +324,7 @@ def whole(tmp_path_factory):
 def read_any(path):
     if path.suffix == ".npz":
         return {name: repr(array) for name, array in store.read_arrays(path).items()}
-    frame = store.read_parquet(path, store.OUTCOMES)
+    frame = store.read_parquet(path, schemas.OUTCOMES)
     return {name: repr(np.stack(frame[name])) for name in frame}
 
 
@@ -382,8 +382,8 @@ def test_provenance_repeats_and_says_what_made_the_file(tmp_path):
 
 
 def test_every_schema_is_documented():
-    schemas = {name: value for name, value in vars(store).items() if isinstance(value, store.Schema)}
-    assert len(schemas) == 24
-    for name, schema in schemas.items():
+    found = {name: value for name, value in vars(schemas).items() if isinstance(value, store.Schema)}
+    assert len(found) == 24
+    for name, schema in found.items():
         assert schema.meaning.endswith("."), name
         assert all(column.meaning for column in schema.columns.values()), name

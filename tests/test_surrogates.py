@@ -3,20 +3,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hadyounot import surrogates
-from hadyounot.config import LassoConfig, LogisticConfig, MlpConfig
-from hadyounot.ratings import Deletion
-from hadyounot.representation import SurrogateData
+from hadyounot.method import linear, mlp, surrogates
+from hadyounot.method.features import SurrogateData
+from hadyounot.method.linear import LinearSurrogate, additive_r2, fit_lasso, fit_logistic
+from hadyounot.method.mlp import MlpSurrogate, fit_mlp_clf, fit_mlp_reg
+from hadyounot.method.settings import LassoConfig, LogisticConfig, MlpConfig
+from hadyounot.retrain.ratings import Deletion
 from hadyounot.rng import generator
-from hadyounot.surrogates import (
-    LinearSurrogate,
-    MlpSurrogate,
-    additive_r2,
-    fit_lasso,
-    fit_logistic,
-    fit_mlp_clf,
-    fit_mlp_reg,
-)
 from scipy.optimize import check_grad
 from sklearn.linear_model import Lasso, LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss, mean_squared_error, r2_score
@@ -83,11 +76,11 @@ def coefficients(surrogate: LinearSurrogate) -> np.ndarray:
 
 def test_folds_are_whole_users_and_balanced():
     users = planted().users
-    fold_of = surrogates._folds(users, FOLDS, generator(0))
+    fold_of = surrogates.grouped_folds(users, FOLDS, generator(0))
     folds_of_user = [np.unique(fold_of[users == user]) for user in np.unique(users)]
     assert all(len(folds) == 1 for folds in folds_of_user)
     assert sorted(np.bincount(np.concatenate(folds_of_user))) == [3, 3, 3, 4]
-    assert (fold_of != surrogates._folds(users, FOLDS, generator(1))).any()
+    assert (fold_of != surrogates.grouped_folds(users, FOLDS, generator(1))).any()
 
 
 @pytest.mark.parametrize("n_crossed", [0, 2])
@@ -96,7 +89,7 @@ def test_lasso_equals_scikit_learn_on_materialised_rows(n_crossed):
     fit = fit_lasso(data, FOLDS, config, generator(7))
     features, effects, _ = materialised(data)
 
-    fold_of = np.repeat(surrogates._folds(data.users, FOLDS, generator(7)), N_TARGETS)
+    fold_of = np.repeat(surrogates.grouped_folds(data.users, FOLDS, generator(7)), N_TARGETS)
     penalties = np.sort(fit.curve["penalty"].unique())[::-1]
     search = GridSearchCV(
         make_pipeline(StandardScaler(), Lasso(tol=1e-10, max_iter=100_000)),
@@ -158,7 +151,7 @@ def test_lasso_of_constant_and_repeated_features():
 
 def test_rounding_errors_of_a_constant_feature_are_not_its_scale():
     mean, variance = np.array([0.1, 0.1, 0.0, 1e-9]), np.array([1e-18, 1e-4, 0.0, 1e-20])
-    np.testing.assert_allclose(surrogates._scale(mean, variance), [np.inf, 1e-2, np.inf, 1e-10])
+    np.testing.assert_allclose(surrogates.scales(mean, variance), [np.inf, 1e-2, np.inf, 1e-10])
 
 
 @pytest.mark.parametrize("n_crossed", [0, 2])
@@ -175,7 +168,7 @@ def test_logistic_equals_scikit_learn_on_materialised_rows(effect, n_crossed):
         logistic = LogisticRegression(C=factor / (rows.sum() * penalty), solver="newton-cholesky", tol=1e-10)
         return make_pipeline(StandardScaler(), logistic).fit(features[rows], effects[rows])
 
-    fold_of = np.repeat(surrogates._folds(data.users, FOLDS, generator(7)), N_TARGETS)
+    fold_of = np.repeat(surrogates.grouped_folds(data.users, FOLDS, generator(7)), N_TARGETS)
     assert list(fit.curve["penalty"]) == [0.3, 1e-2, 1e-3] * FOLDS
     for row in fit.curve.itertuples():
         held_out = fold_of == row.fold
@@ -198,8 +191,8 @@ def test_logistic_equals_scikit_learn_on_materialised_rows(effect, n_crossed):
 @pytest.mark.parametrize("n_crossed", [0, 2])
 def test_softmax_gradient_is_that_of_finite_differences(n_crossed):
     data = planted("clf", n_users=3, deletions=5, n_crossed=n_crossed)
-    labels = surrogates._classes(data.effects)[1]
-    softmax = surrogates._Softmax(data, labels, 3)
+    labels = surrogates.occurring_classes(data.effects)[1]
+    softmax = linear._Softmax(data, labels, 3)
     at = generator(0).normal(size=softmax.shape).ravel()
     assert check_grad(*(lambda x, part=part: softmax.loss(x, 0.1)[part] for part in (0, 1)), at) < 1e-6
 
@@ -260,7 +253,7 @@ def test_mlp_clf_predicts_the_centred_logit_of_its_network(effect, n_crossed, mo
             networks.append(self)
             return super().partial_fit(*arguments, **named)
 
-    monkeypatch.setattr(surrogates, "MLPClassifier", Recorded)
+    monkeypatch.setattr(mlp, "MLPClassifier", Recorded)
     data = planted(effect, n_crossed=n_crossed)
     fit = fit_mlp_clf(data, MLP.model_copy(update={"max_epochs": 1}), generator(3))
     held_out = np.repeat(surrogates.held_out_users(data.users, MLP.held_out_share, generator(3)), N_TARGETS)

@@ -8,13 +8,14 @@ from math import sqrt
 import numpy as np
 import pandas as pd
 import pytest
-from hadyounot import config, paths, store, tables
-from hadyounot.counterfactual import Outcomes
-from hadyounot.ratings import Deletion
-from hadyounot.study import Cell
-from hadyounot.style import METHOD_LABELS
-from hadyounot.toy import open_cell
-from hadyounot.variants import variants
+from hadyounot.method.outcomes import Outcomes
+from hadyounot.report import tables
+from hadyounot.report.style import METHOD_LABELS
+from hadyounot.retrain.ratings import Deletion
+from hadyounot.study import config, paths, published, reading, schemas, store
+from hadyounot.study.cell import Cell
+from hadyounot.study.variants import variants
+from hadyounot.workflow.demo import open_cell
 
 NO_TIES = defaultdict(list)
 
@@ -38,11 +39,13 @@ def make_cell(folder, dataset="ml-100k", model="mf", seed=0) -> Cell:
     store.write_parquet(
         cell.path(paths.RATINGS),
         {"user": users, "item": items, "value": rng.integers(1, 6, len(users)), "train": is_train},
-        store.RATINGS,
+        schemas.RATINGS,
     )
     ids = [f"u{number}" for number in range(N_USERS)]
-    store.write_parquet(cell.path(paths.USERS), {"id": ids}, store.USERS)
-    store.write_parquet(cell.path(paths.ITEMS), {"id": [str(n) for n in range(N_ITEMS)], "title": TITLES}, store.ITEMS)
+    store.write_parquet(cell.path(paths.USERS), {"id": ids}, schemas.USERS)
+    store.write_parquet(
+        cell.path(paths.ITEMS), {"id": [str(n) for n in range(N_ITEMS)], "title": TITLES}, schemas.ITEMS
+    )
     facts = {"users": N_USERS, "items": N_ITEMS, "interactions": len(users), "train": int(is_train.sum())}
     store.write_json(cell.path(paths.DATASET), facts | {"name": dataset, "test": int((~is_train).sum())})
     quality = {"factors": 16, "epochs": 7, "train_rmse": 0.71234, "test_rmse": 0.95, "ndcg_10": 0.25}
@@ -52,13 +55,13 @@ def make_cell(folder, dataset="ml-100k", model="mf", seed=0) -> Cell:
     )
     rows = [
         (user, target, method, [] if method == "reseed" else deleted, 1, rank, rank, 4.5, 4.25)
-        for method in reversed(store.METHODS)  # not in the order that tables must have
+        for method in reversed(schemas.METHODS)  # not in the order that tables must have
         for user in cell.test_users
         for rank, target in [(int(rng.integers(1, 9)), int(-user % 4) + 4)]
         for deleted in [rng.choice(cell.train.history(user), 3, replace=False)]
     ]
     store.write_parquet(
-        cell.path(paths.EVALUATION), pd.DataFrame(rows, columns=list(store.EVALUATION.columns)), store.EVALUATION
+        cell.path(paths.EVALUATION), pd.DataFrame(rows, columns=list(schemas.EVALUATION.columns)), schemas.EVALUATION
     )
     store.write_json(cell.path(paths.RETRAININGS), {"60_evaluate": 110, "exact_oracles": 3})
     for block in cell.blocks:
@@ -95,15 +98,15 @@ def pipes(markdown) -> list[list[str]]:
 
 
 def test_published_numbers_are_the_papers():
-    published = config.load_published()
-    assert published.validity("mf", "ml-100k")["linear_reg", 1] == 0.82
-    assert published.validity("mf", "ml-100k")["knn", 5] == 0.03
-    assert published.validity("mf", "netflix-small")["mlp_clf", 3] == 0.61
-    assert published.validity("mf", "amazon-music")["linear_clf", 5] == 0.405
-    assert len(published.validity("mf", "ml-100k")) == 6 * 3
-    assert published.validity("mf", "toy") == {}
-    assert published.validity("ncf", "netflix-small")["knn", 3] == 0.26
-    assert published.validity("ncf", "toy") == published.validity("blackbox", "ml-100k") == {}
+    paper = published.load_published()
+    assert paper.validity("mf", "ml-100k")["linear_reg", 1] == 0.82
+    assert paper.validity("mf", "ml-100k")["knn", 5] == 0.03
+    assert paper.validity("mf", "netflix-small")["mlp_clf", 3] == 0.61
+    assert paper.validity("mf", "amazon-music")["linear_clf", 5] == 0.405
+    assert len(paper.validity("mf", "ml-100k")) == 6 * 3
+    assert paper.validity("mf", "toy") == {}
+    assert paper.validity("ncf", "netflix-small")["knn", 3] == 0.26
+    assert paper.validity("ncf", "toy") == paper.validity("blackbox", "ml-100k") == {}
 
 
 TABLE4 = """
@@ -117,11 +120,11 @@ MLP Surrogate (clf) 75.5% 49.5% 36.5% 63.5% 35% 27.5% 68.5% 48.5% 36%
 
 
 def test_table_4_is_the_papers_line_by_line():
-    published, names = config.load_published(), list(config.PublishedValidityConfig.model_fields)
+    paper, names = published.load_published(), list(published.PublishedValidityConfig.model_fields)
     for method, line in zip(names, TABLE4.strip().splitlines(), strict=True):
         printed = [float(number) / 100 for number in re.findall(r"([\d.]+)%", line)]
         ours = [
-            published.validity("ncf", dataset)[method, k]
+            paper.validity("ncf", dataset)[method, k]
             for dataset in ("ml-100k", "netflix-small", "amazon-music")
             for k in (1, 3, 5)
         ]
@@ -132,18 +135,18 @@ def test_a_slip_in_the_published_numbers_is_named(tmp_path):
     file = tmp_path / "published.yaml"
     row = "knn: [17, 10, 3], influence: [3, 2, 1], linear_reg: [3, 2, 1], mlp_reg: [3, 2, 1], linear_clf: [3, 2, 1]"
     file.write_text(f"table3:\n  ml-100k: {{{row}, mlp_clf: [3, 2, 101]}}\n")
-    with pytest.raises(config.ConfigError, match=r"table3\.ml-100k\.mlp_clf"):
-        config.load_published(file)
+    with pytest.raises(reading.ConfigError, match=r"table3\.ml-100k\.mlp_clf"):
+        published.load_published(file)
     file.write_text(f"table3:\n  ml-100k: {{{row}, mlp_cls: [3, 2, 1]}}\n")
-    with pytest.raises(config.ConfigError, match="mlp_cls"):
-        config.load_published(file)
+    with pytest.raises(reading.ConfigError, match="mlp_cls"):
+        published.load_published(file)
 
 
 def test_datasets_have_a_row_each_with_the_papers_counts(tmp_path, cell):
     frame = tables.datasets([cell, make_cell(tmp_path, model="again"), make_cell(tmp_path, "toy")])
-    store.write_csv(tmp_path / "table.csv", frame, store.TABLE2)
+    store.write_csv(tmp_path / "table.csv", frame, schemas.TABLE2)
     assert (tmp_path / "table.csv").read_text().splitlines() == [
-        ",".join(store.TABLE2.columns),
+        ",".join(schemas.TABLE2.columns),
         "ml-100k,14,12,168,126,42,943,1682,100000",
         "toy,14,12,168,126,42,,,",
     ]
@@ -173,11 +176,11 @@ def test_a_stand_in_has_the_papers_numbers_under_a_dagger(tmp_path, cell):
 
 def test_validity_counts_the_targets_that_left(tmp_path, cell):
     frame = tables.validity_table([cell, make_cell(tmp_path, "toy", seed=1)], "mf")
-    store.write_csv(tmp_path / "table.csv", frame, store.TABLE_VALIDITY)
+    store.write_csv(tmp_path / "table.csv", frame, schemas.TABLE_VALIDITY)
     assert list(frame["dataset"].unique()) == ["ml-100k", "toy"]
-    expected = [(method, k) for method in store.METHODS for k in (1, 3, 5)] * 2
+    expected = [(method, k) for method in schemas.METHODS for k in (1, 3, 5)] * 2
     assert list(zip(frame["method"], frame["top_k"], strict=True)) == expected
-    evaluation = store.read_parquet(cell.path(paths.EVALUATION), store.EVALUATION)
+    evaluation = store.read_parquet(cell.path(paths.EVALUATION), schemas.EVALUATION)
     for row in frame[frame["dataset"] == "ml-100k"].itertuples():
         ranks = evaluation.loc[evaluation["method"] == row.method, "rank_after"]
         assert (row.n_users, row.n_valid) == (10, sum(rank > row.top_k for rank in ranks))
@@ -194,8 +197,8 @@ def test_validity_counts_the_targets_that_left(tmp_path, cell):
 
 def test_validity_of_another_kind_is_an_empty_table(tmp_path, cell):
     frame = tables.validity_table([cell], "ncf")
-    store.write_csv(tmp_path / "table.csv", frame, store.TABLE_VALIDITY)
-    assert (tmp_path / "table.csv").read_text() == ",".join(store.TABLE_VALIDITY.columns) + "\n"
+    store.write_csv(tmp_path / "table.csv", frame, schemas.TABLE_VALIDITY)
+    assert (tmp_path / "table.csv").read_text() == ",".join(schemas.TABLE_VALIDITY.columns) + "\n"
     assert "|" not in tables.validity_markdown(frame, {}, NO_TIES)
 
 
@@ -209,7 +212,7 @@ def test_validity_markdown_has_methods_by_k_with_the_papers_value_beside_ours(ce
         if row.method == "influence":
             text += f" (paper: { {1: 35.5, 3: 15.5, 5: 9.5}[row.top_k] } %)"
         if row.method in ("influence", "oracle"):
-            assert rows[store.METHODS.index(row.method)][(1, 3, 5).index(row.top_k) + 1] == text
+            assert rows[schemas.METHODS.index(row.method)][(1, 3, 5).index(row.top_k) + 1] == text
     markdown = tables.validity_markdown(frame, tables.exact_oracles([cell]), {("ml-100k", "mf"): ["linear_reg"]})
     assert "## ml-100k, mf (10 users)" in markdown
     assert markdown.endswith(
@@ -230,7 +233,7 @@ def test_surrogates_are_indifferent_that_have_no_weight_on_deleted_items():
 
 def test_recommenders_show_the_quality_files(tmp_path, cell):
     frame = tables.recommenders([cell])
-    store.write_csv(tmp_path / "table.csv", frame, store.RECOMMENDERS)
+    store.write_csv(tmp_path / "table.csv", frame, schemas.RECOMMENDERS)
     assert (tmp_path / "table.csv").read_text().splitlines()[1] == "ml-100k,mf,16,7,0.71234,0.95,0.25,0.125,9,10"
     assert pipes(tables.recommenders_markdown(frame))[2] == [
         *("ml-100k", "mf", "16", "7", "0.7123", "0.9500", "0.2500", "12.5%", "9", "10")
@@ -239,11 +242,11 @@ def test_recommenders_show_the_quality_files(tmp_path, cell):
 
 def test_mcnemar_compares_every_pair_once(tmp_path, cell):
     frame = tables.mcnemar_table([cell, make_cell(tmp_path, "toy", seed=1)])
-    store.write_csv(tmp_path / "table.csv", frame, store.MCNEMAR)
+    store.write_csv(tmp_path / "table.csv", frame, schemas.MCNEMAR)
     assert len(frame) == 2 * 3 * 45  # pairs of ten: reseed and oracle are not tested
-    order = {method: place for place, method in enumerate(store.METHODS)}
+    order = {method: place for place, method in enumerate(schemas.METHODS)}
     assert all(order[row.method_a] < order[row.method_b] for row in frame.itertuples())
-    evaluation = store.read_parquet(cell.path(paths.EVALUATION), store.EVALUATION).set_index(["method", "user"])
+    evaluation = store.read_parquet(cell.path(paths.EVALUATION), schemas.EVALUATION).set_index(["method", "user"])
     left = evaluation["rank_after"].unstack("method") > 3
     some = frame.query("dataset == 'ml-100k' and top_k == 3 and method_a == 'knn' and method_b == 'mlp_reg'").iloc[0]
     assert some["only_a"] == sum(left["knn"] & ~left["mlp_reg"])
@@ -259,7 +262,7 @@ def test_mcnemar_compares_every_pair_once(tmp_path, cell):
 
 def test_signal_is_a_ratio_where_others_move_at_all(tmp_path, cell):
     frame = tables.signal([cell, make_cell(tmp_path, model="again")])
-    store.write_csv(tmp_path / "table.csv", frame, store.SIGNAL)
+    store.write_csv(tmp_path / "table.csv", frame, schemas.SIGNAL)
     assert frame["ratio"].fillna(-1).tolist() == [4, -1]
     assert [row[-1] for row in pipes(tables.signal_markdown(frame))[2:]] == ["4.0", ""]
 
@@ -269,7 +272,7 @@ def test_table_1_is_the_papers():
     printed = [(3.586, 0.74, 0.011), (3.658, 0.67, 0.034), (3.803, 0.87, -1), (3.789, 0.89, 0.393)]
     assert list(frame[["mean", "sd", "p_value"]].fillna(-1).itertuples(index=False, name=None)) == printed
     assert list(frame["method"]) == ["knn", "influence", "linear_reg", "mlp_reg"]
-    study = config.load_published().user_study
+    study = published.load_published().user_study
     assert (study.collected, study.kept, study.questions) == (100, 92, 5)
 
 
@@ -281,7 +284,7 @@ def test_table_1_says_which_printed_numbers_contradict_each_other(tmp_path):
     assert (others.loc[["knn", "influence"]].filter(like="answers") < -1).all(axis=None)
     assert (others["correlation_collected"] < others["correlation_kept"]).all()  # more pairs: less noise in t
     frame = frame.reset_index()
-    store.write_csv(tmp_path / "table.csv", frame, store.TABLE1)
+    store.write_csv(tmp_path / "table.csv", frame, schemas.TABLE1)
     markdown = tables.published_ratings_markdown(frame)
     assert markdown.startswith("**Published, not reproducible from code.** ")
     first, second = (part.split("\n\n|")[1] for part in markdown.split("\n## "))
@@ -293,8 +296,8 @@ def test_table_1_says_which_printed_numbers_contradict_each_other(tmp_path):
 
 
 def write_naive(cell, rows):
-    tried = pd.DataFrame(rows, columns=list(store.NAIVE.columns))
-    store.write_parquet(cell.path(paths.NAIVE), tried, store.NAIVE)
+    tried = pd.DataFrame(rows, columns=list(schemas.NAIVE.columns))
+    store.write_parquet(cell.path(paths.NAIVE), tried, schemas.NAIVE)
 
 
 def test_naive_accumulates_over_sizes(tmp_path, cell):
@@ -310,7 +313,7 @@ def test_naive_accumulates_over_sizes(tmp_path, cell):
     other = make_cell(tmp_path, "toy")
     write_naive(other, [])
     frame = tables.naive([cell, other])
-    store.write_csv(tmp_path / "table.csv", frame, store.TABLE_NAIVE)
+    store.write_csv(tmp_path / "table.csv", frame, schemas.TABLE_NAIVE)
     assert len(frame) == 2 * 3 * 4  # cells, K = 1, 3, 5, sizes up to 4
     found = frame[frame["dataset"] == "ml-100k"].set_index(["top_k", "size"])
     assert (found["n_users"] == 3).all()
@@ -354,7 +357,7 @@ def test_runtime_adds_up_the_benchmarks(tmp_path, cell):
         benchmark(one, "60_evaluate", seconds, "NA")  # what Snakemake writes when it could not measure
     benchmark(cell, "50_explain", 1, 1)  # that of the other cell is missing
     frame = tables.runtime([cell, other])
-    store.write_csv(tmp_path / "table.csv", frame, store.RUNTIME)
+    store.write_csv(tmp_path / "table.csv", frame, schemas.RUNTIME)
     assert list(frame["stage"]) == ["10_dataset", "20_recommender", "30_simulate", "60_evaluate"]
     assert list(frame["minutes"]) == pytest.approx([0.1, 0.25, 0.375, 0.25])
     assert list(frame["peak_mib"].fillna(-1)) == [100, 200, 400, -1]
@@ -371,21 +374,21 @@ def test_runtime_adds_up_the_benchmarks(tmp_path, cell):
 
 def test_runtime_of_notebooks_run_by_hand_is_empty(tmp_path, cell):
     frame = tables.runtime([cell])
-    store.write_csv(tmp_path / "table.csv", frame, store.RUNTIME)
+    store.write_csv(tmp_path / "table.csv", frame, schemas.RUNTIME)
     assert frame.empty
     tables.runtime_markdown(frame)
 
 
 def test_examples_spell_out_what_was_tested(cell):
     markdown = tables.examples(cell)
-    evaluation = store.read_parquet(cell.path(paths.EVALUATION), store.EVALUATION).set_index(["user", "method"])
+    evaluation = store.read_parquet(cell.path(paths.EVALUATION), schemas.EVALUATION).set_index(["user", "method"])
     sections = markdown.split("\n## User ")[1:]
     assert [section.split("\n")[0] for section in sections] == [f"u{user}" for user in cell.test_users[:4]]
     for user, section in zip(cell.test_users, sections, strict=False):
         header, _, *rows = pipes(section)
         assert header == ["method", "had you not watched", "rank after", "really removed?"]
         assert [row[0] for row in rows] == list(METHOD_LABELS.values())
-        for method, (_, deleted, rank, fate) in zip(store.METHODS, rows, strict=True):
+        for method, (_, deleted, rank, fate) in zip(schemas.METHODS, rows, strict=True):
             tested = evaluation.loc[(user, method)]
             assert rank == str(tested["rank_after"])
             left = [k for k in (1, 3, 5) if tested["rank_after"] > k]
@@ -407,8 +410,8 @@ def test_examples_spell_out_what_was_tested(cell):
 
 def test_verified_example_is_the_first_that_held_with_both_lists_as_trained_from_scratch(cell):
     card = tables.verified_example(cell, shown=3)
-    evaluation = store.read_parquet(cell.path(paths.EVALUATION), store.EVALUATION).set_index(["user", "method"])
-    explainers = [method for method in store.METHODS if method not in ("random", "reseed", "oracle")]
+    evaluation = store.read_parquet(cell.path(paths.EVALUATION), schemas.EVALUATION).set_index(["user", "method"])
+    explainers = [method for method in schemas.METHODS if method not in ("random", "reseed", "oracle")]
     user, method = next(
         (user, method)
         for user in cell.test_users
@@ -429,9 +432,9 @@ def test_verified_example_is_the_first_that_held_with_both_lists_as_trained_from
 
 
 def test_without_an_explanation_that_held_there_is_no_verified_example(cell):
-    frame = store.read_parquet(cell.path(paths.EVALUATION), store.EVALUATION)
+    frame = store.read_parquet(cell.path(paths.EVALUATION), schemas.EVALUATION)
     frame.loc[frame["method"] != "oracle", "rank_after"] = 1
-    store.write_parquet(cell.path(paths.EVALUATION), frame, store.EVALUATION)
+    store.write_parquet(cell.path(paths.EVALUATION), frame, schemas.EVALUATION)
     assert tables.verified_example(cell) is None
 
 
@@ -439,13 +442,13 @@ def test_write_puts_table_twin_and_provenance_or_nothing(tmp_path, cell):
     frame = tables.recommenders([cell])
     path = tmp_path / "tables/recommenders.csv"
     with pytest.raises(store.StoreError, match="ndcg_10"):
-        tables.write(path, frame.assign(ndcg_10=2.0), store.RECOMMENDERS, "text", cell.study)
+        tables.write(path, frame.assign(ndcg_10=2.0), schemas.RECOMMENDERS, "text", cell.study)
     assert not path.parent.exists() or not list(path.parent.iterdir())
-    tables.write(path, frame, store.RECOMMENDERS, tables.recommenders_markdown(frame), cell.study)
+    tables.write(path, frame, schemas.RECOMMENDERS, tables.recommenders_markdown(frame), cell.study)
     assert sorted(each.name for each in path.parent.iterdir()) == [
         *("recommenders.csv", "recommenders.csv.provenance.json", "recommenders.md")
     ]
-    pd.testing.assert_frame_equal(store.read_csv(path, store.RECOMMENDERS), frame, check_dtype=False)
+    pd.testing.assert_frame_equal(store.read_csv(path, schemas.RECOMMENDERS), frame, check_dtype=False)
     assert path.with_suffix(".md").read_text() == tables.recommenders_markdown(frame)
     provenance = json.loads((path.parent / "recommenders.csv.provenance.json").read_text())
     assert provenance["config_sha256"] == config.digest(cell.study)
@@ -455,16 +458,16 @@ def with_ablations(cell, families=("effect",)) -> Cell:
     """The cell, with invented variants that explain the same users as linear_reg."""
     study = cell.study.model_copy(update={"ablations": config.AblationsConfig(families=list(families))})
     cell, rng = Cell(study, cell.dataset, cell.model, cell.folder), np.random.default_rng(5)
-    base = store.read_parquet(cell.path(paths.EVALUATION), store.EVALUATION).query("method == 'linear_reg'")
-    values = dict.fromkeys(store.SURROGATE_QUALITY.columns, 0.25) | {"dataset": cell.dataset, "model": cell.model}
+    base = store.read_parquet(cell.path(paths.EVALUATION), schemas.EVALUATION).query("method == 'linear_reg'")
+    values = dict.fromkeys(schemas.SURROGATE_QUALITY.columns, 0.25) | {"dataset": cell.dataset, "model": cell.model}
     values |= {"predictor": "linear_reg", "n_users": 9, "n_rows": 90}
     quality = pd.DataFrame([values | {"n_targets": 1, "r2": 0.5}, values | {"n_targets": 20, "r2": 0.125}])
-    store.write_csv(cell.path(paths.SURROGATE_QUALITY), quality, store.SURROGATE_QUALITY)
+    store.write_csv(cell.path(paths.SURROGATE_QUALITY), quality, schemas.SURROGATE_QUALITY)
     for family, named in variants(study.ablations).items():
         for variant in named:
             place = {"family": family, "variant": variant}
             frame = base.drop(columns="method").assign(rank_after=rng.integers(1, 9, len(base)))
-            store.write_parquet(cell.path(paths.ABLATION, **place), frame, store.ABLATION)
+            store.write_parquet(cell.path(paths.ABLATION, **place), frame, schemas.ABLATION)
             facts = {"r2": -0.25 if family != "effect" else None, "spearman": 0.75, "retrainings": 10}
             store.write_json(cell.path(paths.ABLATION_FIT, **place), facts)
     return cell
@@ -473,13 +476,13 @@ def with_ablations(cell, families=("effect",)) -> Cell:
 def test_ablations_stand_beside_linear_reg_on_the_same_users(tmp_path, cell):
     cell = with_ablations(cell)
     frame = tables.ablations([cell])
-    store.write_csv(tmp_path / "table.csv", frame, store.ABLATIONS)
+    store.write_csv(tmp_path / "table.csv", frame, schemas.ABLATIONS)
     assert frame["variant"].unique().tolist() == ["linear_reg", "clf", "rank", "cross", "score"]
     assert len(frame) == 5 * 3
-    evaluation = store.read_parquet(cell.path(paths.EVALUATION), store.EVALUATION).query("method == 'linear_reg'")
+    evaluation = store.read_parquet(cell.path(paths.EVALUATION), schemas.EVALUATION).query("method == 'linear_reg'")
     before = evaluation.set_index("user")["rank_after"] > 3
     path = cell.path(paths.ABLATION, family="effect", variant="cross")
-    after = store.read_parquet(path, store.ABLATION).set_index("user")["rank_after"] > 3
+    after = store.read_parquet(path, schemas.ABLATION).set_index("user")["rank_after"] > 3
     row = frame.query("variant == 'cross' and top_k == 3").iloc[0]
     assert (row["n_users"], row["n_valid"]) == (10, after.sum())
     assert row["change_from_base"] == pytest.approx(after.mean() - before.mean())
@@ -525,8 +528,8 @@ def test_controls_of_ablations_differ_in_one_choice(cell):
 
     def valid(method=None, **place):
         if place:
-            return store.read_parquet(cell.path(paths.ABLATION, **place), store.ABLATION)["rank_after"] > 1
-        rows = store.read_parquet(cell.path(paths.EVALUATION), store.EVALUATION)
+            return store.read_parquet(cell.path(paths.ABLATION, **place), schemas.ABLATION)["rank_after"] > 1
+        rows = store.read_parquet(cell.path(paths.EVALUATION), schemas.EVALUATION)
         return rows.loc[rows["method"] == method, "rank_after"] > 1
 
     size = {"family": "deletion_size"}
@@ -552,7 +555,7 @@ def test_controls_of_ablations_differ_in_one_choice(cell):
 def test_a_variant_on_other_users_is_refused(cell):
     cell = with_ablations(cell)
     path = cell.path(paths.ABLATION, family="effect", variant="rank")
-    store.write_parquet(path, store.read_parquet(path, store.ABLATION).iloc[1:], store.ABLATION)
+    store.write_parquet(path, store.read_parquet(path, schemas.ABLATION).iloc[1:], schemas.ABLATION)
     with pytest.raises(ValueError, match="ml-100k, mf: effect rank and linear_reg explain other users"):
         tables.ablations([cell])
 
@@ -561,9 +564,9 @@ def test_a_variant_on_other_users_is_refused(cell):
 
 
 def test_published_correlations_are_the_papers_and_of_matrix_factorisation_alone(cell):
-    published = config.load_published()
-    assert published.correlations("mf", "ml-100k") == {"embedding_distance": 0.175, "influence": 0.356}
-    assert published.correlations("ncf", "ml-100k") == published.correlations("mf", "amazon-music") == {}
+    paper = published.load_published()
+    assert paper.correlations("mf", "ml-100k") == {"embedding_distance": 0.175, "influence": 0.356}
+    assert paper.correlations("ncf", "ml-100k") == paper.correlations("mf", "amazon-music") == {}
     assert tables.published_correlations([cell])["ml-100k", "mf"]["influence"] == 0.356
 
 
@@ -571,10 +574,10 @@ def correlation_frame() -> pd.DataFrame:
     """Correlations of four users that rise from measure to measure, one of them unknown."""
     rows = [
         ("ml-100k", "mf", user, measure, 500 if user else 84, value, value / 2, None, None)
-        for k, measure in enumerate(store.MEASURES)
+        for k, measure in enumerate(schemas.MEASURES)
         for user, value in enumerate([-0.5 + k / 10, np.nan, k / 10, 0.25 + k / 10])
     ]
-    return pd.DataFrame(rows, columns=list(store.CORRELATION.columns)).astype({"pearson": float, "spearman": float})
+    return pd.DataFrame(rows, columns=list(schemas.CORRELATION.columns)).astype({"pearson": float, "spearman": float})
 
 
 def test_correlations_are_summed_up_over_users_beside_the_papers():
@@ -586,7 +589,7 @@ def test_correlations_are_summed_up_over_users_beside_the_papers():
     assert header == ["measure", "users", "Pearson", "paper, one user", "users above 0", "Spearman"]
     # -0.5, 0, 0.25 and their halves: the quartiles of three lie halfway between neighbours
     assert rows[0] == ["Embedding distance", "3", "0.000 [-0.250, 0.125]", "", "33%", "0.000 [-0.125, 0.062]"]
-    assert [row[3] for row in rows] == ["", "", "0.356"] + [""] * (len(store.MEASURES) - 3)
+    assert [row[3] for row in rows] == ["", "", "0.356"] + [""] * (len(schemas.MEASURES) - 3)
     assert rows[-1] == [METHOD_LABELS["mlp_clf"], "0", "", "", "", ""]
     assert "## ml-100k, mf (84 to 500 sets a user)" in markdown
 
@@ -599,7 +602,7 @@ def quality_frame() -> pd.DataFrame:
         ("ml-100k", "mf", "influence", 1, 17, 50, None, None, 0.1, 0.05, 0.15, 0.2, 0.1, 0.3, 2.5),
         ("ml-100k", "mf", "linear_reg", 1, 17, 50, 0.1, 0.1, 0.1, 0.05, 0.15, 0.2, 0.1, 0.3, 2.5),
     ]
-    return pd.DataFrame(rows, columns=list(store.SURROGATE_QUALITY.columns))
+    return pd.DataFrame(rows, columns=list(schemas.SURROGATE_QUALITY.columns))
 
 
 def test_what_predicts_no_better_than_the_mean_is_said():
@@ -618,15 +621,15 @@ def test_tables_that_cells_keep_are_gathered_in_their_order(tmp_path, cell):
     other = make_cell(tmp_path, model="again")
     for one in (cell, other):
         frame = quality_frame().assign(model=one.model)
-        store.write_csv(one.path(paths.SURROGATE_QUALITY), frame, store.SURROGATE_QUALITY)
-    frame = tables.gathered([other, cell], paths.SURROGATE_QUALITY, store.SURROGATE_QUALITY)
+        store.write_csv(one.path(paths.SURROGATE_QUALITY), frame, schemas.SURROGATE_QUALITY)
+    frame = tables.gathered([other, cell], paths.SURROGATE_QUALITY, schemas.SURROGATE_QUALITY)
     assert list(frame["model"]) == ["again"] * 5 + ["mf"] * 5
-    store.write_csv(tmp_path / "table.csv", frame, store.SURROGATE_QUALITY)
+    store.write_csv(tmp_path / "table.csv", frame, schemas.SURROGATE_QUALITY)
 
 
 def test_separability_is_rounded():
     rows = [("ml-100k", "mf", "linear", 100, 3000, 5, -0.0514, -0.1, 0.01, 0.4921, 0.4517, 0.53, 0.0312, 0.6)]
-    markdown = tables.separability_markdown(pd.DataFrame(rows, columns=list(store.SEPARABILITY.columns)))
+    markdown = tables.separability_markdown(pd.DataFrame(rows, columns=list(schemas.SEPARABILITY.columns)))
     assert pipes(markdown)[2][:6] == ["ml-100k", "mf", "linear", "100", "3000", "5"]
     assert pipes(markdown)[2][6:] == ["-0.051 [-0.100, 0.010]", "0.492 [0.452, 0.530]", "0.031", "0.600"]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hadyounot.user_study import implied_correlation, is_mean_of_whole_ratings
+from hadyounot.compare.user_study import implied_correlation, is_mean_of_whole_ratings
 from scipy import stats
 
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from hadyounot import paths, store
-from hadyounot.config import load_study
-from hadyounot.variants import variants
+from hadyounot.study import paths, schemas, store
+from hadyounot.study.config import load_study
+from hadyounot.study.variants import variants
 from snakemake.api import ConfigSettings, ResourceSettings, SnakemakeApi
 from test_notebook import wait_for
 
@@ -147,14 +147,14 @@ def test_table2_counts_the_data(smoke):
 @pytest.mark.parametrize("table", ["table3_mf", "table4_ncf", "validity_blackbox"])
 def test_tables_of_validity_say_what_retraining_showed(smoke, table):
     rows = pd.read_csv(smoke / f"tables/{table}.csv")
-    methods = set(store.METHODS)
+    methods = set(schemas.METHODS)
     if table == "validity_blackbox":
         assert set(rows["model"]) == set(BLACK_BOXES)
         methods -= {"influence", "influence_block"}  # nobody knows its parameters
     assert len(rows) == rows.groupby(["dataset", "model"]).ngroups * len(methods) * 3
     for row in rows.itertuples():
         path = smoke / f"results/{row.dataset}/{row.model}/evaluation.parquet"
-        tested = store.read_parquet(path, store.EVALUATION).query("method == @row.method")
+        tested = store.read_parquet(path, schemas.EVALUATION).query("method == @row.method")
         assert row.n_users == len(tested) == 20
         assert row.n_valid == (tested["rank_after"] > row.top_k).sum()
         assert row.validity == row.n_valid / row.n_users
@@ -177,13 +177,13 @@ def test_figures_are_there_as_png_and_pdf(smoke, figure):
 def test_results_are_there_and_hold_what_their_schemas_say(smoke, cell):
     folder = smoke / "results" / cell
     assert [path.name for path in sorted((folder / "outcomes").iterdir())] == ["block_000.parquet", "block_001.parquet"]
-    outcomes = [store.read_parquet(path, store.OUTCOMES) for path in (folder / "outcomes").iterdir()]
+    outcomes = [store.read_parquet(path, schemas.OUTCOMES) for path in (folder / "outcomes").iterdir()]
     assert [block["user"].nunique() for block in outcomes] == [10, 10]
-    explanations = store.read_parquet(folder / "explanations.parquet", store.EXPLANATIONS)
+    explanations = store.read_parquet(folder / "explanations.parquet", schemas.EXPLANATIONS)
     assert not set(explanations["user"]) & set(pd.concat(outcomes)["user"])
-    store.read_parquet(folder / "generation_time.parquet", store.GENERATION_TIME)
+    store.read_parquet(folder / "generation_time.parquet", schemas.GENERATION_TIME)
     surrogates = {path.stem for path in (folder / "surrogates").glob("*.npz")}
-    assert surrogates == set(store.SURROGATES)
+    assert surrogates == set(schemas.SURROGATES)
 
 
 def test_examples_are_told_in_words(smoke):
@@ -197,19 +197,19 @@ def test_a_second_run_has_nothing_to_do(smoke):
 
 
 def test_the_plan_is_an_upper_bound_of_what_was_retrained(smoke):
-    planning = [sys.executable, "-m", "hadyounot.plan", str(SMOKE)]
+    planning = [sys.executable, "-m", "hadyounot.workflow.plan", str(SMOKE)]
     told = subprocess.run(planning, capture_output=True, text=True, check=True)
     lines = [line.strip("| ") for line in told.stdout.splitlines() if line.startswith("|") and "--" not in line]
     plan = pd.read_csv(StringIO("\n".join(lines)), sep=r"\s*\|\s*", engine="python")
     for row in plan.itertuples():
         folder = smoke / "results" / row.dataset / row.model
-        simulated = sum(len(store.read_parquet(path, store.OUTCOMES)) for path in (folder / "outcomes").iterdir())
+        simulated = sum(len(store.read_parquet(path, schemas.OUTCOMES)) for path in (folder / "outcomes").iterdir())
         if f"{row.dataset}/{row.model}" == ANALYSED:
-            sets = store.read_parquet(folder / "correlation.parquet", store.OUTCOMES)
+            sets = store.read_parquet(folder / "correlation.parquet", schemas.OUTCOMES)
             simulated += len(sets) + sets["user"].nunique()
         retrained = simulated + json.loads((folder / "retrainings.json").read_text())["60_evaluate"]
         if (folder / "naive.parquet").exists():
-            tried = store.read_parquet(folder / "naive.parquet", store.NAIVE)
+            tried = store.read_parquet(folder / "naive.parquet", schemas.NAIVE)
             retrained += int(tried.loc[tried["top_k"] == 1, "n_subsets"].sum())
         assert retrained <= plan.loc[row.Index, "retrainings (at most)"] <= 3 * retrained
         assert plan.loc[row.Index, "core-hours"] < 0.1

@@ -1,0 +1,102 @@
+"""Eq. (2) on really retrained models, the oracle that bounds it, and how good the recommender itself is."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest, norm
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+
+def validity(evaluation: pd.DataFrame, top_k: Sequence[int]) -> pd.DataFrame:
+    """Share of users for whom the explanation, really deleted, takes the target off the top-K list, eq. (2).
+
+    Args:
+        evaluation: one row per method and user: method, user, target, rank_after (1 = best).
+        top_k: each K.
+
+    Returns:
+        One row per method (in the order of ``evaluation``) and K: method, top_k, n_users, n_valid, validity,
+        and ci_low, ci_high: 95 % Wilson interval, users as units.
+
+    Raises:
+        ValueError: a method explains a user twice, or not the users that the others explain.
+    """
+    ranks = _ranks(evaluation)
+    n = len(ranks)
+    rows = [(method, k, n, int((ranks[method] > k).sum())) for method in ranks for k in top_k]
+    table = pd.DataFrame(rows, columns=["method", "top_k", "n_users", "n_valid"])
+    table["validity"] = table["n_valid"] / n
+    table["ci_low"], table["ci_high"] = proportion_confint(table["n_valid"], n, alpha=0.05, method="wilson")
+    return table
+
+
+def mcnemar(evaluation: pd.DataFrame, top_k: Sequence[int], apart: Sequence[str] = ()) -> pd.DataFrame:
+    """Exact McNemar test (McNemar, Psychometrika 1947) between all pairs of methods on the same users.
+
+    Args:
+        evaluation: as in ``validity``, two methods at least.
+        top_k: each K.
+        apart: methods whose pairs are a family of tests of their own.
+
+    Returns:
+        One row per K and pair: top_k, method_a, method_b, n_users, only_a and only_b (users for whom only that
+        method's explanation is valid), p_value (two-sided), p_holm (corrected for all pairs of the same K
+        and family; Holm, Scand. J. Statist. 1979).
+
+    Raises:
+        ValueError: as ``validity``.
+    """
+    ranks = _ranks(evaluation)
+    tables = []
+    for k in top_k:
+        valid = ranks > k
+        rows = []
+        for a, b in combinations(valid, 2):
+            only_a, only_b = int((valid[a] & ~valid[b]).sum()), int((valid[b] & ~valid[a]).sum())
+            # under the null a user who tells them apart is as likely to favour one as the other
+            p = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
+            rows.append((k, a, b, len(valid), only_a, only_b, p))
+        columns = ["top_k", "method_a", "method_b", "n_users", "only_a", "only_b", "p_value"]
+        table = pd.DataFrame(rows, columns=columns)
+        family = table[["method_a", "method_b"]].isin(apart).any(axis=1)
+        corrected = table.groupby(family)["p_value"].transform(lambda p: multipletests(p, method="holm")[1])
+        tables.append(table.assign(p_holm=corrected))
+    return pd.concat(tables, ignore_index=True)
+
+
+def paired_change(valid: np.ndarray, base: np.ndarray) -> tuple[float, float, float]:
+    """Difference of two shares of the same users, with its 95 % interval.
+
+    The interval is Wald's with Laplace's adjustment (Bonett and Price, British Journal of Mathematical and Statistical
+    Psychology 2012).
+
+    Args:
+        valid, base: bool (n,).
+
+    Returns:
+        the share of ``valid`` minus that of ``base``, and the interval's ends.
+    """
+    n = len(valid)
+    gained, lost = (int((a & ~b).sum()) for a, b in ((valid, base), (base, valid)))
+    more, less = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
+    half = norm.ppf(0.975) * np.sqrt((more + less - (more - less) ** 2) / (n + 2))
+    return (gained - lost) / n, max(more - less - half, -1.0), min(more - less + half, 1.0)
+
+
+def _ranks(evaluation: pd.DataFrame) -> pd.DataFrame:
+    """rank_after: a row per (user, target), a column per method in the order given."""
+    twice = evaluation[evaluation.duplicated(["method", "user"])]
+    if len(twice):
+        row = twice.iloc[0]
+        raise ValueError(f"{row['method']} explains user {row['user']} twice: give one row per method and user")
+    ranks = evaluation.pivot(index=["user", "target"], columns="method", values="rank_after")
+    ranks = ranks[list(evaluation["method"].unique())]
+    if ranks.isna().any(axis=None):
+        (user, target), method = ranks.isna().stack().idxmax()[:2], ranks.isna().any().idxmax()
+        raise ValueError(
+            f"{method} does not explain target {target} of user {user}: evaluate all methods on the same users"
+        )
+    return ranks

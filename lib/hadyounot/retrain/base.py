@@ -1,0 +1,85 @@
+"""What a recommender must offer to be explained."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from .ratings import Deletion, Ratings
+
+
+class Model(Protocol):
+    """A trained recommender."""
+
+    @property
+    def user_embeddings(self) -> np.ndarray:
+        """φ_u: float32 (n_users, p)."""
+
+    @property
+    def item_embeddings(self) -> np.ndarray:
+        """φ_i: float32 (n_items, q)."""
+
+    def scores(self, users: Sequence[int]) -> np.ndarray:
+        """f(u, ·; θ̂): float32 (len(users), n_items), predicted ratings in the units of the data."""
+
+
+class Recommender(Protocol):
+    """A way to train models, and many counterfactual models at once."""
+
+    def fit(self, ratings: Ratings) -> Model:
+        """θ̂: the model trained on all ratings."""
+
+    def retrain(
+        self, ratings: Ratings, deletions: Sequence[Deletion], watched: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """f(u, ·; θ̂(−D_u)) for each deletion, eq. (1): float32 (len(deletions), n_items).
+
+        Row b holds the scores, for ``deletions[b].user`` (or for user ``watched[b]``), of the model trained from
+        scratch without ``deletions[b].items``, with the ids, initial weights and order of examples of ``fit``.
+
+        Raises:
+            ValueError: a deletion names an unknown user or item or an item the user never rated, or leaves no rating;
+                or ``watched`` names an unknown user, or not one for each deletion.
+        """
+
+
+def checked(
+    ratings: Ratings, deletions: Sequence[Deletion], watched: Sequence[int] | None
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """What ``Recommender.retrain`` is asked for.
+
+    Returns:
+        for each deletion, the rows of the ratings that it skips; and int64 (len(deletions),), whose scores are wanted.
+
+    Raises:
+        ValueError: as ``Recommender.retrain``.
+    """
+    rows = ratings.deleted_rows(deletions)
+    for deletion, skipped in zip(deletions, rows, strict=True):
+        if len(skipped) == len(ratings):
+            raise ValueError(f"{deletion}: no rating would be left to train on")
+    users = np.array([deletion.user for deletion in deletions] if watched is None else watched, dtype=np.int64)
+    if len(users) != len(deletions):
+        raise ValueError(f"watched names {len(users)} users for {len(deletions)} deletions; name one for each")
+    return rows, known_users(users, ratings.n_users)
+
+
+def known_users(users: Sequence[int], n_users: int) -> np.ndarray:
+    """int64 (len(users),).
+
+    Raises:
+        ValueError: a user index is unknown.
+    """
+    users = np.asarray(users, dtype=np.int64)
+    unknown = users[(users < 0) | (users >= n_users)]
+    if unknown.size:
+        raise ValueError(f"unknown user index {unknown[0]} (there are {n_users} users)")
+    return users
+
+
+def require_finite(array: np.ndarray, learning_rate: float) -> None:
+    """Raises:
+    FloatingPointError: the array is not finite.
+    """
+    if not np.isfinite(array).all():
+        raise FloatingPointError(f"training diverged at learning_rate={learning_rate}: choose a smaller one")

@@ -1,0 +1,233 @@
+"""A recommender that others wrote: anything with ``fit`` and ``scores``, retrained once per set of deleted ratings."""
+
+import copy
+import pkgutil
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import numba
+import numpy as np
+from joblib import Parallel, delayed, parallel_config
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import svds
+from sklearn.utils.extmath import svd_flip
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from ..rng import generator
+from ..study.reading import ConfigError
+from .base import checked, known_users
+from .ratings import Deletion, Ratings
+
+PROCESSES_PAY = 2.0  # seconds of retraining from which on starting processes is worth the wait
+LONG = 10.0  # seconds of retraining from which on the cost is told beforehand and progress is shown
+
+
+class Scorer(Protocol):
+    """What ``BlackBox`` needs of an object.
+
+    Once fitted it may have ``user_embeddings`` (n_users, p) and ``item_embeddings`` (n_items, q) as well.
+    """
+
+    def fit(self, ratings: Ratings) -> Any:
+        """Train, from scratch, on ratings in which any user or item may be without one; what is returned is ignored."""
+
+    def scores(self, user: int) -> np.ndarray:
+        """(n_items,): what the items are ranked by for the user (index), the best highest; all finite."""
+
+
+@dataclass(frozen=True, eq=False)
+class BlackBoxModel:
+    """A fitted object of somebody else's.
+
+    Attributes:
+        fitted: the object.
+        user_embeddings: float32 (n_users, p), the object's own or a truncated SVD's.
+        item_embeddings: float32 (n_items, q), likewise.
+    """
+
+    fitted: Scorer
+    user_embeddings: np.ndarray
+    item_embeddings: np.ndarray
+
+    @threadpool_limits.wrap(limits=1)
+    def scores(self, users: Sequence[int]) -> np.ndarray:
+        """f(u, ·): float32 (len(users), n_items), in the object's own units.
+
+        Raises:
+            ValueError: a user index is unknown, or the object returns something else than n_items finite numbers.
+        """
+        return _scores(self.fitted, known_users(users, len(self.user_embeddings)), len(self.item_embeddings))
+
+
+class BlackBox:
+    """Explains any recommender: ``factory()`` returns a fresh, unfitted ``Scorer``.
+
+    Where a ``Scorer`` is given instead of a factory, every training starts from a deep copy of it.
+
+    What makes a retrained model comparable is the factory's duty: a fixed seed, and nothing kept from an earlier
+    training. A deletion renumbers nothing: users and items keep their indices, ``n_users`` and ``n_items``. An
+    object that makes ids of its own, from the ratings it sees, would shuffle its initial weights at each deletion.
+
+    Args:
+        factory: see above; a lambda or a class of a notebook will do.
+        factors: length of the embeddings, where the object has not both of its own: see ``svd_embeddings``.
+    """
+
+    def __init__(self, factory: Callable[[], Scorer] | Scorer, factors: int = 16):
+        is_object = hasattr(factory, "fit") and not isinstance(factory, type)
+        self.factory = partial(copy.deepcopy, factory) if is_object else factory
+        self.factors = factors
+
+    @classmethod
+    def from_config(cls, kind: str, factory: str, settings: dict[str, Any], factors: int, seed: int) -> "BlackBox":
+        """As a ``BlackBoxConfig`` says: the factory is called with its ``settings`` and the ``seed``.
+
+        Raises:
+            ConfigError: there is no such factory.
+        """
+        try:
+            found = pkgutil.resolve_name(factory)
+        except (ImportError, AttributeError) as error:
+            fix = "write package.module:name of something installed or on PYTHONPATH"
+            raise ConfigError(f"models: the {kind} factory {factory!r} cannot be imported ({error}); {fix}") from error
+        return cls(partial(found, **settings, seed=seed), factors)
+
+    def fit(self, ratings: Ratings) -> BlackBoxModel:
+        """The model trained on all ratings.
+
+        Raises:
+            ValueError: the object's embeddings are not one row of finite numbers per user, or item.
+        """
+        fitted = _trained(self.factory, ratings, ())
+        sides = {"user_embeddings": ratings.n_users, "item_embeddings": ratings.n_items}
+        tables = {side: getattr(fitted, side, None) for side in sides}
+        if any(table is None for table in tables.values()):
+            tables = dict(zip(sides, svd_embeddings(ratings, self.factors), strict=True))
+        for side, count in sides.items():
+            tables[side] = np.asarray(tables[side], dtype=np.float32)
+            _require(tables[side].ndim == 2 and len(tables[side]) == count, fitted, side, tables[side], f"({count}, p)")
+        return BlackBoxModel(fitted, **tables)
+
+    def retrain(
+        self, ratings: Ratings, deletions: Sequence[Deletion], watched: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """See ``Recommender.retrain``: float32 (len(deletions), n_items).
+
+        Deletions that leave the same ratings share a training, so an empty one for every user costs one. The first
+        training is done twice, to time it and to see whether the object repeats itself. The others run in
+        ``numba.get_num_threads()`` processes where that pays, each with one BLAS thread; a long job says on stderr
+        what it will cost, and how far it is.
+
+        Raises:
+            ValueError: as ``Recommender.retrain``.
+            RuntimeError: training or scoring failed, or the scores are not n_items finite numbers; the message
+                names the deletion.
+
+        Warns:
+            RuntimeWarning: two trainings on the same ratings gave different scores.
+        """
+        skipped, users = checked(ratings, deletions, watched)
+        shared: dict[tuple[int, ...], list[int]] = {}
+        for number, rows in enumerate(skipped):
+            shared.setdefault(tuple(rows.tolist()), []).append(number)
+        jobs = [
+            (self.factory, ratings, rows, deletions[numbers[0]], users[numbers].tolist())
+            for rows, numbers in shared.items()
+        ]
+        scores = np.empty((len(deletions), ratings.n_items), dtype=np.float32)
+        for numbers, found in zip(shared.values(), _run(jobs), strict=True):
+            scores[numbers] = found
+        return scores
+
+
+def svd_embeddings(ratings: Ratings, factors: int) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings of any recommender's users and items: a truncated SVD of the ratings, 0 where there is none.
+
+    With R ≈ U diag(s) Vᵀ, they are U diag(√s) and V diag(√s), largest s first, so that their products are the
+    best approximation of R. The signs are fixed: the largest entry of each column of U is positive.
+
+    Returns:
+        float32 (n_users, p) and (n_items, p), p = ``factors`` but less than n_users and n_items.
+
+    Raises:
+        ValueError: there are not two users and two items.
+    """
+    shape = ratings.n_users, ratings.n_items
+    if min(shape) < 2:
+        raise ValueError(f"{shape[0]} users and {shape[1]} items have no truncated SVD: give embeddings of your own")
+    table = csr_matrix((ratings.values.astype(np.float64), (ratings.users, ratings.items)), shape=shape)
+    start = generator(0, "svd").normal(size=min(shape))  # where ARPACK starts
+    u, s, vt = svds(table, k=min(factors, min(shape) - 1), v0=start)
+    u, vt = svd_flip(u[:, ::-1], vt[::-1])
+    return tuple((side * np.sqrt(s[::-1])).astype(np.float32) for side in (u, vt.T))
+
+
+def _run(jobs: list[tuple]) -> Iterable[np.ndarray]:
+    """``_retrained`` of every job, in order."""
+    if not jobs:
+        return
+    first = _retrained(*jobs[0])  # imports and compiles what it needs
+    started = time.perf_counter()
+    again = _retrained(*jobs[0])
+    each = time.perf_counter() - started
+    if not np.array_equal(first, again):
+        warnings.warn(
+            "two trainings on the same ratings gave scores that differ by up to"
+            f" {np.abs(first - again).max():.3g}, so what is recorded would be partly chance: have the factory return"
+            " a fresh object each time, with a fixed seed and one thread",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    yield again
+    total = each * len(jobs)
+    processes = max(1, min(numba.get_num_threads(), len(jobs) - 1)) if total >= PROCESSES_PAY else 1
+    if total >= LONG:
+        cost = f"{len(jobs):,} retrainings at {each:.2g} s each: about {total / processes / 60:.1f} minutes"
+        print(f"{cost} on {processes} processes", file=sys.stderr, flush=True)
+    with parallel_config("loky", inner_max_num_threads=1):
+        found = Parallel(processes, return_as="generator")(delayed(_retrained)(*job) for job in jobs[1:])
+    yield from tqdm(found, "retrain", len(jobs) - 1, unit="model", mininterval=1, leave=False, disable=total < LONG)
+
+
+@threadpool_limits.wrap(limits=1)
+def _trained(factory: Callable[[], Scorer], ratings: Ratings, skipped: Sequence[int]) -> Scorer:
+    """A fresh object, fitted on a copy of the ratings without the rows ``skipped``."""
+    kept = np.ones(len(ratings), dtype=bool)
+    kept[list(skipped)] = False
+    fresh = factory()
+    fresh.fit(ratings.select(kept))
+    return fresh
+
+
+@threadpool_limits.wrap(limits=1)
+def _retrained(
+    factory: Callable[[], Scorer], ratings: Ratings, skipped: Sequence[int], deletion: Deletion, users: Sequence[int]
+) -> np.ndarray:
+    """float32 (len(users), n_items), of the model trained without the rows ``skipped``, those of ``deletion``."""
+    try:
+        return _scores(_trained(factory, ratings, skipped), users, ratings.n_items)
+    except Exception as error:  # of code that is not ours
+        raise RuntimeError(f"{deletion}: {type(error).__name__}: {error}") from error
+
+
+def _scores(fitted: Scorer, users: Sequence[int], n_items: int) -> np.ndarray:
+    scores = np.empty((len(users), n_items), dtype=np.float32)
+    for row, user in zip(scores, users, strict=True):
+        given = np.asarray(fitted.scores(int(user)), dtype=np.float32)
+        _require(given.shape == (n_items,), fitted, f"scores({user})", given, f"({n_items},)")
+        row[:] = given
+    return scores
+
+
+def _require(has_shape: bool, fitted: Scorer, what: str, given: np.ndarray, shape: str) -> None:
+    name = f"{type(fitted).__name__}.{what}"
+    if not has_shape:
+        raise ValueError(f"{name} has shape {given.shape}, not {shape}")
+    if not np.isfinite(given).all():
+        raise ValueError(f"{name} has {np.count_nonzero(~np.isfinite(given))} entries that are not finite")

@@ -1,0 +1,332 @@
+"""Neural collaborative filtering (NeuMF; He et al., WWW 2017) on ratings, by Adam on minibatches."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from ..rng import generator
+from . import ncf_kernel, simd
+from .base import known_users, require_finite
+from .ratings import Deletion, Ratings
+from .settings import NeuralCollaborativeFilteringConfig
+
+
+@dataclass(frozen=True, eq=False)
+class NeuralCollaborativeFilteringModel:
+    """f(u, i) = low + (high - low) · σ(h · [p_u ∘ q_i ; MLP([s_u ; t_i])] + b); every array float32.
+
+    The MLP's layers are dense with biases and ReLU. Matrices are (out, in).
+
+    Attributes:
+        gmf_users: (n_users, gmf_factors), p_u.
+        gmf_items: (n_items, gmf_factors), q_i.
+        mlp_users: (n_users, mlp_layers[0] / 2), s_u.
+        mlp_items: (n_items, mlp_layers[0] / 2), t_i.
+        matrices: one for each dense layer of the MLP.
+        biases: likewise.
+        output_weights: (gmf_factors + mlp_layers[-1],), h.
+        output_bias: (), b.
+        low, high: (), the lowest and highest training rating.
+    """
+
+    gmf_users: np.ndarray
+    gmf_items: np.ndarray
+    mlp_users: np.ndarray
+    mlp_items: np.ndarray
+    matrices: tuple[np.ndarray, ...]
+    biases: tuple[np.ndarray, ...]
+    output_weights: np.ndarray
+    output_bias: np.float32
+    low: np.float32
+    high: np.float32
+
+    @property
+    def user_embeddings(self) -> np.ndarray:
+        """φ_u: float32 (n_users, gmf_factors + mlp_layers[0] / 2), of GMF and of the MLP."""
+        return np.hstack([self.gmf_users, self.mlp_users])
+
+    @property
+    def item_embeddings(self) -> np.ndarray:
+        """φ_i: float32 (n_items, gmf_factors + mlp_layers[0] / 2), of GMF and of the MLP."""
+        return np.hstack([self.gmf_items, self.mlp_items])
+
+    @cached_property
+    def _network(self) -> ncf_kernel.Network:
+        layers = (2 * self.mlp_users.shape[1], *(len(biases) for biases in self.biases))
+        return ncf_kernel.Network.of(self.gmf_users.shape[1], layers)
+
+    @cached_property
+    def _weights(self) -> np.ndarray:
+        """(n_weights,), in the network's order."""
+        layers = [part.ravel() for layer in zip(self.matrices, self.biases, strict=True) for part in layer]
+        return np.concatenate([*layers, self.output_weights, [self.output_bias]])
+
+    @classmethod
+    def from_arrays(
+        cls, users: np.ndarray, items: np.ndarray, weights: np.ndarray, layers: Sequence[int], low: float, high: float
+    ) -> "NeuralCollaborativeFilteringModel":
+        """The model with these ``user_embeddings``, ``item_embeddings`` and weights in the network's order."""
+        gmf = users.shape[1] - layers[0] // 2
+        matrices, biases, start = [], [], 0
+        for fan_in, fan_out in pairwise(layers):
+            end = start + fan_in * fan_out
+            matrices.append(weights[start:end].reshape(fan_out, fan_in))
+            biases.append(weights[end : end + fan_out])
+            start = end + fan_out
+        tables = users[:, :gmf], items[:, :gmf], users[:, gmf:], items[:, gmf:]
+        return cls(
+            *tables, tuple(matrices), tuple(biases), weights[start:-1], weights[-1], np.float32(low), np.float32(high)
+        )
+
+    def scores(self, users: Sequence[int]) -> np.ndarray:
+        """f(u, ·): float32 (len(users), n_items), in the units of the ratings.
+
+        Raises:
+            ValueError: a user index is unknown.
+        """
+        users = known_users(users, len(self.gmf_users))
+        # by the kernel that scores a lane, so that a retrained and a fitted model agree to the last bit
+        items, weights = simd.lane_zeros(*self.item_embeddings.shape), simd.lane_zeros(len(self._weights))
+        items[:], weights[:] = self.item_embeddings[..., None], self._weights[:, None]
+        scores = np.empty((len(users), len(self.gmf_items)), dtype=np.float32)
+        for start in range(0, len(users), simd.LANES):
+            batch = slice(start, start + simd.LANES)
+            _score(self._network, self.user_embeddings[users[batch]].T, items, weights, scores[batch])
+        return _in_units(scores, self.low, self.high)
+
+
+def _score(
+    net: ncf_kernel.Network, of_users: np.ndarray, items: np.ndarray, weights: np.ndarray, scores: np.ndarray
+) -> None:
+    """On [0, 1], into ``scores`` (m, n_items), for one user of each lane: ``of_users`` (width, m)."""
+    row = simd.lane_zeros(net.width)
+    row[:, : of_users.shape[1]] = of_users
+    ncf_kernel.score_neural(net, row, items, weights, simd.lane_zeros(net.n_units), simd.lane_zeros(1), scores)
+
+
+def _in_units(share: np.ndarray, low: np.float32, high: np.float32) -> np.ndarray:
+    return low + (high - low) * share
+
+
+class NeuralCollaborativeFiltering(NeuralCollaborativeFilteringConfig):
+    """Minimises the squared error of f(u, i) on training ratings scaled to [0, 1] from their lowest and highest.
+
+    Adam (Kingma and Ba, ICLR 2015; β = 0.9, 0.999; ε → 0) on the mean loss of minibatches, dense: momentum moves every
+    parameter at every step. Examples come in an order drawn anew for each epoch. Embeddings start at
+    N(0, init_scale²), matrices at Glorot's uniform, biases at 0. A deletion is a skipped example: its minibatch is
+    still divided by the number of examples that it has for everybody else, and ``low`` and ``high`` stay. The same
+    settings and seed give the same bits on one machine.
+
+    Raises:
+        ValueError: a setting is out of range; the message names it.
+    """
+
+    seed: int = Field(0, ge=0, description="Root of the initial weights and of the order of examples.")
+
+    def fit(self, ratings: Ratings) -> NeuralCollaborativeFilteringModel:
+        """The model trained on all ratings.
+
+        Raises:
+            FloatingPointError: training diverged.
+        """
+        *_, trained = self.trajectory(ratings)
+        return trained
+
+    def trajectory(self, ratings: Ratings) -> Iterator[NeuralCollaborativeFilteringModel]:
+        """The model after each epoch; the last is that of ``fit``."""
+        trainer = _trainer(self, ratings)
+        work = trainer.workspace()
+        trainer.prepare(work, [()])
+        for epoch in trainer.epochs:
+            trainer.train_epoch(work, epoch)
+            embeddings, weights = work.lanes.embeddings[..., 0].copy(), work.lanes.weights[..., 0].copy()
+            require_finite(embeddings, self.learning_rate)
+            yield NeuralCollaborativeFilteringModel.from_arrays(
+                embeddings[: ratings.n_users],
+                embeddings[ratings.n_users :],
+                weights,
+                self.mlp_layers,
+                trainer.low,
+                trainer.high,
+            )
+
+    def retrain(
+        self, ratings: Ratings, deletions: Sequence[Deletion], watched: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """See ``Recommender.retrain``: float32 (len(deletions), n_items).
+
+        Row b is the same bits whatever else is in ``deletions``. Runs on ``numba.get_num_threads()`` threads.
+
+        Raises:
+            ValueError: as ``Recommender.retrain``.
+            FloatingPointError: training diverged.
+        """
+        trainer = _trainer(self, ratings)
+        scores = simd.retrain(trainer, ratings, deletions, watched)
+        require_finite(scores, self.learning_rate)
+        return _in_units(scores, trainer.low, trainer.high)
+
+    def initial_weights(self, ratings: Ratings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What training starts from: float32 ``user_embeddings``, ``item_embeddings`` and weights in the network's
+        order (see ``NeuralCollaborativeFilteringModel.from_arrays``).
+        """
+        width = self.gmf_factors + self.mlp_layers[0] // 2
+        embeddings = [
+            generator(self.seed, "neural collaborative filtering", side).normal(0, self.init_scale, (count, width))
+            for side, count in (("users", ratings.n_users), ("items", ratings.n_items))
+        ]
+        rng, parts = generator(self.seed, "neural collaborative filtering", "layers"), []
+        for fan_in, fan_out in (*pairwise(self.mlp_layers), (self.gmf_factors + self.mlp_layers[-1], 1)):
+            bound = np.sqrt(6 / (fan_in + fan_out))
+            parts += [rng.uniform(-bound, bound, fan_in * fan_out), np.zeros(fan_out)]
+        return tuple(each.astype(np.float32) for each in (*embeddings, np.concatenate(parts)))
+
+
+class _Lanes(NamedTuple):
+    """What the kernel trains in; float32, from ``lane_zeros``, unless said otherwise."""
+
+    embeddings: np.ndarray  # (n_users + n_items, width, LANES)
+    first: np.ndarray  # likewise: Adam's first moment
+    second: np.ndarray  # likewise
+    weights: np.ndarray  # (n_weights, LANES)
+    weight_first: np.ndarray
+    weight_second: np.ndarray
+    gradients: np.ndarray  # (most rows that a minibatch touches, width, LANES)
+    weight_gradients: np.ndarray
+    values: np.ndarray  # (n_units, LANES)
+    slopes: np.ndarray  # (n_units, LANES)
+    row_steps: np.ndarray  # int32 (n,): row of steps of each rating
+
+
+@dataclass(eq=False)
+class _Workspace:
+    """What one thread trains in: as many models as there are lanes."""
+
+    lanes: _Lanes
+    steps: np.ndarray  # float32 (m, LANES), see ``simd.skip``
+
+
+class _Epoch(NamedTuple):
+    """One pass over the ratings: minibatches, and how far each row of embeddings moves and decays when.
+
+    A row moves once for every minibatch that touches it: that step, and all steps up to the next one that does, or to
+    the end of the epoch. At the beginning of an epoch all rows move up to their first minibatch.
+    """
+
+    order: np.ndarray  # int32 (n,), rows of the ratings
+    starts: np.ndarray  # int64 (batches + 1,), where each minibatch begins in ``order``
+    user_slots: np.ndarray  # int32 (n,), place in ``gradients``, in the order of ``order``
+    item_slots: np.ndarray  # likewise
+    touched: np.ndarray  # int32 (t,), rows of embeddings, grouped by minibatch; a slot is the place in its group
+    touch_starts: np.ndarray  # int64 (batches + 1,)
+    distances: np.ndarray  # float32 (t,), times m / √v
+    first_decays: np.ndarray  # float32 (t,)
+    second_decays: np.ndarray  # float32 (t,)
+    coast_distances: np.ndarray  # float32 (rows,)
+    coast_first_decays: np.ndarray  # float32 (rows,)
+    coast_second_decays: np.ndarray  # float32 (rows,)
+    weight_distances: np.ndarray  # float32 (batches,)
+
+
+class _Trainer:
+    """See ``simd.Trainer``."""
+
+    def __init__(self, settings: NeuralCollaborativeFiltering, ratings: Ratings):
+        self.settings, self.n_users = settings, ratings.n_users
+        self.net = ncf_kernel.Network.of(settings.gmf_factors, settings.mlp_layers)
+        self.users, self.items = ratings.users, ratings.items + np.int32(ratings.n_users)
+        self.low, self.high = ratings.values.min(), ratings.values.max()
+        span = self.high - self.low
+        # all ratings alike: nothing to scale
+        self.targets = (ratings.values - self.low) / (span if span else np.float32(1))
+        self.initial = settings.initial_weights(ratings)
+        self.epochs = [self._epoch(number) for number in range(settings.epochs)]
+
+    def _epoch(self, number: int) -> _Epoch:
+        settings, n, n_rows = self.settings, len(self.users), sum(len(table) for table in self.initial[:2])
+        starts = np.append(np.arange(0, n, settings.batch_size), n)
+        n_steps = len(starts) - 1
+        step_of = np.repeat(np.arange(n_steps), np.diff(starts))
+        order = generator(settings.seed, "neural collaborative filtering", "order", number).permutation(n)
+        order = order[np.lexsort((self.items[order], self.users[order], step_of))]  # a sum has no order: kind to caches
+        rows = np.concatenate([self.users[order], self.items[order]])
+        touches, slots = np.unique(np.tile(step_of, 2) * n_rows + rows, return_inverse=True)
+        touch_steps, touched = np.divmod(touches, n_rows)
+        touch_starts = np.searchsorted(touch_steps, np.arange(n_steps + 1))
+        slots -= touch_starts[np.tile(step_of, 2)]
+
+        by_row = np.lexsort((touch_steps, touched))
+        is_last = np.append(np.diff(touched[by_row]) != 0, True)
+        following = np.empty(len(touches), dtype=np.int64)
+        following[by_row] = np.where(is_last, n_steps, np.append(touch_steps[by_row][1:], n_steps))
+        first_touch = np.full(n_rows, n_steps)
+        np.minimum.at(first_touch, touched, touch_steps)
+
+        # Step t moves by learning_rate · bias_t · m_t / √v_t, and without a gradient m / √v decays by a constant: the
+        # moves of steps t, t+1, ... without a gradient after t sum up to m_t / √v_t · (ahead_t - decayᵏ ahead_t+k)
+        done = number * n_steps
+        t = np.arange(1, done + n_steps + 1)
+        first, second = ncf_kernel.FIRST_DECAY, ncf_kernel.SECOND_DECAY
+        bias = settings.learning_rate * np.sqrt(1 - second**t) / (1 - first**t)
+        decay, ahead = first / np.sqrt(second), np.zeros(n_steps + 1)
+        for step in reversed(range(n_steps)):
+            ahead[step] = bias[done + step] + decay * ahead[step + 1]
+
+        def distance(start, end):
+            return ahead[start] - decay ** (end - start) * ahead[end]
+
+        gap = following - touch_steps - 1
+        return _Epoch(
+            order=order.astype(np.int32),
+            starts=starts,
+            user_slots=slots[:n].astype(np.int32),
+            item_slots=slots[n:].astype(np.int32),
+            touched=touched.astype(np.int32),
+            touch_starts=touch_starts,
+            distances=distance(touch_steps, following).astype(np.float32),
+            first_decays=(first**gap).astype(np.float32),
+            second_decays=(second**gap).astype(np.float32),
+            coast_distances=(decay * distance(np.zeros(n_rows, int), first_touch)).astype(np.float32),
+            coast_first_decays=(first**first_touch).astype(np.float32),
+            coast_second_decays=(second**first_touch).astype(np.float32),
+            weight_distances=bias[done:].astype(np.float32),
+        )
+
+    def workspace(self) -> _Workspace:
+        net, n_rows = self.net, sum(len(table) for table in self.initial[:2])
+        most = max(np.diff(epoch.touch_starts).max() for epoch in self.epochs)
+        shapes = [(n_rows, net.width)] * 3 + [(net.n_weights,)] * 3
+        shapes += [(most, net.width), (net.n_weights,), (net.n_units,), (net.n_units,)]
+        tables = [simd.lane_zeros(*shape) for shape in shapes]
+        return _Workspace(_Lanes(*tables, np.zeros(len(self.users), dtype=np.int32)), simd.lane_zeros(1))
+
+    def prepare(self, work: _Workspace, deleted: Sequence[np.ndarray]) -> None:
+        users, items, weights = self.initial
+        work.lanes.embeddings[: self.n_users] = users[..., None]
+        work.lanes.embeddings[self.n_users :] = items[..., None]
+        work.lanes.weights[:] = weights[:, None]
+        for moments in (work.lanes.first, work.lanes.second, work.lanes.weight_first, work.lanes.weight_second):
+            moments[:] = 0
+        work.steps = simd.skip(work.lanes.row_steps, deleted, 1)
+
+    def train_epoch(self, work: _Workspace, epoch: _Epoch) -> None:
+        ncf_kernel.train_neural(self.net, work.lanes, self.users, self.items, self.targets, work.steps, epoch)
+
+    def train(self, work: _Workspace) -> None:
+        for epoch in self.epochs:
+            self.train_epoch(work, epoch)
+
+    def score(self, work: _Workspace, users: np.ndarray, scores: np.ndarray) -> None:
+        table, each = work.lanes.embeddings, np.arange(len(users))
+        _score(self.net, table[users, :, each].T, table[self.n_users :], work.lanes.weights, scores)
+
+
+@lru_cache(maxsize=1)
+def _trainer(settings: NeuralCollaborativeFiltering, ratings: Ratings) -> _Trainer:
+    """Kept for the next call, as explainers retrain a few models at a time on the same ratings: epochs take a while."""
+    return _Trainer(settings, ratings)

@@ -1,0 +1,67 @@
+"""Settings of the recommenders."""
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    Field,
+    field_validator,
+)
+
+from ..settings import Strict
+
+
+class MatrixFactorizationConfig(Strict):
+    """Biased matrix factorisation trained by stochastic gradient descent."""
+
+    kind: Literal["mf"] = Field("mf", description="Which recommender this is.")
+    factors: int = Field(16, ge=1, description="Length of a user's and an item's embedding.")
+    epochs: int = Field(20, ge=1, description="Passes over the training ratings.")
+    learning_rate: float = Field(0.01, gt=0, description="Step of the gradient descent.")
+    regularization: float = Field(0.02, ge=0, description="Weight of the squared norm in the loss (L2).")
+    init_scale: float = Field(0.1, ge=0, description="Standard deviation of the initial embeddings.")
+
+
+class NeuralCollaborativeFilteringConfig(Strict):
+    """NeuMF: matrix factorisation and a perceptron under one output layer, trained by Adam on minibatches."""
+
+    kind: Literal["ncf"] = Field("ncf", description="Which recommender this is.")
+    gmf_factors: int = Field(8, ge=1, description="Length of the embeddings of its generalised matrix factorisation.")
+    mlp_layers: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (16, 8),
+        min_length=2,
+        description="Units of its perceptron: the first is a user's and an item's embedding side by side, half each.",
+    )
+    epochs: int = Field(3, ge=1, description="Passes over the training ratings.")
+    batch_size: int = Field(512, ge=1, description="Ratings in a minibatch.")
+    learning_rate: float = Field(0.003, gt=0, description="Step of Adam.")
+    init_scale: float = Field(0.01, ge=0, description="Standard deviation of the initial embeddings.")
+
+    @field_validator("mlp_layers")
+    @classmethod
+    def _two_halves(cls, layers: tuple[int, ...]) -> tuple[int, ...]:
+        if layers[0] % 2:
+            raise ValueError(f"the first of {list(layers)} is split between user and item: make it even")
+        return layers
+
+
+class BlackBoxConfig(Strict):
+    """A recommender that others wrote, with `fit` and `scores`, retrained once per deletion."""
+
+    kind: Literal["blackbox"] = Field("blackbox", description="Which recommender this is.")
+    factory: str = Field(
+        pattern=r"^[\w.]+:\w+$",
+        description="`package.module:name` of what is called with `settings` and `seed`, the study's, for a fresh one.",
+    )
+    settings: dict[str, str | int | float | bool | None] = Field(
+        {}, description="Keyword arguments of the factory beside `seed`."
+    )
+    factors: int = Field(
+        16, ge=1, description="Length of the embeddings, a truncated SVD of the ratings, of a recommender without any."
+    )
+
+    @field_validator("settings")
+    @classmethod
+    def _seed_is_the_studys(cls, settings: dict) -> dict:
+        if "seed" in settings:
+            raise ValueError("the study gives the seed: leave it out")
+        return settings

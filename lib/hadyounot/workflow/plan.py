@@ -1,0 +1,93 @@
+"""What a study will cost here, from a short timing: ``python -m hadyounot.workflow.plan config/paper.yaml``."""
+
+import sys
+import time
+from math import comb
+from pathlib import Path
+
+import numba
+import numpy as np
+import pandas as pd
+
+from ..retrain.ratings import Deletion, Ratings
+from ..rng import generator
+from ..study import schemas
+from ..study.cell import RECOMMENDERS
+from ..study.config import CellConfig, StudyConfig, load_study
+from ..study.datasets import data_folder, obtain
+from ..study.registry import load_datasets
+from ..study.variants import variants
+
+TIMED_EPOCHS, TIMED_RETRAININGS, TIMED_BLACK_BOXES = 3, 64, 4
+
+
+def ratings_like(users: int, items: int, interactions: int) -> Ratings:
+    """Random ratings of a given size: what training costs depends on how many there are, not on what they say."""
+    rng = generator(0, "plan")
+    pairs = np.sort(rng.choice(users * items, interactions, replace=False, shuffle=False))
+    names = [np.arange(count).astype(object) for count in (users, items, items)]
+    return Ratings(
+        (pairs // items).astype(np.int32),
+        (pairs % items).astype(np.int32),
+        rng.integers(1, 6, interactions).astype(np.float32),
+        *names,
+    )
+
+
+def estimate(study: StudyConfig, cell: CellConfig) -> dict[str, str | int | float]:
+    """Retrainings (at most), core-hours of training and disk (GiB, uncompressed) of one cell.
+
+    Raises:
+        DataError: the registry does not say how large the dataset is, and it cannot be obtained either.
+    """
+    expected = load_datasets()[cell.dataset].expected
+    if expected:
+        ratings = ratings_like(expected.users, expected.items, round(expected.interactions * study.train_share))
+    else:
+        ratings = obtain(cell.dataset, data_folder()).ratings
+    counts, explained = study.simulation(cell.dataset, cell.model), study.explanation
+    simulated = counts.training_users * counts.deletions_per_user
+    searched = len(ratings) / ratings.n_users + comb(explained.oracle.shortlist, explained.explanation_size)
+    verified = explained.test_users * (len(schemas.METHODS) + max(searched, explained.oracle.exhaustive))
+    if cell.analysed:
+        verified += min(study.correlation.users, explained.test_users) * (study.correlation.sets + 1)
+        verified += study.naive.max_retrainings
+        for variant in (each for named in variants(study.ablations).values() for each in named.values()):
+            verified += 2 * explained.test_users
+            if variant.size is not None:
+                verified += counts.training_users * (variant.deletions + 1)
+
+    settings = study.models[cell.model].model_dump()
+    epochs, timed = settings.get("epochs", 1), TIMED_RETRAININGS
+    if "epochs" in settings:
+        settings["epochs"] = min(epochs, TIMED_EPOCHS)
+    else:
+        timed = TIMED_BLACK_BOXES
+    short = RECOMMENDERS[settings["kind"]](**settings, seed=study.seed)
+    deletions = [Deletion(user, (int(ratings.history(user)[0]),)) for user in np.unique(ratings.users)[:timed].tolist()]
+    short.retrain(ratings, deletions[:1])  # compiles
+    started = time.process_time()  # whatever else the machine is doing
+    short.retrain(ratings, deletions)
+    seconds = (time.process_time() - started) / len(deletions) / settings.get("epochs", 1) * epochs
+    retrainings = round(simulated + verified)
+    row_bytes = 4 * counts.n_targets * len(schemas.OUTCOMES.same_length)
+    return {
+        "dataset": cell.dataset,
+        "model": cell.model,
+        "retrainings (at most)": retrainings,
+        "ms each": round(seconds * 1e3, 2),
+        "core-hours": round(retrainings * seconds / 3600, 2),
+        "disk, GiB": round(simulated * row_bytes / 2**30, 2),
+    }
+
+
+def main(path: str) -> None:
+    """Print the estimate of every cell."""
+    numba.set_num_threads(1)
+    study = load_study(Path(path))
+    print(pd.DataFrame([estimate(study, cell) for cell in study.cells]).to_markdown(index=False))
+    print("Training alone, on one core of this machine; notebooks, surrogates and influence functions come on top.")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
