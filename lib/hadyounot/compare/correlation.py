@@ -3,7 +3,7 @@
 The paper shows one user and the baselines; the surrogates stand beside them here, on users whom none of them has seen.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ from ..method.features import Representation
 from ..method.outcomes import Outcomes
 from ..method.surrogates import Surrogate
 from ..retrain.ratings import Ratings
-from ..study import schemas
 from . import influence, knn
+
+DISTANCES = {"embedding_distance": "euclidean", "cosine_distance": "cosine"}
 
 
 def predictions(surrogate: Surrogate, representation: Representation, outcomes: Outcomes) -> np.ndarray:
@@ -46,7 +47,7 @@ def measured(
     changes: Mapping[str, influence.Changes],
     predicted: Mapping[str, np.ndarray],
 ) -> pd.DataFrame:
-    """Schema ``schemas.MEASURED``: what each measure says of each deleted set, and the truth, for the user's top item.
+    """What each measure says of each deleted set, and the truth, for the user's top item.
 
     Distances are as the paper draws them: KNN takes the nearest, so it is right where they correlate negatively with
     the decrease. Influence has the sign of removal, as everything else: more is a larger decrease.
@@ -59,14 +60,14 @@ def measured(
         predicted: (n, N) by surrogate, see ``predictions``.
     """
     users = np.array([deletion.user for deletion in outcomes.deletions], dtype=np.int32)
-    columns = {name: np.full(len(users), np.nan) for name in schemas.MEASURES}
+    columns = {name: np.full(len(users), np.nan) for name in (*DISTANCES, *influence.NAMES)}
     place = np.empty(ratings.n_items, dtype=np.int64)  # of an item in the user's history
     for user in np.unique(users).tolist():
         rows = np.flatnonzero(users == user)
         history, target = ratings.history(user), int(outcomes.targets[rows[0], 0])
         place[history] = np.arange(len(history))
         deleted = place[[outcomes.deletions[row].items for row in rows]]
-        for name, metric in (("embedding_distance", "euclidean"), ("cosine_distance", "cosine")):
+        for name, metric in DISTANCES.items():
             of_items = knn.distances(item_embeddings, history, target, metric)
             columns[name][rows] = of_items[deleted].mean(axis=1)
         for name, change in changes.items():
@@ -80,7 +81,7 @@ def correlations(frame: pd.DataFrame) -> pd.DataFrame:
     """Each measure against the true score decrease, user by user.
 
     Args:
-        frame: schema ``schemas.MEASURED``.
+        frame: see ``measured``.
 
     Returns:
         One row per user and measure: user, measure, n_sets, pearson, spearman, pearson_low, pearson_high (95 %, by
@@ -89,7 +90,7 @@ def correlations(frame: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for user, sets in frame.groupby("user", sort=False):
         truth = sets["score_decrease"]
-        for name in schemas.MEASURES:
+        for name in sets.columns.drop(["user", "score_decrease"]):
             found = [np.nan] * 4
             if min(truth.nunique(), sets[name].nunique()) > 1:
                 pearson = pearsonr(sets[name], truth)
@@ -102,7 +103,7 @@ def correlations(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def quality(users: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
-    """How well effects are predicted: the columns of ``schemas.SURROGATE_QUALITY`` from n_users on, NaN for empty.
+    """How well effects are predicted: the columns of the table of surrogate quality from n_users on, NaN for empty.
 
     Args:
         users: (n,), user of each deletion.
@@ -144,23 +145,28 @@ def _order(truth: np.ndarray, predicted: np.ndarray) -> tuple[float, float, floa
     return spearman, lifts[predicted == predicted.max()].mean(), lifts.max()
 
 
-def surrogate_quality(outcomes: Outcomes, predicted: Mapping[str, np.ndarray], frame: pd.DataFrame) -> pd.DataFrame:
-    """Schema ``schemas.SURROGATE_QUALITY`` but for dataset and model: each surrogate on all targets, and on the
-    top item alone, where influence functions stand beside them.
+def surrogate_quality(
+    outcomes: Outcomes, predicted: Mapping[str, np.ndarray], frame: pd.DataFrame, regressions: Collection[str]
+) -> pd.DataFrame:
+    """Each surrogate on all targets, and on the top item alone, where influence functions stand beside them.
 
     Args:
         outcomes: of n deletions, really retrained.
         predicted: (n, N) by surrogate.
         frame: ``measured`` of both.
+        regressions: surrogates that predict Δŷ_reg itself; what orders without predicting it has no R².
+
+    Returns:
+        One row per predictor and number of targets: predictor, n_targets, and what ``quality`` returns.
     """
     users, truth = frame["user"].to_numpy(), effects.reg(outcomes)
-    of_top = {name: frame[[name]].to_numpy() for name in ("influence", "influence_block") if frame[name].notna().all()}
+    of_top = {name: frame[[name]].to_numpy() for name in influence.NAMES if frame[name].notna().all()}
     of_top |= {name: of_rows[:, :1] for name, of_rows in predicted.items()}
     rows = []
     for n_targets, some in ((truth.shape[1], predicted), (1, of_top)):
         for name, of_rows in some.items():
             row = {"predictor": name, "n_targets": n_targets} | quality(users, truth[:, :n_targets], of_rows)
-            if "_clf" in name or name.startswith("influence"):  # no prediction of Δŷ_reg, yet it orders
+            if name not in regressions:
                 row |= {"r2": np.nan, "r2_within": np.nan}
             rows.append(row)
     return pd.DataFrame(rows)

@@ -8,7 +8,6 @@ import pandas as pd
 from ..method.outcomes import record
 from ..retrain.base import Recommender
 from ..retrain.ratings import Deletion, Ratings
-from ..study import schemas
 
 
 def naive(
@@ -18,7 +17,7 @@ def naive(
     1 to ``max_size`` items of the history is retrained. The smallest explanation has the first size with any.
 
     Returns:
-        Schema ``schemas.NAIVE``: a row per user, size and K; no row where there are no users.
+        A row per user, size and K; no row where there are no users.
     """
     histories = {user: ratings.history(user).tolist() for user in users}
     deletions = [
@@ -28,7 +27,7 @@ def naive(
         for items in combinations(history, size)
     ]
     if not deletions:
-        return pd.DataFrame(columns=list(schemas.NAIVE.columns))
+        return pd.DataFrame(columns=["user", "target", "history", "size", "top_k", "n_subsets", "n_removing"])
     outcomes = record(recommender, ratings, deletions, n_targets=1)
     retrained = pd.DataFrame(
         {

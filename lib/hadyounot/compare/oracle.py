@@ -7,7 +7,7 @@ from math import comb
 import numpy as np
 
 from ..method.outcomes import Outcomes, candidates, compare, top_items
-from ..retrain.base import Recommender
+from ..retrain.base import Model, Recommender
 from ..retrain.ratings import Deletion, Ratings
 from .settings import OracleConfig
 
@@ -70,22 +70,51 @@ def oracle_refine(
     return [Deletion(searched[0].user, items) for items in combinations(shortlist, size)]
 
 
-def oracle_pool(
-    recommender: Recommender, ratings: Ratings, user: int, size: int, config: OracleConfig, rng: np.random.Generator
-) -> tuple[Outcomes, int]:
-    """What became of a user's top recommendation after each deletion that the oracle chooses from.
+def oracle_pools(
+    recommender: Recommender,
+    ratings: Ratings,
+    trained: Model,
+    users: Sequence[int],
+    size: int,
+    config: OracleConfig,
+    rngs: Sequence[np.random.Generator],
+) -> tuple[list[Outcomes], int]:
+    """What became of each user's top recommendation after each deletion that the oracle chooses from. The users'
+    deletions are retrained together, which fills the lanes.
+
+    Args:
+        recommender: what is retrained.
+        ratings: the original training ratings.
+        trained: what ``recommender`` makes of them.
+        users: n users.
+        size: explanation_size.
+        config: the oracle's settings.
+        rngs: n, each user's breaks ties.
 
     Returns:
-        the outcomes of (n, 1) deletions of ``size`` items each, and how many models were retrained in all.
+        for each user the outcomes of (m, 1) deletions of ``size`` items each; and how many models were retrained.
     """
-    searched = oracle_search(user, ratings.history(user), size, config)
-    before, *after = recommender.retrain(ratings, [Deletion(user, ()), *searched])
-    eligible = candidates(ratings, user)
-    behind = margins(np.stack(after), eligible, int(top_items(before, eligible, 1)[0]))
-    refined = oracle_refine(searched, behind, size, config, rng)
-    pool, after = (refined, recommender.retrain(ratings, refined)) if refined else (searched, np.stack(after))
-    outcomes = compare(ratings, pool, np.broadcast_to(before, after.shape), after, n_targets=1)
-    return outcomes, 1 + len(searched) + len(refined)
+    before = trained.scores(users)
+    searched = [oracle_search(user, ratings.history(user), size, config) for user in users]
+    after = _retrained(recommender, ratings, searched)
+    refined = []
+    for user, old, deletions, new, rng in zip(users, before, searched, after, rngs, strict=True):
+        eligible = candidates(ratings, user)
+        behind = margins(new, eligible, int(top_items(old, eligible, 1)[0]))
+        refined.append(oracle_refine(deletions, behind, size, config, rng))
+    again = _retrained(recommender, ratings, refined)
+    pools = []
+    for old, deletions, new, better, newer in zip(before, searched, after, refined, again, strict=True):
+        pool, scores = (better, newer) if better else (deletions, new)
+        pools.append(compare(ratings, pool, np.broadcast_to(old, scores.shape), scores, n_targets=1))
+    return pools, sum(map(len, searched)) + sum(map(len, refined))
+
+
+def _retrained(recommender: Recommender, ratings: Ratings, parts: Sequence[list[Deletion]]) -> list[np.ndarray]:
+    """Scores after each deletion, float32 (len(part), n_items) for each part; all are retrained at once."""
+    everything = [deletion for part in parts for deletion in part]
+    scores = recommender.retrain(ratings, everything) if everything else np.empty((0, ratings.n_items), np.float32)
+    return np.split(scores, np.cumsum([len(part) for part in parts])[:-1])
 
 
 def best_of(rank_after: np.ndarray, rng: np.random.Generator) -> int:

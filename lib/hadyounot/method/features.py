@@ -13,8 +13,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from ..retrain.ratings import Ratings
-from ..study.variants import PRODUCT_SETS, PRODUCTS
 from .outcomes import Outcomes
+from .settings import PRODUCT_SETS, PRODUCTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ class SurrogateData:
 def product_sets(user_embeddings: np.ndarray, item_embeddings: np.ndarray) -> list[tuple[str, ...]]:
     """Every choice of products that embeddings (n_users, p) and (n_items, q) allow: "user" needs p to be q."""
     one_length = user_embeddings.shape[1] == item_embeddings.shape[1]
-    return [products for products in PRODUCT_SETS.values() if one_length or "user" not in products]
+    return [products for products in PRODUCT_SETS if one_length or "user" not in products]
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,16 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import comb
-from pathlib import Path
 from typing import Self
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
-from ..retrain.base import Recommender
+from ..retrain.base import Model, Recommender
 from ..retrain.ratings import Deletion, Ratings
 from ..rng import generator
-from ..study import schemas, store
 
 CHUNK = 2048  # deletions retrained before their scores are reduced to outcomes: bounds memory, changes no number
 
@@ -66,27 +65,23 @@ class Outcomes:
             **{name: getattr(self, name)[list(rows)] for name in arrays},
         )
 
-    def write(self, path: Path) -> None:
-        """As one parquet file, schema ``schemas.OUTCOMES``."""
+    def columns(self) -> dict[str, np.ndarray | list]:
+        """As the columns of a table, schema ``schemas.OUTCOMES``: a row per deletion."""
         renamed = {
             "user": [deletion.user for deletion in self.deletions],
             "deleted": [deletion.items for deletion in self.deletions],
-            "target": self.targets,
         }
-        columns = {name: renamed[name] if name in renamed else getattr(self, name) for name in schemas.OUTCOMES.columns}
-        store.write_parquet(path, columns, schemas.OUTCOMES)
+        arrays = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "deletions"}
+        arrays = dict(sorted(arrays.items(), key=lambda each: each[1].ndim))  # a number a deletion first, then lists
+        return renamed | {"target" if name == "targets" else name: array for name, array in arrays.items()}
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """What ``write`` wrote."""
-        frame = store.read_parquet(path, schemas.OUTCOMES)
-        users, deleted = frame.pop("user"), frame.pop("deleted")
-        columns = {
-            name: np.stack(frame[name]) if name in schemas.OUTCOMES.same_length else frame[name] for name in frame
-        }
-        targets = columns.pop("target")
-        deletions = (Deletion(user, tuple(items.tolist())) for user, items in zip(users, deleted, strict=True))
-        return cls(tuple(deletions), targets, **{name: np.asarray(column) for name, column in columns.items()})
+    def of(cls, frame: pd.DataFrame) -> Self:
+        """What ``columns`` said, back from a table."""
+        columns = {name: np.array(frame[name].tolist()) for name in frame if name not in ("user", "deleted")}
+        deleted = zip(frame["user"], frame["deleted"], strict=True)
+        deletions = tuple(Deletion(int(user), tuple(items.tolist())) for user, items in deleted)
+        return cls(deletions, columns.pop("target"), **columns)
 
 
 def candidates(ratings: Ratings, user: int) -> np.ndarray:
@@ -156,11 +151,25 @@ def compare(
     return Outcomes(tuple(deletions), **integers, **scores, **top1)
 
 
-def record(recommender: Recommender, ratings: Ratings, deletions: Sequence[Deletion], n_targets: int) -> Outcomes:
-    """Retrain without each deletion and record what became of its user's top ``n_targets`` items."""
+def record(
+    recommender: Recommender,
+    ratings: Ratings,
+    deletions: Sequence[Deletion],
+    n_targets: int,
+    trained: Model | None = None,
+) -> Outcomes:
+    """Retrain without each deletion and record what became of its user's top ``n_targets`` items.
+
+    Args:
+        recommender: what is retrained.
+        ratings: the original training ratings.
+        deletions: n deletions.
+        n_targets: N.
+        trained: what ``recommender`` makes of all ratings; it is trained where this is not given.
+    """
     users = sorted({deletion.user for deletion in deletions})
-    # an empty deletion is the original model, to the last bit
-    originals = dict(zip(users, recommender.retrain(ratings, [Deletion(user, ()) for user in users]), strict=True))
+    original = recommender.fit(ratings) if trained is None else trained
+    originals = dict(zip(users, original.scores(users), strict=True))
     parts = []
     for start in tqdm(range(0, len(deletions), CHUNK), desc="retrain", unit="chunk", mininterval=10):
         chunk = deletions[start : start + CHUNK]

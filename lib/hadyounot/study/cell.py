@@ -1,103 +1,149 @@
-"""One cell of a study: its settings, its users and what earlier stages left for it."""
+"""One cell of a study: its settings, its users, and what earlier stages left for it."""
 
-import json
-from collections.abc import Sequence
+import pkgutil
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
-from ..method import outcomes
-from ..method.features import Representation
-from ..method.linear import LinearSurrogate
-from ..method.mlp import MlpSurrogate
-from ..method.surrogates import Surrogate
-from ..retrain.base import Recommender
+from ..retrain.base import Model, Recommender
 from ..retrain.blackbox import BlackBox
 from ..retrain.mf import MatrixFactorization
 from ..retrain.ncf import NeuralCollaborativeFiltering
 from ..retrain.ratings import Ratings
+from ..retrain.settings import BlackBoxConfig
 from ..rng import generator
-from . import config, paths, reading, schemas, store
+from . import paths, schemas, store
+from .config import ModelConfig, StudyConfig
+from .reading import ConfigError
 
-RECOMMENDERS = {"mf": MatrixFactorization, "ncf": NeuralCollaborativeFiltering, "blackbox": BlackBox.from_config}
+_RECOMMENDERS = {"mf": MatrixFactorization, "ncf": NeuralCollaborativeFiltering}
+
+
+def recommender(settings: ModelConfig, seed: int) -> Recommender:
+    """What a study's model says.
+
+    Raises:
+        ConfigError: there is no such factory of a black box.
+    """
+    if not isinstance(settings, BlackBoxConfig):
+        return _RECOMMENDERS[settings.kind](**settings.model_dump(), seed=seed)
+    try:
+        factory = pkgutil.resolve_name(settings.factory)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"models: the blackbox factory {settings.factory!r} cannot be imported ({error}); write "
+            "package.module:name of something installed or on PYTHONPATH"
+        ) from error
+    return BlackBox(partial(factory, **settings.settings, seed=seed), settings.factors)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A (dataset, model) pair of a study whose artefacts lie below ``folder``."""
+    """A (dataset, model) pair of a study whose artefacts lie below ``folder``.
 
-    study: config.StudyConfig
+    Attributes:
+        study: what it is told of the study, narrowed to this cell.
+        dataset, model: its names.
+        folder: of the run.
+        makes: whether the run is being made, so that artefacts are written; a finished one is only read.
+    """
+
+    study: StudyConfig
     dataset: str
     model: str
     folder: Path
+    makes: bool = False
+
+    @classmethod
+    def all_of(cls, study: StudyConfig, folder: Path) -> list[Self]:
+        """The cells of a study whose run is finished."""
+        pairs = [(cell.dataset, cell.model) for cell in study.cells]
+        return [cls(study.of(*pair), *pair, folder) for pair in pairs]
+
+    @property
+    def name(self) -> str:
+        """What figures and files call it."""
+        return f"{self.dataset}_{self.model}"
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return f"{self.dataset} · {self.model}"
+
+    @property
+    def kind(self) -> str:
+        """Of its recommender."""
+        return self.study.models[self.model].kind
 
     def path(self, pattern: str, **names: str) -> Path:
         """Where the artefact of ``paths`` lies."""
         return self.folder / pattern.format(dataset=self.dataset, model=self.model, **names)
+
+    def read(self, pattern: str, **names: str) -> Any:
+        """The artefact of ``paths``: a data frame, arrays by name, or what JSON holds.
+
+        Raises:
+            StoreError: it is damaged, or not there.
+        """
+        path = self.path(pattern, **names)
+        try:
+            return store.read(path, schemas.BY_PATH.get(pattern))
+        except FileNotFoundError:
+            target = path.relative_to(self.folder)
+            said = f"{path} is not there: this run has not come so far; make it: snakemake {target}"
+            raise store.StoreError(said) from None
+
+    def kept(self, make: Callable[[], tuple], *patterns: str, **names: str) -> tuple:
+        """Artefacts of ``paths``, one for each pattern: what ``make`` returns is written where the run is being made.
+        In any case they are read, so that a notebook opened on a finished run shows the same and writes nothing.
+        """
+        if self.makes:
+            for pattern, value in zip(patterns, make(), strict=True):
+                store.write(self.path(pattern, **names), value, schemas.BY_PATH.get(pattern))
+        return tuple(self.read(pattern, **names) for pattern in patterns)
 
     def recommender(self, seed_name: str | None = None) -> Recommender:
         """The cell's recommender; a ``seed_name`` gives it initial weights of their own."""
         seed = self.study.seed
         if seed_name is not None:
             seed = int(generator(seed, seed_name).integers(2**31))
-        settings = self.study.models[self.model]
-        return RECOMMENDERS[settings.kind](**settings.model_dump(), seed=seed)
+        return recommender(self.study.models[self.model], seed)
+
+    @cached_property
+    def trained(self) -> Model:
+        """θ̂: the model that is explained."""
+        return self.recommender().fit(self.train)
 
     @cached_property
     def ratings(self) -> Ratings:
         """All ratings of the dataset."""
-        table = store.read_parquet(self.path(paths.RATINGS), schemas.RATINGS)
-        users = store.read_parquet(self.path(paths.USERS), schemas.USERS)
-        items = store.read_parquet(self.path(paths.ITEMS), schemas.ITEMS)
+        users, items = self.read(paths.USERS), self.read(paths.ITEMS)
         return Ratings(
-            users=table["user"].to_numpy(),
-            items=table["item"].to_numpy(),
-            values=table["value"].to_numpy(),
+            users=self._table["user"].to_numpy(),
+            items=self._table["item"].to_numpy(),
+            values=self._table["value"].to_numpy(),
             user_ids=users["id"].to_numpy(dtype=object),
             item_ids=items["id"].to_numpy(dtype=object),
             titles=items["title"].to_numpy(dtype=object),
         )
 
     @cached_property
-    def _is_train(self) -> np.ndarray:
-        return store.read_parquet(self.path(paths.RATINGS), schemas.RATINGS)["train"].to_numpy()
+    def _table(self) -> Any:
+        return self.read(paths.RATINGS)
 
     @cached_property
     def train(self) -> Ratings:
         """S: the ratings that recommenders are trained on."""
-        return self.ratings.select(np.flatnonzero(self._is_train))
+        return self.ratings.select(np.flatnonzero(self._table["train"]))
 
     @cached_property
     def test(self) -> Ratings:
         """The ratings kept back."""
-        return self.ratings.select(np.flatnonzero(~self._is_train))
-
-    @cached_property
-    def embeddings(self) -> tuple[np.ndarray, np.ndarray]:
-        """φ_u: float32 (n_users, p), and φ_i: float32 (n_items, q)."""
-        return self._trained["user_embeddings"], self._trained["item_embeddings"]
-
-    @cached_property
-    def _trained(self) -> dict[str, np.ndarray]:
-        return store.read_arrays(self.path(paths.EMBEDDINGS))
-
-    def representation(self, products: Sequence[str] = ()) -> Representation:
-        """What surrogates of this cell are told about a deletion; eq. (8) without ``products``."""
-        return Representation(
-            *self.embeddings, tuple(products), ratings=self.train, residuals=self._trained["residuals"]
-        )
-
-    def surrogates(self) -> dict[str, tuple[Surrogate, Representation]]:
-        """The fitted surrogates by name, each with what it is told of deleted items."""
-        fits = json.loads(self.path(paths.SURROGATE_FITS).read_text())
-        found = {}
-        for name in schemas.SURROGATES:
-            kind = LinearSurrogate if name.startswith("linear") else MlpSurrogate
-            arrays = store.read_arrays(self.path(paths.SURROGATE, surrogate=name))
-            found[name] = kind.from_arrays(arrays), self.representation(fits[name].get("products", ()))
-        return found
+        return self.ratings.select(np.flatnonzero(~self._table["train"]))
 
     @cached_property
     def explainable_users(self) -> np.ndarray:
@@ -106,57 +152,26 @@ class Cell:
         users = np.flatnonzero(histories >= self.study.explanation.explanation_size)
         return generator(self.study.seed, "users", self.dataset).permutation(users)
 
-    @property
-    def short_histories(self) -> np.ndarray:
-        """int64: explainable users with at most ``naive.max_history`` training items; in random order."""
-        histories = np.bincount(self.train.users, minlength=self.train.n_users)
-        users = self.explainable_users
-        return users[histories[users] <= self.study.naive.max_history]
-
-    @property
-    def analysed(self) -> bool:
-        """Whether ablations and analyses run on this cell."""
-        return any(
-            each.analysed for each in self.study.cells if (each.dataset, each.model) == (self.dataset, self.model)
-        )
-
-    @property
-    def simulation(self) -> config.CounterfactualConfig:
-        """Step 1 of this cell."""
-        return self.study.simulation(self.dataset, self.model)
-
-    def _users(self, start: int, count: int) -> np.ndarray:
-        wanted = self.simulation.training_users + self.study.explanation.test_users
-        if wanted > len(self.explainable_users):
-            raise reading.ConfigError(
+    def _users(self, start: int, count: int, asked: str) -> np.ndarray:
+        if start + count > len(self.explainable_users):
+            raise ConfigError(
                 f"{self.dataset} has {len(self.explainable_users)} users with at least"
-                f" {self.study.explanation.explanation_size} training items, but training_users +"
-                f" explanation.test_users is {wanted}: lower one of them"
+                f" {self.study.explanation.explanation_size} training items, but {asked} is {start + count}: lower it"
             )
         return self.explainable_users[start : start + count]
 
     @property
     def training_users(self) -> np.ndarray:
         """U^tr: int64, the users whose simulated deletions train the surrogates."""
-        return self._users(0, self.simulation.training_users)
+        return self._users(0, self.study.counterfactual.training_users, "counterfactual.training_users")
 
     @property
     def test_users(self) -> np.ndarray:
         """int64, the users who are explained; disjoint from ``training_users``."""
-        return self._users(self.simulation.training_users, self.study.explanation.test_users)
+        asked = "counterfactual.training_users + explanation.test_users"
+        return self._users(self.study.counterfactual.training_users, self.study.explanation.test_users, asked)
 
     @property
     def blocks(self) -> list[str]:
         """Names of the blocks of training users."""
-        return [paths.block_name(block) for block in range(self.simulation.n_blocks)]
-
-    def block_users(self, block: str) -> np.ndarray:
-        """int64, the training users of one block."""
-        size = self.simulation.users_per_block
-        return self.training_users[int(block) * size : (int(block) + 1) * size]
-
-    def outcomes(self) -> outcomes.Outcomes:
-        """The outcomes of all blocks."""
-        return outcomes.Outcomes.concatenate(
-            [outcomes.Outcomes.read(self.path(paths.OUTCOMES, block=block)) for block in self.blocks]
-        )
+        return [paths.block_name(block) for block in range(self.study.counterfactual.n_blocks)]

@@ -1,4 +1,4 @@
-"""What a study may say: strict models of config/*.yaml, and the only reader of YAML.
+"""What a study may say: strict models of config/*.yaml.
 
 Every field carries the sentence that ``config/README.md`` prints.
 """
@@ -6,11 +6,12 @@ Every field carries the sentence that ``config/README.md`` prints.
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
     Field,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -19,8 +20,9 @@ from ..compare.settings import CorrelationConfig, InfluenceConfig, NaiveConfig, 
 from ..method.settings import SetNetworkConfig, SurrogateConfig
 from ..retrain.settings import BlackBoxConfig, MatrixFactorizationConfig, NeuralCollaborativeFilteringConfig
 from ..settings import Strict
+from .published import PublishedConfig, load_published
 from .reading import CONFIG_FOLDER, ConfigError, parsed_yaml, problems_of, report, unknown_name
-from .registry import DatasetConfig, load_datasets
+from .registry import DatasetConfig, DatasetName, ancestors, load_datasets
 
 
 class CounterfactualConfig(Strict):
@@ -120,6 +122,13 @@ class StudyConfig(Strict):
     ablations: AblationsConfig = Field(AblationsConfig(), description="Ablations.")
     correlation: CorrelationConfig = Field(CorrelationConfig(), description="Figure 7, of analysed cells.")
     projection: ProjectionConfig = Field(ProjectionConfig(), description="Figure 8, of analysed cells.")
+    datasets: dict[DatasetName, DatasetConfig] = Field(
+        {},
+        description="Datasets beside those of datasets.yaml, in its form; one of the same name replaces its row.",
+    )
+    published: PublishedConfig | None = Field(
+        None, description="The paper's numbers that stand beside ours; those of published.yaml by default."
+    )
 
     @model_validator(mode="after")
     def _cells_name_models(self) -> Self:
@@ -135,7 +144,7 @@ class StudyConfig(Strict):
         return self
 
     def _samples_were_recorded(self, cell: CellConfig) -> None:
-        counts = self.simulation(cell.dataset, cell.model)
+        counts = self._counts(cell)
         for family, field, recorded in (
             ("sample_size", "sample_users", counts.training_users),
             ("sample_size", "sample_deletions", counts.deletions_per_user),
@@ -164,17 +173,71 @@ class StudyConfig(Strict):
                     "one, or leave sample_size out"
                 )
 
-    def simulation(self, dataset: str, model: str) -> CounterfactualConfig:
-        """Step 1 of one cell.
+    def _counts(self, cell: CellConfig) -> CounterfactualConfig:
+        own = {} if cell.training_users is None else {"training_users": cell.training_users}
+        return self.counterfactual.model_copy(update=own)
+
+    def of(self, dataset: str, model: str, block: int | None = None) -> Self:
+        """The study of one cell: its model, its dataset with those it is cut from, and its own counts; with ``block``,
+        with no more training users than up to the end of that block, as others do not change it.
 
         Raises:
             KeyError: the study has no such cell.
         """
         for cell in self.cells:
             if (cell.dataset, cell.model) == (dataset, model):
-                own = {} if cell.training_users is None else {"training_users": cell.training_users}
-                return self.counterfactual.model_copy(update=own)
-        raise KeyError(f"the study has no cell with dataset {dataset!r} and model {model!r}")
+                break
+        else:
+            raise KeyError(f"the study has no cell with dataset {dataset!r} and model {model!r}")
+        counts = self._counts(cell)
+        if block is not None:
+            last = (block + 1) * counts.users_per_block
+            counts = counts.model_copy(update={"training_users": min(counts.training_users, last)})
+        return self.model_copy(
+            update={
+                "models": {model: self.models[model]},
+                "cells": [cell],
+                "counterfactual": counts,
+                "datasets": {name: self.datasets[name] for name in ancestors(dataset, self.datasets)},
+            }
+        )
+
+    def part(self, *fields: str) -> dict[str, Any]:
+        """Some fields, all by default, as JSON: what a notebook is given, and what makes it run again. A dotted name is
+        a field of a field. ``given`` takes it back.
+        """
+        if not fields:
+            return self.model_dump(mode="json")
+        include: dict[str, Any] = {}
+        for field in fields:
+            whole, _, inner = field.partition(".")
+            if not inner:
+                include[whole] = True
+            elif include.get(whole) is not True:
+                include.setdefault(whole, set()).add(inner)
+        return self.model_dump(mode="json", include=include)
+
+    @classmethod
+    def given(cls, part: dict[str, Any]) -> Self:
+        """The study that ``part`` returned. A field that it was not given is no attribute: nobody can take a default
+        for what the study says.
+        """
+        types = {name: TypeAdapter(cls.model_fields[name].annotation) for name in part}
+        study = cls.model_construct(**{name: types[name].validate_python(value) for name, value in part.items()})
+        _without_defaults(study, part)
+        return study
+
+    def original(self, dataset: str) -> str:
+        """The dataset whose numbers in the paper stand beside those of ``dataset``: another one where it stands in."""
+        return self.datasets[dataset].stands_for or dataset
+
+
+def _without_defaults(model: BaseModel, given: dict[str, Any]) -> None:
+    for name in type(model).model_fields:
+        if name not in given:
+            model.__dict__.pop(name, None)
+        elif isinstance(value := getattr(model, name), BaseModel):
+            _without_defaults(value, given[name])
 
 
 def load_study(path: Path, datasets: Path = CONFIG_FOLDER / "datasets.yaml") -> StudyConfig:
@@ -187,7 +250,8 @@ def load_study(path: Path, datasets: Path = CONFIG_FOLDER / "datasets.yaml") -> 
 
 
 def check_study(parsed: object, source: Path | str, datasets: Path = CONFIG_FOLDER / "datasets.yaml") -> StudyConfig:
-    """The study that ``parsed``, the content of ``source``, describes, over the registry ``datasets``.
+    """The study that ``parsed``, the content of ``source``, describes, over the registry ``datasets``: with the rows of
+    its datasets and the paper's numbers, so that it says all there is to know.
 
     Raises:
         ConfigError: a field is wrong, or a cell names an unknown dataset or model.
@@ -198,11 +262,18 @@ def check_study(parsed: object, source: Path | str, datasets: Path = CONFIG_FOLD
     except ValidationError as error:
         problems = problems_of(error, StudyConfig)
         if [one["loc"] for one in error.errors()] == [()] and isinstance(parsed, dict):
-            problems = _unknown_names(parsed, registry) or problems
+            problems = _unknown_names(parsed, registry | parsed.get("datasets", {})) or problems
         raise ConfigError(report(source, problems)) from None
+    registry |= study.datasets
     if problems := _unknown_names(parsed, registry):
         raise ConfigError(report(source, problems))
-    return study
+    used = dict.fromkeys(name for cell in study.cells for name in ancestors(cell.dataset, registry))
+    return study.model_copy(
+        update={
+            "datasets": {name: registry[name] for name in used},
+            "published": study.published or load_published(),
+        }
+    )
 
 
 def _unknown_names(parsed: dict, registry: dict[str, DatasetConfig]) -> dict[str, list[str]]:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[3]
 
-STUDY = "results/study.json"
-
 _DATASET = "results/{dataset}/"
 RATINGS = _DATASET + "ratings.parquet"
 USERS = _DATASET + "users.parquet"
@@ -16,30 +14,32 @@ ITEMS = _DATASET + "items.parquet"
 DATASET = _DATASET + "dataset.json"
 
 _CELL = "results/{dataset}/{model}/"
+VALIDATION = _CELL + "validation.csv"
 CURVE = _CELL + "curve.csv"
 QUALITY = _CELL + "quality.json"
 SIGNAL = _CELL + "signal.json"
 EMBEDDINGS = _CELL + "embeddings.npz"
 OUTCOMES = _CELL + "outcomes/block_{block}.parquet"
-SURROGATE = _CELL + "surrogates/{surrogate}.npz"
-SURROGATE_FITS = _CELL + "surrogates/fits.json"
+SURROGATES = _CELL + "surrogates.npz"
+SURROGATE_FITS = _CELL + "surrogates.json"
+SURROGATE_CURVES = _CELL + "surrogate_curves.csv"
 EXPLANATIONS = _CELL + "explanations.parquet"
 GENERATION_TIME = _CELL + "generation_time.parquet"
 EVALUATION = _CELL + "evaluation.parquet"
-ABLATION = _CELL + "ablations/{family}/{variant}.parquet"
-ABLATION_FIT = _CELL + "ablations/{family}/{variant}.json"
-ABLATION_TIME = _CELL + "ablations/{family}/generation_time_{variant}.json"
 RETRAININGS = _CELL + "retrainings.json"
 NAIVE = _CELL + "naive.parquet"
 CORRELATION_OUTCOMES = _CELL + "correlation.parquet"
 MEASURED = _CELL + "measured.parquet"
 CORRELATION = _CELL + "correlation.csv"
 SURROGATE_QUALITY = _CELL + "surrogate_quality.csv"
+ABLATION = _CELL + "ablations/{family}.parquet"
+ABLATION_FITS = _CELL + "ablations/{family}.json"
+ABLATION_TIME = _CELL + "ablations/generation_time_{family}.parquet"
 PROJECTION = _CELL + "projection.parquet"
 SEPARABILITY = _CELL + "separability.csv"
 
 TABLE = "tables/{table}.csv"
-VALIDITY = {"mf": "table3_mf", "ncf": "table4_ncf", "blackbox": "validity_blackbox"}  # table by kind of recommender
+EXAMPLES = "tables/examples.md"
 FIGURE = "figures/{figure}.png"
 
 NOTEBOOK = "notebooks/{notebook}.ipynb"

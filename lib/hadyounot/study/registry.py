@@ -1,7 +1,6 @@
 """The registry of datasets: strict models of datasets.yaml."""
 
 import codecs
-from functools import cache
 from pathlib import Path, PurePath
 from typing import Annotated, Literal, Self
 
@@ -244,8 +243,11 @@ def load_datasets(path: Path = CONFIG_FOLDER / "datasets.yaml") -> dict[str, Dat
     return rows
 
 
-@cache
-def original(dataset: str) -> str:
-    """The dataset whose numbers in the paper stand beside those of ``dataset``: another one where it stands in."""
-    row = load_datasets().get(dataset)
-    return row.stands_for or dataset if row else dataset
+def ancestors(name: str, registry: dict[str, DatasetConfig]) -> list[str]:
+    """The dataset, those that it is cut from, and those that it stands in for; without a row there are no more."""
+    found = [name]
+    for each in found:  # grows on the way
+        row = registry.get(each)
+        others = [getattr(source, "dataset", None) for source in row.sources] + [row.stands_for] if row else []
+        found += [other for other in others if other not in (None, *found)]
+    return found

@@ -4,24 +4,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from . import paths
 from .store import Column, Schema
-
-METHODS = (
-    *("random", "reseed", "knn", "knn_cosine", "influence", "influence_block"),
-    *("linear_reg", "mlp_reg", "linear_clf", "mlp_clf", "linear_reg_aware", "oracle"),
-)
-
-SURROGATES = ("linear_reg", "mlp_reg", "linear_clf", "mlp_clf", "linear_reg_aware")
-
-# of an item set: how strong it should be as an explanation
-MEASURES = ("embedding_distance", "cosine_distance", "influence", "influence_block", *SURROGATES)
 
 _INDEX, _COUNT, _TEXT = pa.int32(), pa.int64(), pa.string()
 _STARS, _NUMBER = pa.float32(), pa.float64()
 
 _USER = Column(_INDEX, "index of the user", low=0)
 _TARGET = Column(_INDEX, "index of the recommended item that is explained", low=0)
-_METHOD = Column(_TEXT, "what made the explanation", among=METHODS)
+_METHOD = Column(_TEXT, "what made the explanation: the name of a method")
 _DELETED = Column(pa.list_(_INDEX), "indices of the items of the history that are deleted, D_u", low=0)
 _DATASET = Column(_TEXT, "name of the dataset in config/datasets.yaml")
 _MODEL = Column(_TEXT, "name of the recommender in the study's config")
@@ -86,6 +77,16 @@ OUTCOMES = Schema(
     same_length=tuple(_TARGETS),
 )
 
+VALIDATION = Schema(
+    "One setting of the recommender, tried on a tenth of the training ratings.",
+    {
+        "regularization": Column(_NUMBER, "L2; empty where it is not what was tried", low=0, nullable=True),
+        "learning_rate": Column(_NUMBER, "step of Adam; likewise", low=0, nullable=True),
+        "epochs": _count("passes over the ratings; likewise", nullable=True),
+        "validation_rmse": Column(_NUMBER, "root mean squared error on the ratings held out, in stars", low=0),
+    },
+)
+
 CURVE = Schema(
     "One epoch of training.",
     {
@@ -93,6 +94,21 @@ CURVE = Schema(
         "train_rmse": Column(_NUMBER, "root mean squared error on the training ratings, in stars", low=0),
         "test_rmse": Column(_NUMBER, "the same on the test ratings", low=0),
         "objective": Column(_NUMBER, "what training minimises, a rating: squared error and L2, in stars²"),
+    },
+)
+
+SURROGATE_CURVES = Schema(
+    "What one choice within the fit of a surrogate was made from: held-out users, by penalty and fold or by epoch.",
+    {
+        "surrogate": Column(_TEXT, "the fit: surrogate, effect, and whatever is not as usual"),
+        "penalty": Column(_NUMBER, "penalty tried; empty where there is none", low=0, nullable=True),
+        "fold": _count("which users are held out; empty where the same always are", nullable=True),
+        "epoch": _count("passes over the rows; empty where there are none", nullable=True),
+        "mse": Column(_NUMBER, "mean squared error, in stars²; empty for a classification", low=0, nullable=True),
+        "r2": Column(_NUMBER, "share of the variance explained; likewise", high=1, nullable=True),
+        "log_loss": Column(_NUMBER, "cross-entropy, in nats; empty for a regression", low=0, nullable=True),
+        "accuracy": _share("share of rows whose class is predicted; likewise", nullable=True),
+        "n_rows": _count("rows held out; empty where always the same", nullable=True),
     },
 )
 
@@ -122,11 +138,6 @@ EVALUATION = Schema(
         "score_before": Column(_STARS, "score of the target before, in stars"),
         "score_after": Column(_STARS, "score after, in stars"),
     },
-)
-
-ABLATION = Schema(
-    "One explanation by a variant of linear_reg, tested as above.",
-    {name: column for name, column in EVALUATION.columns.items() if name != "method"},
 )
 
 _SIZE = Column(_COUNT, "items deleted at once", low=1)
@@ -338,8 +349,10 @@ RUNTIME = Schema(
     },
 )
 
+
 MEASURED = Schema(
-    "One item set of a test user: what measures say of it and what really deleting it did to the user's top item.",
+    "One item set of a test user: what measures say of it and what really deleting it did to the user's top item. "
+    "The surrogates' predictions follow, a column each.",
     {
         "user": _USER,
         "score_decrease": Column(_NUMBER, "score of the top item before, less that after, in stars"),
@@ -355,14 +368,8 @@ MEASURED = Schema(
             )
             for name, of in (("influence", ""), ("influence_block", ", over a block of parameters"))
         },
-        **{
-            name: Column(
-                _NUMBER,
-                "predicted Δŷ_reg, in stars" if "_reg" in name else 'predicted logit of "ranked lower"',
-            )
-            for name in SURROGATES
-        },
     },
+    others=Column(_NUMBER, 'a surrogate\'s prediction: of Δŷ_reg, in stars, or the logit of "ranked lower"'),
 )
 
 CORRELATION = Schema(
@@ -371,7 +378,7 @@ CORRELATION = Schema(
         "dataset": _DATASET,
         "model": _MODEL,
         "user": _USER,
-        "measure": Column(_TEXT, "what is said of an item set before retraining", among=MEASURES),
+        "measure": Column(_TEXT, "what is said of an item set before retraining"),
         "n_sets": _count("item sets"),
         "pearson": _signed("Pearson correlation over the sets; empty where measure or decrease is constant"),
         "spearman": _signed("Spearman's, likewise"),
@@ -385,7 +392,7 @@ SURROGATE_QUALITY = Schema(
     {
         "dataset": _DATASET,
         "model": _MODEL,
-        "predictor": Column(_TEXT, "what predicts", among=METHODS),
+        "predictor": Column(_TEXT, "what predicts: the name of a method"),
         "n_targets": _count("top items of each user: 1 is the one that is explained"),
         "n_users": _count("users with a target whose effect differs between deletions"),
         "n_rows": _count("deletions × targets, of all users"),
@@ -446,3 +453,26 @@ SEPARABILITY = Schema(
         "auc_fitted": _share("area under the ROC curve there"),
     },
 )
+
+BY_PATH = {
+    paths.RATINGS: RATINGS,
+    paths.USERS: USERS,
+    paths.ITEMS: ITEMS,
+    paths.VALIDATION: VALIDATION,
+    paths.CURVE: CURVE,
+    paths.OUTCOMES: OUTCOMES,
+    paths.SURROGATE_CURVES: SURROGATE_CURVES,
+    paths.EXPLANATIONS: EXPLANATIONS,
+    paths.GENERATION_TIME: GENERATION_TIME,
+    paths.EVALUATION: EVALUATION,
+    paths.NAIVE: NAIVE,
+    paths.CORRELATION_OUTCOMES: OUTCOMES,
+    paths.MEASURED: MEASURED,
+    paths.CORRELATION: CORRELATION,
+    paths.SURROGATE_QUALITY: SURROGATE_QUALITY,
+    paths.ABLATION: EVALUATION,
+    paths.ABLATION_TIME: GENERATION_TIME,
+    paths.PROJECTION: PROJECTION,
+    paths.SEPARABILITY: SEPARABILITY,
+}
+"""What each table of a run holds."""

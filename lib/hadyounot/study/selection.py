@@ -21,9 +21,11 @@ SIGNAL_GATE = 5  # a deletion must move its user at least this many times as muc
 
 VALIDATION_SHARE = 0.1
 
+TRIED = ["regularization", "learning_rate", "epochs", "validation_rmse"]  # settings, and how they do
 
-def validate(recommender: Recommender, ratings: Ratings, seed: int, dataset: str) -> tuple[pd.DataFrame, str]:
-    """Are the settings those that a tenth of the training ratings, held out, asks for?
+
+def validate(recommender: Recommender, ratings: Ratings, seed: int, dataset: str) -> pd.DataFrame:
+    """How settings do on a tenth of the training ratings, held out.
 
     Matrix factorisation: at its number of epochs, the regularisation has the lowest error of ``REGULARIZATIONS``.
     Neural collaborative filtering, which overfits: learning rate and epochs come within 1 % of the lowest error of
@@ -36,47 +38,48 @@ def validate(recommender: Recommender, ratings: Ratings, seed: int, dataset: str
         dataset: its name; with the seed it decides what is held out.
 
     Returns:
-        what was tried, one row per setting, with columns of settings and ``validation_rmse`` (stars; lowest first);
-        and the verdict.
+        schema ``schemas.VALIDATION``, lowest error first; no row for a black box.
     """
     if isinstance(recommender, BlackBox):
-        return pd.DataFrame({"validation_rmse": []}), "the settings are its author's: none is chosen here"
+        return pd.DataFrame(columns=TRIED, dtype=np.float64)
     held_out = generator(seed, "validation", dataset).random(len(ratings)) < VALIDATION_SHARE
     kept, held_out, everybody = ratings.select(~held_out), ratings.select(held_out), range(ratings.n_users)
     if isinstance(recommender, MatrixFactorization):
-        names = ["regularization"]
-        tried = {value: recommender.model_copy(update={names[0]: value}) for value in REGULARIZATIONS}
+        tried = {value: recommender.model_copy(update={"regularization": value}) for value in REGULARIZATIONS}
         tried.setdefault(recommender.regularization, recommender)
-        errors = {(value,): rmse(each.fit(kept).scores(everybody), held_out) for value, each in tried.items()}
+        rows = [
+            {"regularization": value, "validation_rmse": rmse(each.fit(kept).scores(everybody), held_out)}
+            for value, each in tried.items()
+        ]
     else:
-        names = ["learning_rate", "epochs"]
-        errors = {
-            (rate, epoch): rmse(state.scores(everybody), held_out)
+        twice = {"epochs": 2 * recommender.epochs}
+        rows = [
+            {"learning_rate": rate, "epochs": epoch, "validation_rmse": rmse(state.scores(everybody), held_out)}
             for rate in sorted({*LEARNING_RATES, recommender.learning_rate})
             for epoch, state in enumerate(
-                recommender.model_copy(update={"learning_rate": rate, "epochs": 2 * recommender.epochs}).trajectory(
-                    kept
-                ),
-                start=1,
+                recommender.model_copy(update=twice | {"learning_rate": rate}).trajectory(kept), start=1
             )
-        }
-    table = pd.DataFrame(
-        [(*setting, error) for setting, error in errors.items()], columns=[*names, "validation_rmse"]
-    ).sort_values("validation_rmse", kind="stable", ignore_index=True)
-    own = errors[tuple(getattr(recommender, name) for name in names)]
-    lowest = table["validation_rmse"].iloc[0]
+        ]
+    table = pd.DataFrame(rows, columns=TRIED)
+    return table.sort_values("validation_rmse", kind="stable", ignore_index=True)
+
+
+def verdict(recommender: Recommender, tried: pd.DataFrame) -> str:
+    """Whether the recommender's settings are those that ``validate`` asks for, in words."""
+    if tried.empty:
+        return "the settings are its author's: none is chosen here"
+    names = [name for name in TRIED[:-1] if tried[name].notna().any()]
+    own = tried[(tried[names] == [getattr(recommender, name) for name in names]).all(axis=1)]["validation_rmse"].iloc[0]
+    best = tried.iloc[0]
+    lowest = best["validation_rmse"]
     right = own == lowest if isinstance(recommender, MatrixFactorization) else own <= CLOSE_TO_BEST * lowest
-    best = ", ".join(f"{name} {table[name].iloc[0]:g}" for name in names)
+    settings = ", ".join(f"{name} {best[name]:g}" for name in names)
     follows = "as the rule asks" if right else "NOT what the rule asks: change the study's models"
-    return table, f"lowest error {lowest:.4f} at {best}; the cell's settings have {own:.4f}: {follows}"
+    return f"lowest error {lowest:.4f} at {settings}; the cell's settings have {own:.4f}: {follows}"
 
 
-def learning_curve(recommender: Recommender, train: Ratings, test: Ratings) -> tuple[pd.DataFrame, str]:
-    """Error and objective over twice the recommender's epochs, and whether its objective has converged.
-
-    Returns:
-        schema ``schemas.CURVE``, a single row for a black box; and the verdict.
-    """
+def learning_curve(recommender: Recommender, train: Ratings, test: Ratings) -> pd.DataFrame:
+    """Error and objective over twice the recommender's epochs: schema ``schemas.CURVE``, one row for a black box."""
 
     def states() -> Iterator:
         if isinstance(recommender, BlackBox):
@@ -92,15 +95,20 @@ def learning_curve(recommender: Recommender, train: Ratings, test: Ratings) -> t
             fit = rmse(scores, train)
             objective = recommender.objective(state, train) if isinstance(recommender, MatrixFactorization) else fit**2
             rows.append((epoch, fit, rmse(scores, test), objective))
-    curve = pd.DataFrame(rows, columns=["epoch", "train_rmse", "test_rmse", "objective"])
+    return pd.DataFrame(rows, columns=["epoch", "train_rmse", "test_rmse", "objective"])
+
+
+def convergence(recommender: Recommender, curve: pd.DataFrame) -> str:
+    """Whether the objective of ``learning_curve`` has converged at the recommender's epochs, in words."""
     if isinstance(recommender, BlackBox):
-        return curve, "its author decides when its training ends"
+        return "its author decides when its training ends"
+    epochs = recommender.epochs
     now, later = curve.set_index("epoch")["objective"].loc[[epochs, 2 * epochs]]
     gain = f"{epochs} epochs more lower the objective by {1 - later / now:.2%}"
     if not isinstance(recommender, MatrixFactorization):
-        return curve, f"{gain}: stopped before the arg min of eq. (1), where its error on new ratings is lowest"
+        return f"{gain}: stopped before the arg min of eq. (1), where its error on new ratings is lowest"
     converged = later * CLOSE_TO_BEST > now
-    return curve, f"{gain}: " + ("converged" if converged else "NOT converged: raise epochs in the study's models")
+    return f"{gain}: " + ("converged" if converged else "NOT converged: raise epochs in the study's models")
 
 
 def signal(

@@ -75,11 +75,17 @@ class Schema:
         meaning: a phrase for the documentation: what one row is.
         columns: name to column.
         same_length: names of list columns whose lists have one length in the whole table.
+        others: what columns that are not named hold, after those that are; None where there may be none.
     """
 
     meaning: str
     columns: Mapping[str, Column]
     same_length: tuple[str, ...] = ()
+    others: Column | None = None
+
+    def column(self, name: str) -> Column | None:
+        """What a column holds; None where there may be none of this name."""
+        return self.columns.get(name, self.others)
 
     def table(self, frame: Mapping[str, Any], complain: Callable[[str], StoreError]) -> pa.Table:
         """The checked Arrow table of ``frame``: columns of values by name; a list column may be a 2-D array.
@@ -87,9 +93,10 @@ class Schema:
         Raises:
             StoreError: what ``complain`` makes of the first fault.
         """
-        if list(frame) != list(self.columns):
+        named = list(frame)[: len(self.columns)] if self.others else list(frame)
+        if named != list(self.columns):
             raise complain(f"has columns {', '.join(map(str, frame))}; it must have {', '.join(self.columns)}")
-        arrays = {name: _array(name, frame[name], column, complain) for name, column in self.columns.items()}
+        arrays = {name: _array(name, frame[name], self.column(name), complain) for name in frame}
         lengths = {name: pc.unique(pc.list_value_length(arrays[name])) for name in self.same_length}
         if lengths and len(pa.concat_arrays([*lengths.values()]).unique()) > 1:
             raise complain(f"lists of {', '.join(self.same_length)} differ in length, within or between columns")
@@ -183,8 +190,9 @@ def read_parquet(path: str | Path, schema: Schema) -> pd.DataFrame:
     except Exception as error:  # Arrow's own, OSError, UnicodeDecodeError, ...
         raise complain(f"is damaged ({error})") from None
     for field in table.schema:
-        if field.name in schema.columns and field.type != schema.columns[field.name].type:
-            raise complain(f"column {field.name!r} is {field.type}; it must be {schema.columns[field.name].type}")
+        column = schema.column(field.name)
+        if column is not None and field.type != column.type:
+            raise complain(f"column {field.name!r} is {field.type}; it must be {column.type}")
     columns = {name: table[name].combine_chunks() for name in table.column_names}
     return schema.table(columns, complain).to_pandas()
 
@@ -224,7 +232,7 @@ def read_csv(path: str | Path, schema: Schema) -> pd.DataFrame:
     columns = {}
     for index, name in enumerate(header):
         texts = pa.array([fields[index] for fields in rows], type=pa.string())
-        column = schema.columns.get(name)
+        column = schema.column(name)
         if column is not None and (column.nullable or column.type != pa.string()):
             texts = pc.if_else(pc.equal(texts, ""), None, texts)
         columns[name] = texts
@@ -265,6 +273,54 @@ def write_json(path: str | Path, value: Any) -> None:
     text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
     with atomic(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        StoreError: the file is damaged.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _unreadable(path)(f"is damaged ({error})") from None
+
+
+def write(path: str | Path, value: Any, schema: Schema | None = None) -> None:
+    """Write a table (.parquet, .csv; with its schema), named arrays (.npz) or JSON, as the path says.
+
+    Raises:
+        StoreError: the value is not what may be written; nothing is.
+    """
+    match Path(path).suffix:
+        case ".parquet":
+            write_parquet(path, value, schema)
+        case ".csv":
+            write_csv(path, value, schema)
+        case ".npz":
+            write_arrays(path, **value)
+        case _:
+            write_json(path, value)
+
+
+def read(path: str | Path, schema: Schema | None = None) -> Any:
+    """What ``write`` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        StoreError: the file is damaged, or not as the schema says.
+    """
+    match Path(path).suffix:
+        case ".parquet":
+            return read_parquet(path, schema)
+        case ".csv":
+            return read_csv(path, schema)
+        case ".npz":
+            return read_arrays(path)
+        case _:
+            return read_json(path)
 
 
 PACKAGES = (

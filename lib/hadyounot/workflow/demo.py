@@ -1,68 +1,79 @@
-"""Lets every notebook run alone: what it would read is made by running the notebooks before it on the toy study."""
+"""Lets every notebook run alone: what it would read is made by the stages before it, on the toy study."""
 
 import atexit
 import contextlib
+import importlib
 import io
-import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
-
-from ..study import paths
 from ..study.cell import Cell
-from ..study.config import load_study
+from ..study.config import StudyConfig, load_study
 from ..study.reading import CONFIG_FOLDER
-from ..study.variants import places
-
-NOTEBOOKS = (
-    *("10_dataset", "20_recommender", "30_simulate", "40_surrogates", "50_explain", "60_evaluate"),
-    *("65_naive", "75_correlation", "70_ablations", "80_tsne", "90_tables", "91_figures"),  # 70 reads what 75 wrote
-)
 
 
-def open_cell(notebook: str, config: str, dataset: str, model: str, folder: str) -> Cell:
+def _blocks(cell: Cell) -> None:
+    from ..study.stages.simulate import simulate
+
+    for block in cell.blocks:
+        simulate(cell, block)
+
+
+def _families(cell: Cell) -> None:
+    from ..study.stages.ablate import ablate
+
+    for family in cell.study.ablations.families:
+        ablate(cell, family)
+
+
+def _stage(module: str, name: str) -> Callable[[Cell], Any]:
+    def run(cell: Cell) -> None:
+        getattr(importlib.import_module(f"..study.stages.{module}", __package__), name)(cell)
+
+    return run
+
+
+STAGES: dict[str, Callable[[Cell], Any]] = {  # by notebook, in the order of what each reads of the others
+    "10_dataset": _stage("dataset", "dataset"),
+    "20_recommender": _stage("recommender", "recommender"),
+    "30_simulate": _blocks,
+    "40_surrogates": _stage("learn", "surrogates"),
+    "50_explain": _stage("explain", "explanations"),
+    "60_evaluate": _stage("verify", "evaluation"),
+    "65_naive": _stage("naive", "naive"),
+    "75_correlation": _stage("correlate", "correlate"),
+    "70_ablations": _families,
+    "80_tsne": _stage("project", "project"),
+}
+
+
+def open_cell(notebook: str, settings: dict[str, Any], config: str, dataset: str, model: str, folder: str) -> Cell:
     """The cell that a notebook works on.
 
     Args:
-        notebook: which of ``NOTEBOOKS`` asks.
-        config: name of a study in config/, or the path of one.
+        notebook: which of ``STAGES`` asks, or what comes after them.
+        settings: what the workflow gives: the part of the study that the notebook is made from, see
+            ``StudyConfig.part``. Empty where it is opened by hand.
+        config: by hand: name of a study in config/, or the path of one.
         dataset: name of the cell's dataset.
         model: name of the cell's model.
-        folder: the folder of a run whose earlier stages are there; "" for a new temporary one, in which the
-            notebooks before this one are run first.
+        folder: of the run. By hand, that of a finished one, which is only read; or "" for a new temporary one, made up
+            to this notebook.
     """
+    if settings:
+        return Cell(StudyConfig.given(settings), dataset, model, Path(folder), makes=True)
     named = CONFIG_FOLDER / f"{config}.yaml"
-    study = load_study(named if named.exists() else Path(config))
+    study = load_study(named if named.exists() else Path(config)).of(dataset, model)
     if folder:
         return Cell(study, dataset, model, Path(folder))
-    cell = Cell(study, dataset, model, Path(tempfile.mkdtemp(prefix="hadyounot-")))
+    cell = Cell(study, dataset, model, Path(tempfile.mkdtemp(prefix="hadyounot-")), makes=True)
     atexit.register(shutil.rmtree, cell.folder, ignore_errors=True)
-    given = {"config": config, "dataset": dataset, "model": model, "folder": str(cell.folder)}
-    for earlier in NOTEBOOKS[: NOTEBOOKS.index(notebook)]:
-        for each in _runs(cell, earlier):
-            _run_silently(earlier, given | each)
+    for earlier, make in STAGES.items():
+        if earlier == notebook:
+            break
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            make(cell)
     return cell
-
-
-def _runs(cell: Cell, notebook: str) -> list[dict[str, str]]:
-    """What a notebook is given beside the cell, each time that it runs on it."""
-    if notebook == "30_simulate":
-        return [{"block": block} for block in cell.blocks]
-    if notebook == "70_ablations":
-        return [{"family": family, "variant": variant} for family, variant in places(cell.study.ablations)]
-    return [{}]
-
-
-def _run_silently(notebook: str, given: dict[str, Any]) -> None:
-    content = json.loads((paths.PROJECT / paths.NOTEBOOK.format(notebook=notebook)).read_text(encoding="utf-8"))
-    names: dict[str, Any] = {}
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        for cell in content["cells"]:
-            if cell["cell_type"] == "code":
-                exec(compile("".join(cell["source"]), notebook, "exec"), names)
-                if "parameters" in cell["metadata"].get("tags", []):
-                    names.update({name: value for name, value in given.items() if name in names})
-    plt.close("all")

@@ -1,0 +1,244 @@
+"""Every way to explain, as data: the paper's methods, ours, the controls and the ablations are rows of one kind.
+
+A new method is a new row. What a row says is carried out by ``stages.learn``, ``stages.explain`` and ``stages.verify``.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
+
+from ..method.settings import ENCODERS, PRODUCT_SETS, PRODUCTS
+from .config import AblationsConfig
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Which deletions a surrogate learns from; by default all those of step 1.
+
+    Attributes:
+        size: items in each deletion, or a share of the history below 1; None for the explanations' size.
+        users: of the training users the first so many; None for all.
+        deletions: of each user's deletions the first so many; None for all.
+    """
+
+    size: float | None = None
+    users: int | None = None
+    deletions: int | None = None
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Step 2: what a surrogate is and what it learns. Equal learners are one fit, whoever asks for them.
+
+    Attributes:
+        surrogate: "lasso", "logistic", "mlp", or one of ``ENCODERS``.
+        effect: the name of a function of ``effects``.
+        products: of the representation, of ``PRODUCTS``; None for those that predict held-out training users best.
+        mask: deleted items are told apart by a multi-hot mask instead of their embeddings.
+        least_penalty: of the LASSO: the smallest that cross-validation may choose, whatever it chooses.
+        sample: what it learns from.
+    """
+
+    surrogate: str = "lasso"
+    effect: str = "reg"
+    products: tuple[str, ...] | None = ()
+    mask: bool = False
+    least_penalty: bool = False
+    sample: Sample = Sample()
+
+    @property
+    def key(self) -> str:
+        """What a run calls the fit: surrogate, effect, and whatever is not as usual."""
+        said = [self.surrogate, self.effect, *(self.products or ())]
+        said += [name for name in ("mask", "least_penalty") if getattr(self, name)]
+        for field in fields(self.sample):
+            if (value := getattr(self.sample, field.name)) is not None:
+                said.append(f"{field.name}={value}")
+        return "-".join(said)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to explain.
+
+    Attributes:
+        name: what files call it.
+        label: what people call it.
+        color: of its marks; families of methods differ in lightness too, so grey tells them apart.
+        role: "control" for the floor, the noise and the ceiling, which explain nothing; "ours" for what the paper has
+            not; else the paper's, or a variant.
+        baseline: a key of ``stages.BASELINES``, for what learns nothing.
+        option: what the baseline is told: a metric, or which parameters.
+        learner: the surrogate, for what learns.
+        search: of eq. (9): "best", exact where the surrogate is additive and sampled elsewhere; "sampled" or "beam".
+        budget: candidates of a sampled search, or the width of the beam; None for the study's.
+        measure: what Figure 7 calls what the method says of an item set; "" where it says nothing.
+        panel: the axis of that measure, where Figure 7 shows it for one user.
+        family: of a variant: what is varied.
+        control: of a variant: the name of what differs from it in this one choice alone; None if nothing does.
+    """
+
+    name: str
+    label: str = ""
+    color: str = ""
+    role: str = ""
+    baseline: str | None = None
+    option: str = ""
+    learner: Learner | None = None
+    search: str = "best"
+    budget: int | None = None
+    measure: str = ""
+    panel: str = ""
+    family: str = ""
+    control: str | None = None
+
+    @property
+    def explains(self) -> bool:
+        """Whether it names items; reseed and oracle do not."""
+        return self.baseline is not None or self.learner is not None
+
+    @property
+    def measure_label(self) -> str:
+        """What people call what it says of an item set."""
+        return self.label if self.measure == self.name else self.measure.replace("_", " ").capitalize()
+
+
+_GREY, _DARK, _LIGHT = "#9a9a9a", "#0b3055", "#3a83b8"  # safe for colour-blind readers, as the other hues are
+
+METHODS = (
+    Method("random", "Random", _GREY, "control", baseline="random"),
+    Method("reseed", "Reseed (nothing deleted)", _GREY, "control"),
+    Method(
+        *("knn", "KNN", "#d9a406"),
+        baseline="nearest",
+        option="euclidean",
+        measure="embedding_distance",
+        panel="mean embedding\ndistance",
+    ),
+    Method("knn_cosine", "KNN (cosine)", "#e9c75c", baseline="nearest", option="cosine", measure="cosine_distance"),
+    Method(
+        *("influence", "Influence function", "#a8440a"),
+        baseline="influence",
+        option="influence",
+        measure="influence",
+        panel="summed influence\n(stars)",
+    ),
+    Method(
+        *("influence_block", "Influence function (block)", "#e08a4f"),
+        baseline="influence",
+        option="influence_block",
+        measure="influence_block",
+    ),
+    Method(
+        *("linear_reg", "Linear surrogate (reg)", _DARK),
+        learner=Learner(),
+        measure="linear_reg",
+        panel="linear surrogate:\nΔŷ_reg (stars)",
+    ),
+    Method(
+        *("mlp_reg", "MLP surrogate (reg)", _LIGHT),
+        learner=Learner("mlp"),
+        measure="mlp_reg",
+        panel="MLP surrogate:\nΔŷ_reg (stars)",
+    ),
+    Method("linear_clf", "Linear surrogate (clf)", _DARK, learner=Learner("logistic", "clf"), measure="linear_clf"),
+    Method("mlp_clf", "MLP surrogate (clf)", _LIGHT, learner=Learner("mlp", "clf"), measure="mlp_clf"),
+    Method(
+        *("linear_reg_aware", "Linear, target-aware (ours)", "#0d7a5f", "ours"),
+        learner=Learner(products=None),
+        measure="linear_reg_aware",
+        panel="target-aware, ours:\nΔŷ_reg (stars)",
+    ),
+    Method("oracle", "Oracle (really retrained)", _GREY, "control"),
+)
+
+METHOD = {method.name: method for method in METHODS}
+SURROGATES = tuple(method for method in METHODS if method.learner)
+MEASURES = tuple(method for method in METHODS if method.measure)
+
+BASE = METHOD["linear_reg"]  # what the ablations are variants of
+_PLAIN = {method.learner.surrogate: method for method in (BASE, METHOD["linear_clf"], METHOD["mlp_reg"])}
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of methods in the order of ``METHODS``."""
+    names = set(names)
+    return [method.name for method in METHODS if method.name in names]
+
+
+def _effect(config: AblationsConfig, size: int) -> list[Method]:
+    others = [Method(name, learner=Learner(effect=name)) for name in ("rank", "cross", "score")]
+    return [replace(METHOD["linear_clf"], name="clf"), *others]
+
+
+def _deletion_size(config: AblationsConfig, size: int) -> list[Method]:
+    share = f"{config.deletion_share:.0%}".replace("%", "-percent")
+    samples = {str(each): Sample(each, deletions=config.deletions_per_user) for each in config.deletion_sizes}
+    samples[share] = Sample(config.deletion_share, deletions=config.deletions_per_user)
+    control = str(size) if size in config.deletion_sizes else None
+    return [Method(name, learner=Learner(sample=sample), control=control) for name, sample in samples.items()]
+
+
+def _representation(config: AblationsConfig, size: int) -> list[Method]:
+    budget, mean = config.set_networks.max_candidates, ENCODERS[0]
+    return [
+        Method("mask", learner=Learner(mask=True)),
+        *(
+            Method(name, learner=Learner(name), budget=budget, control=BASE.name if name == mean else mean)
+            for name in ENCODERS
+        ),
+    ]
+
+
+def _penalty(config: AblationsConfig, size: int) -> list[Method]:
+    return [Method("least", learner=Learner(least_penalty=True))]
+
+
+def _products(config: AblationsConfig, size: int) -> list[Method]:
+    alone_and_together = [some for some in PRODUCT_SETS if len(some) in (1, len(PRODUCTS))]
+    return [
+        Method(
+            "-".join([surrogate, *products]),
+            learner=replace(plain.learner, products=products),
+            control=plain.name,
+        )
+        for surrogate, plain in _PLAIN.items()
+        for products in (PRODUCT_SETS if plain is BASE else alone_and_together)
+    ]
+
+
+def _search(config: AblationsConfig, size: int) -> list[Method]:
+    searches = {f"sampled-{budget}": ("sampled", budget) for budget in config.candidates}
+    searches |= {"greedy": ("beam", 1), f"beam-{config.beam_width}": ("beam", config.beam_width)}
+    return [
+        replace(plain, name=f"{plain.learner.surrogate}-{name}", search=search, budget=budget, control=plain.name)
+        for plain in (BASE, METHOD["mlp_reg"])
+        for name, (search, budget) in searches.items()
+    ]
+
+
+def _sample_size(config: AblationsConfig, size: int) -> list[Method]:
+    samples = {f"users-{users}": Sample(users=users) for users in config.sample_users}
+    samples |= {f"deletions-{deletions}": Sample(deletions=deletions) for deletions in config.sample_deletions}
+    return [Method(name, learner=Learner(sample=sample)) for name, sample in samples.items()]
+
+
+FAMILIES: dict[str, tuple[Callable[[AblationsConfig, int], list[Method]], tuple[str, ...]]] = {
+    "effect": (_effect, ()),
+    "deletion_size": (_deletion_size, ("deletion_sizes", "deletion_share", "deletions_per_user")),
+    "representation": (_representation, ("set_networks",)),
+    "penalty": (_penalty, ()),
+    "products": (_products, ()),
+    "search": (_search, ("candidates", "beam_width")),
+    "sample_size": (_sample_size, ("sample_users", "sample_deletions")),
+}
+"""By what is varied: its variants, and which settings of the ablations they hang on."""
+
+
+def family(name: str, config: AblationsConfig, explanation_size: int) -> tuple[Method, ...]:
+    """The variants of one family: each differs from ``BASE`` in one choice."""
+    variants, _ = FAMILIES[name]
+    found = []
+    for method in variants(config, explanation_size):
+        control = method.control if method.control or name == "deletion_size" else BASE.name
+        found.append(replace(method, family=name, control=None if control == method.name else control))
+    return tuple(found)

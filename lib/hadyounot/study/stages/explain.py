@@ -1,0 +1,116 @@
+"""Notebook 50, and what the ablations explain: step 3, eq. (9), and the baselines."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from ...compare import knn
+from ...method import search
+from ...method.outcomes import candidates, top_items
+from ...rng import generator
+from .. import paths
+from ..cell import Cell
+from ..methods import METHODS, Method
+from .learn import Learned, embeddings, kept_fits, learn
+
+Explainer = Callable[[int, int, np.random.Generator], tuple[int, ...]]
+"""(user, target, rng) -> the items of the user's history whose deletion should remove the target."""
+
+
+def _random(cell: Cell, method: Method) -> Explainer:
+    size = cell.study.explanation.explanation_size
+    return lambda user, target, rng: knn.random_items(cell.train.history(user), size, rng)
+
+
+def _nearest(cell: Cell, method: Method) -> Explainer:
+    _, items = embeddings(cell)
+    size = cell.study.explanation.explanation_size
+    return lambda user, target, rng: knn.nearest(items, cell.train.history(user), target, size, rng, method.option)
+
+
+def _influence(cell: Cell, method: Method) -> Explainer | None:
+    """None where nobody told how the model's loss depends on its parameters."""
+    from ...compare.influence import removals  # torch takes a second to import
+
+    settings = cell.study.explanation
+    changes = removals(cell.trained, cell.train, cell.recommender(), settings.influence).get(method.option)
+    if changes is None:
+        return None
+    size, history = settings.explanation_size, cell.train.history
+    return lambda user, target, rng: search.exact(-changes(user, target), history(user), size, rng)
+
+
+BASELINES = {"random": _random, "nearest": _nearest, "influence": _influence}
+
+_SEARCHES = {"best": search.explain, "sampled": search.sampled, "beam": search.beam}
+
+
+def _surrogate(cell: Cell, method: Method, learned: Learned) -> Explainer:
+    settings, told = cell.study.explanation, learned.representation
+    budget = method.budget or settings.max_candidates
+
+    def explainer(user: int, target: int, rng: np.random.Generator) -> tuple[int, ...]:
+        history = cell.train.history(user)
+        return _SEARCHES[method.search](
+            learned.surrogate,
+            told.user_embeddings[user],
+            told.item_features(user, target, history),
+            told.item_embeddings[target],
+            history,
+            settings.explanation_size,
+            budget,
+            rng,
+        )
+
+    return explainer
+
+
+def targets(cell: Cell) -> dict[int, int]:
+    """The top recommendation of every test user, by user: what is explained."""
+    users = cell.test_users.tolist()
+    scores = zip(users, cell.trained.scores(users), strict=True)
+    return {user: int(top_items(each, candidates(cell.train, user), 1)[0]) for user, each in scores}
+
+
+def explain(cell: Cell, methods: Iterable[Method], learned: Mapping[str, Learned]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """An explanation of every test user's top recommendation by each method that explains, one at a time, on one core.
+
+    Args:
+        cell: whose test users.
+        methods: a method without what it needs (influence functions of a black box) is passed over.
+        learned: what those that learn predict with, see ``learn``.
+
+    Returns:
+        schemas ``schemas.EXPLANATIONS`` and ``schemas.GENERATION_TIME``. What a method prepares once for all users is
+        not in its time, as in the paper's Figure 5.
+    """
+    explainers = {}
+    for method in methods:
+        if method.learner:
+            explainers[method] = _surrogate(cell, method, learned[method.name])
+        elif method.baseline and (explainer := BASELINES[method.baseline](cell, method)):
+            explainers[method] = explainer
+    explained, times = [], []
+    for user, target in tqdm(targets(cell).items(), desc="explain", unit="user", mininterval=10):
+        for method, explainer in explainers.items():
+            rng = generator(cell.study.seed, "explain", *filter(None, (method.family, method.name)), user)
+            started = time.perf_counter()
+            items = explainer(user, target, rng)
+            times.append((user, method.name, time.perf_counter() - started))
+            explained.append((user, target, method.name, items))
+    return (
+        pd.DataFrame(explained, columns=["user", "target", "method", "items"]),
+        pd.DataFrame(times, columns=["user", "method", "seconds"]),
+    )
+
+
+def explanations(cell: Cell) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What every method says to every test user, and how long it took; see ``explain``."""
+
+    def make() -> tuple:
+        return explain(cell, METHODS, learn(kept_fits(cell), METHODS))
+
+    return cell.kept(make, paths.EXPLANATIONS, paths.GENERATION_TIME)

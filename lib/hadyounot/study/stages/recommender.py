@@ -1,0 +1,68 @@
+"""Notebook 20: the model that is explained (section 5.1)."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ...compare.accuracy import ndcg, rmse, top1_concentration
+from ...method.outcomes import candidates, top_items
+from .. import paths, selection
+from ..cell import Cell
+
+SIGNAL_USERS = 64  # at most
+
+
+class Trained(NamedTuple):
+    """What is known of a trained recommender.
+
+    Attributes:
+        validation: settings tried, schema ``schemas.VALIDATION``.
+        curve: errors by epoch, schema ``schemas.CURVE``.
+        quality: how good it is, by name.
+        signal: how far deletions move the scores of their user, and of others.
+    """
+
+    validation: pd.DataFrame
+    curve: pd.DataFrame
+    quality: dict[str, Any]
+    signal: dict[str, float]
+
+
+def recommender(cell: Cell) -> Trained:
+    """Train it, see whether its settings are those that the rules of ``selection`` choose, and how good it is."""
+
+    def make() -> tuple:
+        explained, train, study = cell.recommender(), cell.train, cell.study
+        everyone = np.arange(train.n_users)
+        scores = cell.trained.scores(everyone)
+        same, distinct = top1_concentration(
+            np.array([top_items(scores[user], candidates(train, user), 1)[0] for user in everyone])
+        )
+        quality = {
+            "factors": cell.trained.item_embeddings.shape[1],
+            "epochs": getattr(explained, "epochs", None),
+            "train_rmse": rmse(scores, train),
+            "test_rmse": rmse(scores, cell.test),
+            "ndcg_10": ndcg(scores, train, cell.test, 10),
+            "same_top1_share": same,
+            "distinct_top1": distinct,
+            "n_candidates": int(train.rated.sum()),
+        }
+        users, size = cell.explainable_users[:SIGNAL_USERS], study.explanation.explanation_size
+        own, others = selection.signal(explained, train, users, size, study.seed)
+        arrays = {
+            "user_embeddings": cell.trained.user_embeddings,
+            "item_embeddings": cell.trained.item_embeddings,
+            "residuals": train.values - scores[train.users, train.items],
+        }
+        return (
+            selection.validate(explained, train, study.seed, cell.dataset),
+            selection.learning_curve(explained, train, cell.test),
+            quality,
+            {"own_change": own, "others_change": others},
+            arrays,
+        )
+
+    *found, _ = cell.kept(make, paths.VALIDATION, paths.CURVE, paths.QUALITY, paths.SIGNAL, paths.EMBEDDINGS)
+    return Trained(*found)
