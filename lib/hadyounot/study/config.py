@@ -177,9 +177,13 @@ class StudyConfig(Strict):
         own = {} if cell.training_users is None else {"training_users": cell.training_users}
         return self.counterfactual.model_copy(update=own)
 
-    def of(self, dataset: str, model: str, block: int | None = None) -> Self:
-        """The study of one cell: its model, its dataset with those it is cut from, and its own counts; with ``block``,
-        with no more training users than up to the end of that block, as others do not change it.
+    def of(self, dataset: str, model: str, block: int | None = None, family: str | None = None) -> Self:
+        """The study of one cell: its model, its dataset with those it is cut from, and its own counts.
+
+        Args:
+            dataset, model: the cell's.
+            block: leave out training users beyond the end of this block, as they do not change it.
+            family: leave out all other families of ablations.
 
         Raises:
             KeyError: the study has no such cell.
@@ -193,8 +197,10 @@ class StudyConfig(Strict):
         if block is not None:
             last = (block + 1) * counts.users_per_block
             counts = counts.model_copy(update={"training_users": min(counts.training_users, last)})
+        ablations = self.ablations if family is None else self.ablations.model_copy(update={"families": [family]})
         return self.model_copy(
             update={
+                "ablations": ablations,
                 "models": {model: self.models[model]},
                 "cells": [cell],
                 "counterfactual": counts,

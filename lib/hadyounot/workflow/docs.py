@@ -9,34 +9,6 @@ from pydantic.fields import FieldInfo
 
 from ..study import config, paths, registry, schemas, store
 
-FILES = {
-    "RATINGS": paths.RATINGS,
-    "USERS": paths.USERS,
-    "ITEMS": paths.ITEMS,
-    "CURVE": paths.CURVE,
-    "OUTCOMES": paths.OUTCOMES,
-    "EXPLANATIONS": paths.EXPLANATIONS,
-    "GENERATION_TIME": paths.GENERATION_TIME,
-    "EVALUATION": paths.EVALUATION,
-    "NAIVE": paths.NAIVE,
-    "TABLE1": "tables/table1_user_study.csv",
-    "ABLATION": paths.ABLATION,
-    "ABLATIONS": "tables/ablations.csv",
-    "MEASURED": paths.MEASURED,
-    "PROJECTION": paths.PROJECTION,
-    "TABLE2": "tables/table2_datasets.csv",
-    "TABLE_VALIDITY": "tables/table3_mf.csv",
-    "RECOMMENDERS": "tables/recommenders.csv",
-    "SIGNAL": "tables/signal.csv",
-    "MCNEMAR": "tables/mcnemar.csv",
-    "TABLE_NAIVE": "tables/naive.csv",
-    "CORRELATION": "tables/correlation.csv",
-    "SURROGATE_QUALITY": "tables/surrogate_quality.csv",
-    "SEPARABILITY": "tables/separability.csv",
-    "RUNTIME": "tables/runtime.csv",
-}
-
-
 def _models(annotation: object) -> Iterator[type[BaseModel]]:
     """Configuration models named anywhere in a type."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -86,7 +58,6 @@ def config_page() -> str:
         "machine (cores, cluster) are in `profiles/`, not here.",
         "",
         *_sections(config.StudyConfig, "study"),
-        *_sections(registry.DatasetConfig, "datasets.NAME"),
     ]
     return "\n".join(parts)
 
@@ -101,9 +72,9 @@ def files_page() -> str:
         "`.provenance.json` beside it.",
         "",
     ]
-    for name, place in FILES.items():
-        schema = getattr(schemas, name)
+    for place, schema in (schemas.BY_PATH | {f"tables/{name}.csv": table.schema for name, table in TABLES.items()}).items():
         rows = [f"| `{column}` | {spec.type} | {spec.meaning} |" for column, spec in schema.columns.items()]
+        rows += [f"| … | {schema.others.type} | {schema.others.meaning} |"] if schema.others else []
         parts += [f"## `{place}`", "", schema.meaning, "", "| column | type | meaning |", "|---|---|---|", *rows, ""]
     return "\n".join(parts)
 

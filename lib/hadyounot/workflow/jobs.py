@@ -1,15 +1,19 @@
 """What a job of the workflow is given, and what makes it run again. Cheap to import, as the Snakefile does it often."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ..study import paths
 from ..study.config import StudyConfig
+from ..study.methods import FAMILIES
 from .digest import code_digest, module_digest
 
-UNCOUNTED = ("config", "toy", "figures", "style", "tables")  # modules that change no number of a stage
+# how things look changes no number, and what a study says is given
+UNCOUNTED = (
+    *("report", "workflow", "settings", "retrain.settings", "method.settings", "compare.settings"),
+    *("study.config", "study.registry", "study.published", "study.reading"),
+)
 
 
 class Jobs:
@@ -22,43 +26,33 @@ class Jobs:
 
     def __init__(self, study: StudyConfig, project: Path):
         self.study, self.project = study, project
-        self.resolved = json.loads(study.model_dump_json())
 
-    def because(
-        self,
-        notebook: str,
-        wildcards: Iterable[str] = (),
-        settings: Iterable[str] = (),
-        ignore: Iterable[str] = UNCOUNTED,
-    ) -> dict[str, Any]:
-        """Snakemake's ``params``: what the notebook is given; its code with the library code it imports; and the
-        part of the study that decides its numbers. Neither how it looks counts nor config.py, whose values do.
+    def given(self, fields: Sequence[str], wildcards: Mapping[str, str]) -> str:
+        """The parameters of a notebook, as JSON: names, and those ``fields`` of its cell's part of the study that decide
+        what it writes.
         """
-        return {
-            "given": lambda w: json.dumps(
-                {"config": paths.STUDY, "folder": "."} | {name: w[name] for name in wildcards}
-            ),
-            "code": code_digest(self.project / paths.NOTEBOOK.format(notebook=notebook), ignore),
-            "settings": json.dumps({field: self.resolved[field] for field in ("seed", *settings)}),
-        }
+        names = dict(wildcards.items())
+        cells = [cell for cell in self.study.cells if cell.dataset == names["dataset"]]
+        block, family = names.get("block"), names.get("family")
+        if family:
+            fields = [*fields, *(f"ablations.{field}" for field in FAMILIES[family][1])]
+        of_cell = self.study.of(
+            names["dataset"], names.get("model") or cells[0].model, None if block is None else int(block), family
+        )
+        return json.dumps({"settings": of_cell.part("seed", *fields), "folder": ".", **names})
 
-    def recommender(self, wildcards: Mapping[str, str]) -> str:
-        """Settings of the cell's recommender, and the code of one that others wrote."""
-        settings = self.resolved["models"][wildcards["model"]]
-        modules = [settings["factory"].partition(":")[0]] if "factory" in settings else []
-        return json.dumps([settings, *map(module_digest, modules)])
+    def code(self, notebook: str, wildcards: Mapping[str, str]) -> list[str]:
+        """Digests of what a notebook does, and of its cell's recommender where others wrote that."""
+        found = [code_digest(self.project / paths.NOTEBOOK.format(notebook=notebook), UNCOUNTED)]
+        settings = self.study.models.get(dict(wildcards.items()).get("model"))
+        if factory := getattr(settings, "factory", None):
+            found.append(module_digest(factory.partition(":")[0]))
+        return found
 
-    def simulation(self, wildcards: Mapping[str, str]) -> str:
-        """What decides a block beside: more training users are more blocks, and change none that is there."""
-        counts = self.study.simulation(wildcards["dataset"], wildcards["model"]).model_dump()
-        start = int(wildcards["block"]) * counts["users_per_block"]
-        counts["training_users"] = min(counts["users_per_block"], counts["training_users"] - start)
-        return json.dumps([counts, self.study.explanation.explanation_size])
-
-    def training_users(self, wildcards: Mapping[str, str]) -> int:
-        """How many of the cell's users are not tested."""
-        return self.study.simulation(wildcards["dataset"], wildcards["model"]).training_users
-
-    def blocks(self, dataset: str, model: str) -> list[str]:
-        """Names of the cell's blocks."""
-        return [paths.block_name(block) for block in range(self.study.simulation(dataset, model).n_blocks)]
+    def outcomes(self, cells: Iterable[tuple[str, str]]) -> list[str]:
+        """Files of all blocks of some cells."""
+        return [
+            paths.OUTCOMES.format(dataset=dataset, model=model, block=paths.block_name(block))
+            for dataset, model in cells
+            for block in range(self.study.of(dataset, model).counterfactual.n_blocks)
+        ]

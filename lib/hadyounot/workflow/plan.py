@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from ..retrain.ratings import Deletion, Ratings
+from ..retrain.settings import BlackBoxConfig
 from ..rng import generator
 from ..study import schemas
-from ..study.cell import RECOMMENDERS
+from ..study.cell import recommender
 from ..study.config import CellConfig, StudyConfig, load_study
 from ..study.datasets import data_folder, obtain
-from ..study.registry import load_datasets
-from ..study.variants import variants
+from ..study.methods import METHODS, family
 
 TIMED_EPOCHS, TIMED_RETRAININGS, TIMED_BLACK_BOXES = 3, 64, 4
 
@@ -40,35 +40,40 @@ def estimate(study: StudyConfig, cell: CellConfig) -> dict[str, str | int | floa
     Raises:
         DataError: the registry does not say how large the dataset is, and it cannot be obtained either.
     """
-    expected = load_datasets()[cell.dataset].expected
+    study = study.of(cell.dataset, cell.model)
+    expected = study.datasets[cell.dataset].expected
     if expected:
         ratings = ratings_like(expected.users, expected.items, round(expected.interactions * study.train_share))
     else:
-        ratings = obtain(cell.dataset, data_folder()).ratings
-    counts, explained = study.simulation(cell.dataset, cell.model), study.explanation
+        ratings = obtain(cell.dataset, data_folder(), study.datasets).ratings
+    counts, explained = study.counterfactual, study.explanation
     simulated = counts.training_users * counts.deletions_per_user
     searched = len(ratings) / ratings.n_users + comb(explained.oracle.shortlist, explained.explanation_size)
-    verified = explained.test_users * (len(schemas.METHODS) + max(searched, explained.oracle.exhaustive))
+    named = sum(method.explains for method in METHODS)
+    verified = explained.test_users * (named + max(searched, explained.oracle.exhaustive))
     if cell.analysed:
-        verified += min(study.correlation.users, explained.test_users) * (study.correlation.sets + 1)
+        verified += min(study.correlation.users, explained.test_users) * study.correlation.sets
         verified += study.naive.max_retrainings
-        for variant in (each for named in variants(study.ablations).values() for each in named.values()):
-            verified += 2 * explained.test_users
-            if variant.size is not None:
-                verified += counts.training_users * (variant.deletions + 1)
+        for name in study.ablations.families:
+            variants = family(name, study.ablations, explained.explanation_size)
+            verified += explained.test_users * len(variants)
+            samples = {method.learner.sample for method in variants}
+            for sample in samples:
+                if sample.size not in (None, explained.explanation_size):
+                    verified += counts.training_users * sample.deletions
 
-    settings = study.models[cell.model].model_dump()
-    epochs, timed = settings.get("epochs", 1), TIMED_RETRAININGS
-    if "epochs" in settings:
-        settings["epochs"] = min(epochs, TIMED_EPOCHS)
-    else:
+    settings = study.models[cell.model]
+    epochs, timed = getattr(settings, "epochs", 1), TIMED_RETRAININGS
+    if isinstance(settings, BlackBoxConfig):
         timed = TIMED_BLACK_BOXES
-    short = RECOMMENDERS[settings["kind"]](**settings, seed=study.seed)
+    else:
+        settings = settings.model_copy(update={"epochs": min(epochs, TIMED_EPOCHS)})
+    short = recommender(settings, study.seed)
     deletions = [Deletion(user, (int(ratings.history(user)[0]),)) for user in np.unique(ratings.users)[:timed].tolist()]
     short.retrain(ratings, deletions[:1])  # compiles
     started = time.process_time()  # whatever else the machine is doing
     short.retrain(ratings, deletions)
-    seconds = (time.process_time() - started) / len(deletions) / settings.get("epochs", 1) * epochs
+    seconds = (time.process_time() - started) / len(deletions) / getattr(settings, "epochs", 1) * epochs
     retrainings = round(simulated + verified)
     row_bytes = 4 * counts.n_targets * len(schemas.OUTCOMES.same_length)
     return {

@@ -1,0 +1,346 @@
+"""Methods as data and what the stages make of them, on the toy world."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hadyounot.method import effects
+from hadyounot.method.linear import fit_lasso
+from hadyounot.method.outcomes import Outcomes
+from hadyounot.method.settings import ENCODERS, PRODUCT_SETS
+from hadyounot.retrain.ratings import Deletion
+from hadyounot.rng import generator
+from hadyounot.study import methods, paths
+from hadyounot.study.cell import Cell
+from hadyounot.study.config import AblationsConfig, StudyConfig
+from hadyounot.study.methods import BASE, FAMILIES, METHOD, METHODS, Learner, Method, Sample, family
+from hadyounot.study.stages.ablate import quality
+from hadyounot.study.stages.explain import explain
+from hadyounot.study.stages.learn import Fits, kept_fits, learn, representation, surrogates
+from hadyounot.study.stages.verify import verify
+from hadyounot.study.store import StoreError
+from hadyounot.workflow.demo import open_cell
+
+
+@pytest.fixture(scope="module")
+def cell():
+    return open_cell("70_ablations", {}, "toy", "toy", "mf", "")
+
+
+@pytest.fixture(scope="module")
+def finished(cell):
+    """The same run, opened by hand."""
+    return Cell(cell.study, cell.dataset, cell.model, cell.folder)
+
+
+@pytest.fixture
+def fits(cell):
+    """Nothing fitted yet."""
+    return Fits(cell)
+
+
+def owners(recorded):
+    return np.array([deletion.user for deletion in recorded.deletions])
+
+
+def sizes(recorded):
+    return np.array([len(deletion.items) for deletion in recorded.deletions])
+
+
+# -- rows -------------------------------------------------------------------------------------------------------------
+
+
+def test_names_and_families():
+    config = AblationsConfig()
+    every = {name: [method.name for method in family(name, config, 3)] for name in FAMILIES}
+    assert every["effect"] == ["clf", "rank", "cross", "score"]
+    assert every["deletion_size"] == ["1", "2", "3", "5", "10", "40-percent"]
+    assert every["representation"] == ["mask", *ENCODERS]
+    assert every["penalty"] == ["least"]
+    assert len(every["products"]) == 7 + 4 + 4
+    assert every["search"][:4] == ["lasso-sampled-1000", "lasso-sampled-10000", "lasso-sampled-100000", "lasso-greedy"]
+    assert every["sample_size"] == [
+        *("users-25", "users-50", "users-100"),
+        *("deletions-25", "deletions-100", "deletions-400"),
+    ]
+    assert list(every) == config.families
+    assert len({method.name for method in METHODS}) == len(METHODS)
+
+
+def test_every_variant_differs_from_its_control_in_one_choice():
+    config = AblationsConfig()
+    for name in FAMILIES:
+        variants = {method.name: method for method in family(name, config, 3)}
+        for method in variants.values():
+            if method.control is None:
+                continue
+            control = variants.get(method.control) or METHOD[method.control]
+            choices = {
+                "surrogate": lambda m: (
+                    m.learner.surrogate,
+                    m.learner.effect == "clf",
+                    m.budget if m.search == "best" else None,
+                ),
+                "effect": lambda m: m.learner.effect,
+                "products": lambda m: m.learner.products,
+                "mask": lambda m: m.learner.mask,
+                "penalty": lambda m: m.learner.least_penalty,
+                "sample": lambda m: m.learner.sample,
+                "search": lambda m: (m.search, m.budget if m.search != "best" else None),
+            }
+            differing = [choice for choice, of in choices.items() if of(method) != of(control)]
+            # a classification is another surrogate because it learns another effect
+            assert differing in ([name] for name in choices) or (method.name, differing) == (
+                "clf",
+                ["surrogate", "effect"],
+            )
+
+
+def test_a_variant_of_the_size_without_such_a_control_has_none():
+    sizes = AblationsConfig(deletion_sizes=[1, 5])
+    assert [method.control for method in family("deletion_size", sizes, 3)] == [None, None, None]
+    assert [method.control for method in family("deletion_size", sizes, 5)] == ["5", None, "5"]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_hangs_on_the_settings_it_names_and_on_no_other(name):
+    base = AblationsConfig()
+    others = {
+        "deletion_sizes": [2, 4],
+        "deletion_share": 0.3,
+        "deletions_per_user": 7,
+        "candidates": [5],
+        "beam_width": 3,
+        "sample_users": [9],
+        "sample_deletions": [8],
+        "set_networks": base.set_networks.model_copy(update={"max_candidates": 6}),
+    }
+    assert {*others, "families"} == set(AblationsConfig.model_fields)
+    for field, value in others.items():
+        changed = family(name, base.model_copy(update={field: value}), 3) != family(name, base, 3)
+        assert changed == (field in FAMILIES[name][1]), field
+
+
+def test_a_new_method_is_one_row(cell):
+    manhattan = Method("knn_manhattan", baseline="nearest", option="cityblock")
+    explained, times = explain(cell, [manhattan], {})
+    assert set(explained["method"]) == set(times["method"]) == {"knn_manhattan"}
+    _, items = (cell.read(paths.EMBEDDINGS)[name] for name in ("user_embeddings", "item_embeddings"))
+    for row in explained.itertuples():
+        history = cell.train.history(row.user)
+        distance = np.abs(items[history].astype(float) - items[row.target]).sum(axis=1)
+        assert set(row.items) == set(history[np.argsort(distance)[:3]].tolist())
+    tested, retrained = verify(cell, explained)
+    assert retrained == len(tested) == len(explained)
+
+
+# -- learn ------------------------------------------------------------------------------------------------------------
+
+
+def test_equal_learners_are_fitted_once(fits, monkeypatch):
+    fitted = []
+    original = Fits._fit
+    monkeypatch.setattr(Fits, "_fit", lambda self, learner: fitted.append(learner.key) or original(self, learner))
+    rows = [BASE, replace(BASE, name="again", search="beam", budget=1), METHOD["linear_reg_aware"]]
+    rows += [method for method in family("products", AblationsConfig(), 3) if method.learner.surrogate == "lasso"]
+    learned = learn(fits, rows)
+    assert len(fitted) == len(set(fitted)) == 1 + len(PRODUCT_SETS)
+    assert learned["linear_reg"] is learned["again"]
+
+
+def test_what_notebook_40_kept_is_not_fitted_again(cell, monkeypatch):
+    fits = kept_fits(cell)
+    monkeypatch.setattr(Fits, "_fit", None)
+    learned = learn(fits, METHODS)
+    assert list(learned) == [method.name for method in methods.SURROGATES]
+    again = Fits(cell)
+    monkeypatch.undo()
+    for name in ("linear_reg", "mlp_reg", "linear_clf"):
+        arrays = again.learned(METHOD[name].learner).surrogate.to_arrays()
+        for key, array in learned[name].surrogate.to_arrays().items():
+            np.testing.assert_array_equal(arrays[key], array)
+
+
+def test_our_surrogate_is_the_one_whose_products_predict_held_out_training_users_best(cell, fits):
+    r2 = {products: fits.learned(Learner(products=products)).report["r2"] for products in PRODUCT_SETS}
+    ours = kept_fits(cell).learned(METHOD["linear_reg_aware"].learner)
+    assert ours.learner.products == max(r2, key=r2.get)
+    assert tuple(ours.representation.products) == ours.learner.products
+    assert np.ptp(list(r2.values())) > 0.05  # or the choice would mean nothing
+
+
+def test_deletions_of_another_size_are_really_retrained(cell, fits):
+    recorded = fits.sampled(Sample(size=2, deletions=4))
+    assert set(sizes(recorded)) == {2}
+    users, counts = np.unique(owners(recorded), return_counts=True)
+    assert set(users) == set(cell.training_users)
+    assert set(counts) == {4}
+    deletion = recorded.deletions[5]
+    alone = cell.recommender().retrain(cell.train, [deletion])[0]
+    np.testing.assert_array_equal(recorded.score_after[5], alone[recorded.targets[5]])
+    assert fits.simulated == {Sample(size=2, deletions=4): len(recorded.deletions)}
+
+
+def test_deletions_of_a_share_of_the_history(cell, fits):
+    recorded = fits.sampled(Sample(size=0.4, deletions=2))
+    lengths = np.array([len(cell.train.history(user)) for user in owners(recorded)])
+    np.testing.assert_array_equal(sizes(recorded), np.round(0.4 * lengths))
+
+
+def test_users_whose_history_is_too_short_are_left_out(cell, fits):
+    lengths = {user: len(cell.train.history(user)) for user in cell.training_users.tolist()}
+    size = sorted(lengths.values())[3]
+    recorded = fits.sampled(Sample(size=size, deletions=1))
+    assert set(owners(recorded)) == {user for user, length in lengths.items() if length >= size}
+
+
+def test_smaller_samples_are_the_first_of_what_was_recorded(cell, fits):
+    everything = fits.outcomes
+    fewer_users = fits.sampled(Sample(users=3))
+    assert set(owners(fewer_users)) == set(cell.training_users[:3])
+    fewer = fits.sampled(Sample(deletions=7))
+    for user in cell.training_users:
+        of_user = [deletion for deletion in everything.deletions if deletion.user == user]
+        assert [deletion for deletion in fewer.deletions if deletion.user == user] == of_user[:7]
+        assert sum(deletion.user == user for deletion in fewer_users.deletions) in (0, len(of_user))
+    assert not fits.simulated
+
+
+@pytest.mark.parametrize("effect", ["rank", "cross", "score"])
+def test_a_variant_learns_its_own_effect(cell, fits, effect):
+    ours = fits.learned(Learner(effect=effect)).surrogate.to_arrays()
+    settings = cell.study.surrogates
+    data = representation(cell, BASE.learner).data(fits.outcomes, getattr(effects, effect)(fits.outcomes))
+    expected = fit_lasso(data, settings.folds, settings.lasso, generator(cell.study.seed, "surrogate", "linear_reg"))
+    for key, array in expected.surrogate.to_arrays().items():
+        np.testing.assert_array_equal(ours[key], array)
+
+
+def test_a_mask_weighs_every_item_by_itself(cell, fits):
+    found = fits.learned(Learner(mask=True))
+    assert found.surrogate.item_weights.shape == (cell.train.n_items,)
+    user = cell.test_users[0]
+    history = cell.train.history(user)
+    weights = found.surrogate.deletion_weights(found.representation.item_features(user, 0, history))
+    np.testing.assert_array_equal(weights, found.surrogate.item_weights[history])
+
+
+def test_quality_is_that_of_the_studys_own_surrogate_on_users_never_seen(cell):
+    table = cell.read(paths.SURROGATE_QUALITY)
+    (row,) = table[(table["predictor"] == "linear_reg") & (table["n_targets"] > 1)].itertuples()
+    unseen = Outcomes.of(cell.read(paths.CORRELATION_OUTCOMES))
+    learned = kept_fits(cell).learned(BASE.learner)
+    assert quality(cell, learned, unseen) == pytest.approx({"r2": row.r2, "spearman": row.spearman})
+    other = replace(learned, learner=Learner(effect="rank"))
+    assert quality(cell, other, unseen)["r2"] is None
+    assert not set(owners(unseen)) & set(cell.training_users)
+
+
+# -- explain and verify -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        Method("mask", learner=Learner(mask=True), family="representation"),
+        Method("attention", learner=Learner("attention", sample=Sample(deletions=10)), budget=50),
+        replace(BASE, name="beam", search="beam", budget=1),
+        replace(METHOD["mlp_reg"], name="few", search="sampled", budget=5),
+    ],
+    ids=lambda method: method.name,
+)
+def test_every_test_user_is_explained_from_the_history_and_again_the_same(cell, method):
+    learned = learn(kept_fits(cell), [method])
+    explained, times = explain(cell, [method], learned)
+    assert explained["user"].tolist() == cell.test_users.tolist()
+    for row in explained.itertuples():
+        assert len(set(row.items)) == 3
+        assert set(row.items) <= set(cell.train.history(row.user).tolist())
+    assert (times["seconds"] > 0).all()
+    pd.testing.assert_frame_equal(explain(cell, [method], learned)[0], explained)
+
+
+def test_one_deletion_is_retrained_once_whoever_names_it_and_in_whatever_order(cell, monkeypatch):
+    user, target = cell.test_users[0].item(), cell.read(paths.EVALUATION)["target"].iloc[0]
+    a, b, c, d = cell.train.history(user)[:4].tolist()
+    rows = [(user, target, "one", (a, b, c)), (user, target, "two", (c, a, b)), (user, target, "three", (a, b, d))]
+    explained = pd.DataFrame(rows, columns=["user", "target", "method", "items"])
+    tested, retrained = verify(cell, explained)
+    assert retrained == 2
+    fate = ["rank_before", "rank_after", "rank_after_readmitted", "score_before", "score_after"]
+    assert (tested[fate].iloc[0] == tested[fate].iloc[1]).all()
+    recommender = cell.recommender()
+    before = recommender.fit(cell.train).scores([user])[0]
+    after = recommender.retrain(cell.train, [Deletion(user, (a, b, c))])[0]
+    assert tested["score_before"].iloc[0] == before[target]
+    assert tested["score_after"].iloc[0] == after[target]
+    again, retrained = verify(cell, explained, tested)
+    assert retrained == 0
+    pd.testing.assert_frame_equal(again, tested, check_dtype=False)
+
+
+def test_an_explanation_of_what_is_not_recommended_first_is_refused(cell):
+    user = cell.test_users[0].item()
+    items = tuple(cell.train.history(user)[:3].tolist())
+    row = pd.DataFrame([(user, items[0], "odd", items)], columns=["user", "target", "method", "items"])
+    with pytest.raises(ValueError, match=f"odd explains item {items[0]} to user {user}, whose top recommendation is"):
+        verify(cell, row)
+
+
+# -- a finished run is only read --------------------------------------------------------------------------------------
+
+
+def everything(folder):
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_finished_run_is_read_and_shows_the_same(cell, finished, monkeypatch):
+    before = everything(cell.folder)
+    monkeypatch.setattr(Fits, "_fit", None)
+    monkeypatch.setattr("hadyounot.retrain.mf.MatrixFactorization.retrain", None)
+    facts, curves = surrogates(finished)
+    assert facts["methods"]["linear_reg"] == "lasso-reg"
+    assert set(curves["surrogate"]) == set(facts["fits"])
+    assert everything(cell.folder) == before
+
+
+def test_what_a_run_has_not_come_to_is_said_with_the_command_that_makes_it(finished):
+    with pytest.raises(StoreError, match=r"has not come so far; make it: snakemake results/toy/mf/separability.csv"):
+        finished.read(paths.SEPARABILITY)
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"sample_users": [4, 50]},
+            "ablations.sample_users: 4 users cannot be .*folds = 5; write at least 5",
+        ),
+        ({"sample_users": [], "sample_deletions": []}, "sample_users and sample_deletions are both empty"),
+        ({"sample_users": [201]}, "ablations.sample_users: 201 are asked for, but step 1 of ml-100k, mf records 200"),
+        ({"sample_deletions": [2000]}, "ablations.sample_deletions: 2000 are asked for, .*; write at most 1000"),
+    ],
+)
+def test_ablations_that_cannot_be_made_are_refused_before_anything_runs(settings, message):
+    study = {"models": {"mf": {"kind": "mf"}}, "cells": [{"dataset": "ml-100k", "model": "mf", "analysed": True}]}
+    assert StudyConfig.model_validate(study).ablations == AblationsConfig()
+    with pytest.raises(ValueError, match=message):
+        StudyConfig.model_validate(study | {"ablations": settings})
+    families = [family for family in AblationsConfig().families if family != "sample_size"]
+    StudyConfig.model_validate(study | {"ablations": settings | {"families": families}})
+
+
+def test_a_part_of_a_study_comes_back_and_has_no_defaults_for_what_was_left_out(cell):
+    study = cell.study
+    part = StudyConfig.given(study.part("seed", "models", "explanation.explanation_size"))
+    assert part.seed == study.seed
+    assert part.models == study.models
+    assert part.explanation.explanation_size == 3
+    for holder, name in ((part, "naive"), (part.explanation, "top_k")):
+        with pytest.raises(AttributeError, match=name):
+            getattr(holder, name)
+    assert StudyConfig.given(study.part()) == study
