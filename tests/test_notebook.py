@@ -1,6 +1,5 @@
 """The strict runner, against real kernels; and the digests of code."""
 
-import ast
 import json
 import os
 import re
@@ -16,9 +15,8 @@ import nbformat
 import psutil
 import pytest
 from hadyounot.study.paths import PROJECT
-from hadyounot.workflow import digest, notebook
+from hadyounot.workflow import digest
 from hadyounot.workflow.digest import NotebookError, code_digest, module_digest
-from hadyounot.workflow.jobs import UNCOUNTED
 from hadyounot.workflow.notebook import run
 from nbformat import v4
 
@@ -335,7 +333,25 @@ def test_code_digest_follows_what_the_code_does(tmp_path):
     nbformat.write(book, tmp_path / "book.ipynb")
     assert code_digest(tmp_path / "book.ipynb") == before
     with pytest.raises(NotebookError, match=r"book\.ipynb: code cell 3, line 2: not plain Python"):
-        digest("x = 1", "x = 2\n!ls")
+        digest("x = 1", "%autoreload 2\nx = = 2")
+
+
+@pytest.mark.parametrize(
+    ("cell", "other"),
+    [
+        ("%load_ext autoreload\n%autoreload 2", "%load_ext autoreload\n%autoreload 1"),
+        ("files = !ls", "files = !ls -a"),
+        ("for n in 1, 2:\n    !echo {n}", "for n in 1, 2:\n    !echo {n} again"),
+        ("%%bash\nls | grep '", "%%bash\nls | grep x"),
+        ("x = 1\nlen?", "x = 1\nlen??"),
+    ],
+)
+def test_code_digest_takes_what_only_ipython_understands_by_its_text(tmp_path, cell, other):
+    book = write(tmp_path / "book.ipynb", "x = 1", cell)
+    first = code_digest(book)
+    assert first == code_digest(book)
+    assert first != code_digest(write(book, "x = 1", other))
+    assert first != code_digest(write(book, "x = 1"))
 
 
 @pytest.fixture
@@ -353,7 +369,7 @@ def package(tmp_path, monkeypatch):
     for name, text in modules.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / f"{name}.py").write_text(f"'''Doc.'''\n{text}\na = 1  # one\n")
-    monkeypatch.setattr(notebook, "PACKAGE", folder)
+    monkeypatch.setattr(digest, "PACKAGE", folder)
     return folder
 
 
@@ -389,22 +405,43 @@ def test_code_digest_leaves_strangers_and_the_ignored_out_but_not_what_those_imp
     assert digest_of("heart", ["one"]) != without_one
 
 
-@pytest.mark.parametrize("stage", ["20_recommender", "30_simulate", "50_explain", "60_evaluate"])
 @pytest.mark.parametrize(
-    ("module", "counts"),
-    [
-        *(("recommenders/mf", True), ("recommenders/lanes", True), ("study", True)),
-        *((module, False) for module in UNCOUNTED),
-    ],
+    "cell", ["%%time\nimport hadyounot.one", "%time import hadyounot.one", "!ls\nimport hadyounot.one"]
 )
-def test_what_makes_a_stage_of_the_study_run_again(stage, module, counts, tmp_path, monkeypatch):
+def test_code_digest_follows_imports_beside_and_below_magics(package, tmp_path, cell):
+    book = write(tmp_path / "book.ipynb", cell)
+    before = code_digest(book)
+    (package / "stranger.py").write_text("a = 2")
+    assert code_digest(book) == before
+    (package / "six.py").write_text("a = 2")
+    assert code_digest(book) != before
+
+
+def test_code_digest_ignores_a_package_whole_and_no_name_that_only_begins_alike(package, digest_of):
+    before = digest_of("heart", ["sub"])
+    for name in ("sub/five", "sub/eight"):
+        path = package / f"{name}.py"
+        path.write_text(path.read_text().replace("a = 1", "a = 2"))
+    assert digest_of("heart", ["sub"]) == before
+    assert digest_of("heart", ["sub.five"]) != digest_of("heart", ["sub"])
+    (package / "seven.py").write_text("a = 2")
+    assert digest_of("heart", ["sub"]) != before
+    (package / "on.py").write_text("")
+    assert digest_of("heart", ["on"]) == digest_of("heart")
+    with pytest.raises(NotebookError, match=r"no module hadyounot\.moved, hadyounot\.sub\.gone to ignore"):
+        digest_of("heart", ["sub.gone", "moved", "one"])
+
+
+@pytest.mark.parametrize("stage", ["20_recommender", "60_evaluate"])
+def test_what_makes_a_stage_of_the_study_run_again(stage, tmp_path, monkeypatch):
     shutil.copytree(digest.PACKAGE, tmp_path / "hadyounot", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(notebook, "PACKAGE", tmp_path / "hadyounot")
+    monkeypatch.setattr(digest, "PACKAGE", tmp_path / "hadyounot")
     book = PROJECT / "notebooks" / f"{stage}.ipynb"
-    before = code_digest(book, UNCOUNTED)
-    with (tmp_path / "hadyounot" / f"{module}.py").open("a") as file:
-        file.write("\nCHANGED = True\n")
-    assert (code_digest(book, UNCOUNTED) != before) == counts
+    for module, counts in {"retrain/mf": True, "retrain/mf_kernel": True, "report/style": False}.items():
+        before = code_digest(book, ["report"])
+        with (tmp_path / "hadyounot" / f"{module}.py").open("a") as file:
+            file.write("\nCHANGED = True\n")
+        assert (code_digest(book, ["report"]) != before) == counts, module
 
 
 def test_code_digest_counts_a_package_only_for_who_imports_from_it(package, digest_of):
@@ -418,17 +455,19 @@ def test_code_digest_counts_a_package_only_for_who_imports_from_it(package, dige
 def test_code_digest_reads_every_module_of_the_library(tmp_path):
     names = [path.relative_to(digest.PACKAGE).with_suffix("") for path in digest.PACKAGE.rglob("*.py")]
     modules = [".".join(name.parts) for name in names if name.name != "__init__"]
-    assert "store" in modules
+    assert "study.store" in modules
     imports = "\n".join(f"import hadyounot.{module}" for module in modules)
     with_all = code_digest(write(tmp_path / "book.ipynb", imports))
     assert with_all != code_digest(tmp_path / "book.ipynb", modules)
 
 
-def test_importing_the_module_is_cheap():
-    tree = ast.parse(Path(notebook.__file__).read_text())
-    imported = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
-    assert {name.split(".")[0] for name in imported} <= sys.stdlib_module_names
+def test_importing_the_modules_and_reading_plain_notebooks_is_cheap(tmp_path):
+    write(tmp_path / "book.ipynb", "import hadyounot.rng")
+    reads = "from hadyounot.workflow import digest, notebook\ndigest.code_digest('book.ipynb')"
+    command = [sys.executable, "-c", f"{reads}\nimport sys\nprint(*sys.modules)"]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert "hadyounot.workflow.digest" in loaded
+    assert not {"IPython", "nbformat", "numpy", "pandas", "papermill", "psutil", "pydantic"} & set(loaded)
 
 
 def test_a_module_of_somebody_elses_has_a_digest_of_its_code(tmp_path, monkeypatch):
