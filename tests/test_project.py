@@ -71,8 +71,8 @@ def test_the_package_and_conda_take_the_same_pins():
     } - sys.stdlib_module_names
     names = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
     direct = set(requirements("requirements.in"))
-    # which numba, papermill and nbconvert need at versions of their own choice
-    pulled = {"llvmlite", "nbformat", "nbclient", "jupyter-client", "traitlets"}
+    # which numba, papermill, nbconvert and ipykernel need at versions of their own choice
+    pulled = {"llvmlite", "ipython", "nbformat", "nbclient", "jupyter-client", "traitlets"}
     assert {canonicalize_name(names.get(name, name)) for name in imported} <= direct | pulled | {"hadyounot"}
 
 

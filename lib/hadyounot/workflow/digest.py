@@ -1,6 +1,8 @@
 """Tells when the code of a notebook has changed. Cheap to import: the workflow asks whenever it looks at the study."""
 
 import ast
+import contextlib
+import functools
 import hashlib
 import importlib.util
 import json
@@ -23,23 +25,31 @@ def code_digest(notebook: str | Path, ignore: Iterable[str] = ()) -> str:
 
     Args:
         notebook: the notebook.
-        ignore: modules that do not count themselves, though what they import does, such as ``"style"``.
+        ignore: modules that do not count themselves, though what they import does: ``"report.style"``, or a
+            package for all of its modules, ``"report"``.
 
     Raises:
-        NotebookError: a cell is not plain Python (a magic, say), or the file is not a notebook.
+        NotebookError: a cell is not Python, the file is not a notebook, or what is ignored is not there.
     """
     notebook = Path(notebook)
+    files = {_name(path): path for path in PACKAGE.rglob("*.py")}
+    ignored = {f"{PACKAGE.name}.{name}" for name in ignore}
+    if strangers := ignored - set(files):  # else a module that was renamed would count, unnoticed
+        raise NotebookError(f"there is no module {', '.join(sorted(strangers))} to ignore; what is it called now?")
     sources = ["".join(cell["source"]) for cell in cells_of(notebook) if cell["cell_type"] == "code"]
-    cells = [parse_cell(notebook, f"code cell {i}", source) for i, source in enumerate(sources, 1)]
-    modules: dict[str, ast.Module] = {}
-    ignored = {f"{PACKAGE.name}.{module}" for module in ignore}
-    wanted = {name for cell in cells for name in _imports(cell, [])}
-    while wanted := wanted - set(modules):
-        name = wanted.pop()
-        path = _source(name)
-        modules[name] = parse_cell(path, "module", path.read_text(encoding="utf-8"))
-        wanted |= _imports(modules[name], name.split(".") if path.name == "__init__.py" else name.split(".")[:-1])
-    return _digest([*cells, *(modules[name] for name in sorted(set(modules) - ignored))])
+    cells = [_read(notebook, f"code cell {i}", plain_python(source)) for i, source in enumerate(sources, 1)]
+    modules: dict[str, str] = {}
+    wanted = {imported for _, imports in cells for imported in imports}
+    while wanted:
+        name = next((name for name in wanted.pop() if name in files), None)
+        if name and name not in modules:
+            path = files[name]
+            package = _name(path.with_name("__init__.py"))
+            modules[name], imports = _read(path, "module", path.read_text(encoding="utf-8"), package)
+            wanted |= imports
+    prefixes = tuple(f"{name}." for name in ignored)
+    counted = [modules[name] for name in sorted(modules) if not f"{name}.".startswith(prefixes)]
+    return _digest([*(code for code, _ in cells), *counted])
 
 
 def module_digest(name: str) -> str:
@@ -52,29 +62,39 @@ def module_digest(name: str) -> str:
         path = Path(importlib.util.find_spec(name).origin)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise NotebookError(f"there is no module {name!r} ({error}); install it or put it on PYTHONPATH") from None
-    return _digest([parse_cell(path, "module", path.read_text(encoding="utf-8"))])
+    return _digest([_read(path, "module", path.read_text(encoding="utf-8"))[0]])
 
 
-def _source(name: str) -> Path | None:
-    """The file of module ``name``, where this package has one."""
-    stem = PACKAGE.parent.joinpath(*name.split("."))
-    found = [path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()]
-    return found[0] if found and stem.is_relative_to(PACKAGE) else None
+def _name(path: Path) -> str:
+    """The module that a file of this package is."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _imports(tree: ast.Module, package: list[str]) -> set[str]:
-    """Modules of this package imported anywhere in ``tree``, a module of ``package``."""
-    found = set()
+@functools.cache  # the notebooks of the study share most modules
+def _read(path: Path, place: str, source: str, package: str = "") -> tuple[str, frozenset[tuple[str, str]]]:
+    """What counts of a source in ``package``, and what it imports anywhere, below ``%%time`` too.
+
+    Of each import, the names that it may mean: the first of them that is a module.
+    """
+    tree = parse_cell(path, place, source)
+    imports: set[tuple[str, str]] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            base = ".".join([*above, *filter(None, [node.module])])
-            for alias in node.names:
-                submodule = f"{base}.{alias.name}"
-                found.add(submodule if _source(submodule) else base)
-    return {name for name in found if _source(name)}
+        match node:
+            case ast.Import(names):
+                imports |= {(alias.name, alias.name) for alias in names}
+            case ast.ImportFrom(module, names, level):
+                above = package.split(".")[: package.count(".") + 2 - level] if level else []
+                base = ".".join([*above, *filter(None, [module])])
+                imports |= {(f"{base}.{alias.name}", base) for alias in names}
+            case ast.Call(ast.Attribute(attr="run_line_magic" | "run_cell_magic"), [*_, ast.Constant(str(text))]):
+                with contextlib.suppress(NotebookError):  # not Python: %%bash, say
+                    imports |= _read(path, place, plain_python(text))[1]
+            case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                match node.body:
+                    case [ast.Expr(ast.Constant(str())), *rest]:
+                        node.body = rest
+    return ast.dump(tree), frozenset(imports)
 
 
 def cells_of(notebook: Path) -> list[dict[str, Any]]:
@@ -84,6 +104,17 @@ def cells_of(notebook: Path) -> list[dict[str, Any]]:
         raise NotebookError(f"{notebook}: cannot be read as a notebook ({error!r})") from None
 
 
+def plain_python(source: str) -> str:
+    """The cell as IPython runs it: its ``%``, ``!`` and ``?`` lines become calls that hold their text."""
+    try:
+        ast.parse(source)
+    except SyntaxError:
+        from IPython.core.inputtransformer2 import TransformerManager  # slow, and few cells need it
+
+        return TransformerManager().transform_cell(source)
+    return source
+
+
 def parse_cell(path: Path, place: str, source: str) -> ast.Module:
     try:
         return ast.parse(source)
@@ -91,13 +122,5 @@ def parse_cell(path: Path, place: str, source: str) -> ast.Module:
         raise NotebookError(f"{path}: {place}, line {error.lineno}: not plain Python: {error.msg}") from None
 
 
-def _digest(trees: Iterable[ast.Module]) -> str:
-    digest = hashlib.sha256()
-    for tree in trees:
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                match node.body:
-                    case [ast.Expr(ast.Constant(str())), *rest]:
-                        node.body = rest
-        digest.update(ast.dump(tree).encode() + b"\n")
-    return digest.hexdigest()
+def _digest(codes: Iterable[str]) -> str:
+    return hashlib.sha256("".join(f"{code}\n" for code in codes).encode()).hexdigest()

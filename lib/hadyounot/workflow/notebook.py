@@ -19,10 +19,15 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from .digest import NotebookError, cells_of, parse_cell
+
+# Optional needs of papermill's needs: a grammar of IRIs that is compiled for a second, a file system, a formatter
+# (which would have a say in the log). Nothing here uses them.
+UNUSED = ("rfc3987_syntax", "pyarrow.fs", "black")
 
 
 def run(
@@ -53,47 +58,65 @@ def run(
     if log.resolve() == notebook.resolve():
         raise NotebookError(f"{notebook}: the log would overwrite the notebook; give another --log")
     checked = _check(notebook, parameters)
-    import nbformat
-    import papermill
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
-
     log.parent.mkdir(parents=True, exist_ok=True)
-    error = None
-    with tempfile.TemporaryDirectory() as ipython_folder:
-        try:
-            papermill.execute_notebook(
-                *(str(path).replace("{", "{{").replace("}", "}}") for path in (notebook, log)),  # papermill formats
-                checked,
-                kernel_name="python3",
-                language="python",
-                kernel_manager_class=_kernel_manager(threads, ipython_folder),
-                coalesce_streams=True,  # else outputs are cut where the kernel's clock flushed them
-                progress_bar=False,
-                stdout_file=sys.stdout,
-                stderr_file=sys.stderr,
-                execution_timeout=timeout,
-                extra_arguments=["--log-level=CRITICAL"],  # of the kernel itself: no word on transport or shutdown
-            )
-        except CellTimeoutError:
-            error = "CellTimeoutError", f"the cell took longer than {timeout:g} s (--timeout)"
-        except DeadKernelError:
-            error = "DeadKernelError", "the kernel died: killed from outside, or out of memory"
-        except PapermillExecutionError:
-            pass  # the cell holds the error
+    with _absent(UNUSED), tempfile.TemporaryDirectory() as ipython_folder:
+        error = _execute(notebook, checked, log, timeout, _kernel_manager(threads, ipython_folder))
+        import nbformat
     executed = nbformat.read(log, as_version=4)
     failed = _failed_cell(executed, error)
     _strip(executed)
-    from ..study.store import atomic
-
-    with atomic(log) as temporary:
-        nbformat.write(executed, temporary)
+    _write(log, nbformat.writes(executed) + "\n")
     if failed is not None:
         options = {"log": log, "html": html, "timeout": timeout, "threads": threads}
         raise NotebookError(_failure(notebook, parameters, options, executed, failed))
     if html is not None:
-        with atomic(html) as temporary:
-            temporary.write_text(_page(executed, notebook.stem), encoding="utf-8")
+        html = Path(html)
+        html.parent.mkdir(parents=True, exist_ok=True)
+        _write(html, _page(executed, notebook.stem))
+
+
+@contextlib.contextmanager
+def _absent(modules: Iterable[str]) -> Iterator[None]:
+    """Lets ``modules`` seem not installed."""
+    loaded = {name: sys.modules[name] for name in modules if name in sys.modules}
+    sys.modules.update(dict.fromkeys(modules))
+    try:
+        yield
+    finally:
+        for name in modules:
+            del sys.modules[name]
+        sys.modules.update(loaded)
+
+
+def _execute(
+    notebook: Path, parameters: dict[str, Any], log: Path, timeout: float | None, kernel_manager: type
+) -> tuple[str, str] | None:
+    """Let papermill run it and write the log; name and message of what stopped a cell from outside, if anything did."""
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    try:
+        papermill.execute_notebook(
+            *(str(path).replace("{", "{{").replace("}", "}}") for path in (notebook, log)),  # papermill formats
+            parameters,
+            kernel_name="python3",
+            language="python",
+            kernel_manager_class=kernel_manager,
+            coalesce_streams=True,  # else outputs are cut where the kernel's clock flushed them
+            progress_bar=False,
+            stdout_file=sys.stdout,
+            stderr_file=sys.stderr,
+            execution_timeout=timeout,
+            extra_arguments=["--log-level=CRITICAL"],  # of the kernel itself: no word on transport or shutdown
+        )
+    except CellTimeoutError:
+        return "CellTimeoutError", f"the cell took longer than {timeout:g} s (--timeout)"
+    except DeadKernelError:
+        return "DeadKernelError", "the kernel died: killed from outside, or out of memory"
+    except PapermillExecutionError:
+        pass  # the cell holds the error
+    return None
 
 
 def _check(notebook: Path, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -149,7 +172,10 @@ def _kernel_manager(threads: int, ipython_folder: str) -> type:
     from jupyter_client.manager import AsyncKernelManager
     from traitlets import default
 
-    environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    # a start-up file, and ways to run the same code differently: assert would be left out
+    kept = os.environ.keys() - {"PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONOPTIMIZE"}
+    environment = {name: os.environ[name] for name in kept}
+    environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     environment["NUMBA_NUM_THREADS"] = str(threads)
     environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     environment["IPYTHONDIR"] = ipython_folder  # empty: no start-up files, no history
@@ -210,8 +236,15 @@ def _failure(notebook: Path, parameters: dict, options: dict, executed: Any, fai
     )
 
 
-def _page(executed: Any, title: str) -> str:
-    """HTML that asks no network for anything."""
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all. Not by study.store: to import its libraries takes a third of a small notebook's time."""
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(text, encoding="utf-8")
+    os.replace(draft, path)
+
+
+def _page(executed: Any, name: str) -> str:
+    """HTML that asks no network for anything. Its title is the notebook's heading, or else ``name``."""
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
@@ -220,6 +253,9 @@ def _page(executed: Any, title: str) -> str:
         config=Config(TagRemovePreprocessor={"enabled": True, "remove_input_tags": {"hide"}}),
         **{f"{name}_url": "" for name in urls},
     )
+    texts = [cell.source for cell in executed.cells if cell.cell_type == "markdown"]
+    heading = re.match(r"# +(.+)", texts[0]) if texts else None
+    title = re.sub("[`*]", "", heading[1]) if heading else name
     return exporter.from_notebook_node(executed, resources={"metadata": {"name": title}})[0]
 
 
