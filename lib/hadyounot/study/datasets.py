@@ -361,8 +361,8 @@ _READ: dict[type, Callable[..., Obtained]] = {
 def _frame(ratings: Ratings) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "user": ratings.user_ids[ratings.users],
-            "item": ratings.item_ids[ratings.items],
+            "user": pd.Series(ratings.user_ids[ratings.users], dtype=object),
+            "item": pd.Series(ratings.item_ids[ratings.items], dtype=object),
             "rating": ratings.values,
         }
     )

@@ -12,7 +12,7 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class _Table:
     path: str
     header: list[str]
     places: list[int]
-    rows: list[list[str]]
+    rows: list[Sequence[str]]
     unit: str = "line"
 
     def at(self, *rows: int) -> str:
@@ -70,7 +70,7 @@ def read_ratings(
         if "" in columns[what]:
             place = table.at(columns[what].index(""))
             raise DataError(f"{place}: the {what} is empty; fill it in or delete the {table.unit}")
-        numbers = pd.to_numeric(pd.Series(columns[what]), errors="coerce")
+        numbers = pd.to_numeric(pd.Series(columns[what][:1000]), errors="coerce")  # enough to tell
         fractions = np.flatnonzero(numbers % 1 > 0)
         if len(fractions) > len(numbers) / 2:
             raise DataError(
@@ -80,7 +80,8 @@ def read_ratings(
             )
     with np.errstate(over="ignore"):  # a number beyond float32 is no rating either
         values = pd.to_numeric(pd.Series(columns["rating"]), errors="coerce").to_numpy(np.float32)
-    frame = pd.DataFrame({"user": columns["user"], "item": columns["item"], "rating": values})
+    ids = {what: pd.Series(columns[what], dtype=object) for what in ("user", "item")}  # objects are quick to list
+    frame = pd.DataFrame({**ids, "rating": values})
     if ratings_file.missing is not None:
         frame = frame[frame["rating"] != np.float32(ratings_file.missing)]
         if frame.empty:
@@ -212,7 +213,7 @@ def _no_column(file: _File, table: _Table, what: str, column: str | int) -> str:
     return said + fix
 
 
-def _other_count(file: _File, table: _Table, first: list[str], row: list[str]) -> str:
+def _other_count(file: _File, table: _Table, first: Sequence[str], row: Sequence[str]) -> str:
     separator = _separator(file, table.path)
     if other := _other_separator(file, table.path, first, row):
         return other
@@ -223,7 +224,7 @@ def _other_count(file: _File, table: _Table, first: list[str], row: list[str]) -
     return f"complete the line, {inside}, or correct `separator` in the registry row"
 
 
-def _other_separator(file: _File, path: str, *rows: list[str]) -> str:
+def _other_separator(file: _File, path: str, *rows: Sequence[str]) -> str:
     """What to write where another separator parts all of these rows alike; empty where none does."""
     if suffix(path) in _READERS:
         return ""
@@ -381,7 +382,7 @@ def _parquet(file: _File, content: bytes, path: str) -> _Table:
         columns = stored.read(wanted).to_pydict()
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is truncated or no parquet file ({error}); get it again") from None
-    rows = [[*map(_cell, row)] for row in zip(*(columns[column] for column in wanted), strict=True)]
+    rows = [*zip(*(map(_cell, columns[column]) for column in wanted), strict=True)]
     return _Table(path, wanted if len(wanted) == len(named) else header, [*range(1, len(rows) + 1)], rows, "row")
 
 
@@ -391,8 +392,7 @@ def _sparse(file: _File, content: bytes, path: str) -> _Table:
         matrix = scipy.sparse.load_npz(io.BytesIO(content)).tocoo()
     except (ValueError, LookupError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is no matrix that scipy.sparse.save_npz wrote ({error}); get it again") from None
-    entries = zip(matrix.row.tolist(), matrix.col.tolist(), matrix.data.tolist(), strict=True)
-    rows = [[*map(str, entry)] for entry in entries]
+    rows = [*zip(*(map(str, part.tolist()) for part in (matrix.row, matrix.col, matrix.data)), strict=True)]
     return _Table(path, ["row", "column", "value"], [*range(1, len(rows) + 1)], rows, "value")
 
 
