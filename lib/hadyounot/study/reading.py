@@ -28,11 +28,25 @@ def unknown_name(key: str, value: str, known: Iterable[str]) -> list[str]:
     ]
 
 
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a key given twice is an error; what a merge (<<) brings may be given anew."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node, lines = super().compose_mapping_node(anchor), {}
+        for key, _ in node.value:
+            named, mark = (key.tag, str(key.value)), key.start_mark
+            if named in lines:
+                said = f"the key {key.value!r} is on line {lines[named]} already"
+                raise yaml.MarkedYAMLError(problem=said, problem_mark=mark, note="rename or remove one of the two")
+            lines[named] = mark.line + 1
+        return node
+
+
 def parsed_yaml(path: Path) -> object:
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except OSError as error:
         there = sorted(file.name for file in path.parent.glob("*.yaml"))
         near = nearest(path.name, there)
@@ -43,9 +57,13 @@ def parsed_yaml(path: Path) -> object:
         raise ConfigError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line
+        fix = (
+            error.note
+            or "write `key: value`, a space after the colon, indented by spaces like its neighbours, and "
+            "in quotes where the value has signs such as | or %"
+        )
         raise ConfigError(
-            f"{path}: line {line + 1}: {error.problem}: {text.splitlines()[line : line + 1]}; "
-            "write `key: value`, a space after the colon, indented by spaces like its neighbours"
+            f"{path}: line {line + 1}: {error.problem}: {text.splitlines()[line : line + 1]}; {fix}"
         ) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML ({error}); remove the character") from None

@@ -1,6 +1,7 @@
 """The registry of datasets: strict models of datasets.yaml."""
 
 import codecs
+import re
 from pathlib import Path, PurePath
 from typing import Annotated, Literal, Self
 
@@ -24,31 +25,53 @@ def _known_encoding(name: str) -> str:
     return name
 
 
+def _plain_separator(separator: str) -> str:
+    if not separator or "\n" in separator:
+        raise ValueError("should be text within a line, in quotes: a bare | or > begins a block of lines in YAML")
+    separator = separator.replace(r"\t", "\t")  # in single quotes, or in none, YAML leaves it two characters
+    if "\\" in separator:
+        raise ValueError('should be plain text, not a regular expression: " " stands for a run of spaces too')
+    return separator
+
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+NAMED = (".json", ".jsonl", ".ndjson", ".parquet", ".npz")  # formats whose columns have names of their own
 Column = str | Annotated[int, Field(ge=1)]
+
+
+def suffix(name: str) -> str:
+    """What a file's name ends in, compressed or not, in small letters: ".json"."""
+    return PurePath(re.sub(r"\.gz$", "", name.lower())).suffix
 
 
 class _SourceFile(Strict):
     """A table; white space around a value is dropped."""
 
     path: str = Field(
-        description="Path inside the data folder (or an absolute path), or below the source's url. Delimited text, "
-        "unless it ends in .json (a record a line) or .npz (a sparse matrix with the columns row, column and value); "
-        ".gz after any of them says that it is compressed."
+        description="Path inside the data folder (or an absolute path, or one from ~), or below the source's url. "
+        "Delimited text, unless it ends in .json, .jsonl or .ndjson (a record a line, or a list of records), .parquet, "
+        "or .npz (a sparse matrix with the columns row, column and value); .gz after any of them says that it is "
+        "compressed. `a.zip` is the only file in an archive, `a.zip/b.csv` one of several."
     )
     sha256: Sha256 | None = Field(None, description="Digest of the file's bytes; checked where given.")
     encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
-        "utf-8-sig", description="Text encoding; the default is UTF-8 with or without a byte order mark."
+        "utf-8-sig",
+        description="Text encoding; the default is UTF-8 with or without a byte order mark, or UTF-16 with one.",
     )
-    separator: str | None = Field(
+    separator: Annotated[str, AfterValidator(_plain_separator)] | None = Field(
         None,
-        min_length=1,
-        max_length=1,
-        description="Character between columns; by default a comma, or a tab where the path ends in .tsv.",
+        description='Text between columns, such as ";", "|", "\\t" or "::"; " " is a run of spaces. By default a '
+        "comma, or a tab where the path ends in .tsv.",
     )
-    quoted: bool = Field(True, description='Whether "..." may hold a separator, as in CSV.')
+    quoted: bool = Field(
+        True,
+        description='Whether "..." may hold a separator, as in CSV; never between separators of several characters.',
+    )
+    backslash: bool = Field(
+        False, description='Whether a backslash takes the next character as it is, as in "a \\"quote\\"".'
+    )
     width: int | None = Field(
-        None, ge=1, description="Number of columns, where the last one may hold separators without quotes."
+        None, ge=2, description="Number of columns, where the last one may hold separators without quotes."
     )
 
     def columns(self) -> dict[str, str | int]:
@@ -63,14 +86,17 @@ class _SourceFile(Strict):
         ways = {type(column) for column in self.columns().values()}
         if len(ways) > 1:
             raise ValueError(f"columns are given by name and by number: {self.columns()}; use one way for all")
-        if int in ways and self.format in (".json", ".npz"):
-            raise ValueError(f"columns of a {self.format} file have names, not numbers: {self.columns()}; use those")
+        if int in ways and suffix(self.path) in NAMED:
+            raise ValueError(
+                f"columns of a {suffix(self.path)} file have names, not numbers: {self.columns()}; use those"
+            )
         return self
 
     @property
-    def format(self) -> str:
-        """What the path ends in, compressed or not: ".json", ".npz"; anything else is delimited text."""
-        return PurePath(self.path.removesuffix(".gz")).suffix
+    def parts(self) -> tuple[str, str]:
+        """The file, and the member that is meant where it is a zip archive: ("a.zip", "b.csv"); ("a.csv", "")."""
+        file, *member = re.split(r"(?i)(?<=\.zip)/", self.path, maxsplit=1)
+        return file, "".join(member)
 
 
 class RatingsFile(_SourceFile):
@@ -82,6 +108,14 @@ class RatingsFile(_SourceFile):
     item: Column = Field(description="Column of the item ids.")
     rating: Column = Field(description="Column of the ratings.")
     title: Column | None = Field(None, description="Column of the item titles; an item's first title counts.")
+    missing: float | None = Field(
+        None,
+        description="Number that means that there is no rating, such as 0 in Book-Crossing and 99 in Jester; its "
+        "lines are left out.",
+    )
+    duplicates: Literal["first", "last"] | None = Field(
+        None, description="Which line counts where a user rates an item more than once; by default that is an error."
+    )
 
 
 class TitlesFile(_SourceFile):
@@ -119,7 +153,7 @@ class UrlSource(Strict):
         """What is to be downloaded: {url: sha256, where known}."""
         if not self.url.endswith("/"):
             return {self.url: self.sha256}
-        return {self.url + file.path: file.sha256 for file in (self.ratings, self.titles) if file}
+        return {self.url + file.parts[0]: file.sha256 for file in (self.ratings, self.titles) if file}
 
     @model_validator(mode="after")
     def _digest_of_an_archive(self) -> Self:
