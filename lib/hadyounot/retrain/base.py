@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .ratings import Deletion, Ratings
+from .ratings import Deletion, Ratings, is_index
 
 
 class Model(Protocol):
@@ -58,19 +58,27 @@ def checked(
     for deletion, skipped in zip(deletions, rows, strict=True):
         if len(skipped) == len(ratings):
             raise ValueError(f"{deletion}: no rating would be left to train on")
-    users = np.array([deletion.user for deletion in deletions] if watched is None else watched, dtype=np.int64)
+    users = known_users([deletion.user for deletion in deletions] if watched is None else watched, ratings.n_users)
     if len(users) != len(deletions):
         raise ValueError(f"watched names {len(users)} users for {len(deletions)} deletions; name one for each")
-    return rows, known_users(users, ratings.n_users)
+    return rows, users
 
 
 def known_users(users: Sequence[int], n_users: int) -> np.ndarray:
     """int64 (len(users),).
 
     Raises:
-        ValueError: a user index is unknown.
+        ValueError: it is no list of indices, or one is unknown.
     """
-    users = np.asarray(users, dtype=np.int64)
+    given = np.asarray(users)
+    if given.ndim != 1:
+        raise ValueError(f"users is {users!r}: give a list of user indices, even of one")
+    if given.dtype == bool:
+        raise ValueError("users is a mask: give indices, np.flatnonzero(mask)")
+    wrong = next((user for user in given.tolist() if not is_index(user)), None)
+    if wrong is not None:
+        raise ValueError(f"user {wrong!r} is not an index; .user_ids of the ratings holds the id of each")
+    users = given.astype(np.int64)
     unknown = users[(users < 0) | (users >= n_users)]
     if unknown.size:
         raise ValueError(f"unknown user index {unknown[0]} (there are {n_users} users)")
