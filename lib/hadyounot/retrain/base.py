@@ -6,6 +6,10 @@ from typing import Protocol
 import numpy as np
 
 from .ratings import Deletion, Ratings, is_index
+from .settings import MatrixFactorizationConfig, NeuralCollaborativeFilteringConfig
+
+STARS = 5.0  # a range of ratings at which the usual learning rates are safe
+WIDE = 2 * STARS  # a range from which on they may not be: what is safe falls as the range grows
 
 
 class Model(Protocol):
@@ -85,9 +89,24 @@ def known_users(users: Sequence[int], n_users: int) -> np.ndarray:
     return users
 
 
-def require_finite(array: np.ndarray, learning_rate: float) -> None:
+def require_finite(
+    array: np.ndarray,
+    settings: MatrixFactorizationConfig | NeuralCollaborativeFilteringConfig,
+    values: np.ndarray,
+) -> None:
     """Raises:
-    FloatingPointError: the array is not finite.
+    FloatingPointError: the array, of a model trained with these settings to predict ``values``, is not finite.
     """
-    if not np.isfinite(array).all():
-        raise FloatingPointError(f"training diverged at learning_rate={learning_rate}: choose a smaller one")
+    if np.isfinite(array).all():
+        return
+    low, high = float(values.min()), float(values.max())
+    usual, fixes = type(settings).model_fields["learning_rate"].default, []
+    if high - low > WIDE:
+        scaled = f"{STARS:g} / {high - low:g} * values"
+        fixes.append(
+            f"ratings from {low:g} to {high:g} are too far apart for it: train on {scaled}, or log1p of counts"
+        )
+    if settings.learning_rate > usual or not fixes:
+        such_as = f", {usual} say" if settings.learning_rate > usual else ""
+        fixes.append(f"choose a smaller one{such_as}")
+    raise FloatingPointError(f"training diverged at learning_rate={settings.learning_rate}: {'; and '.join(fixes)}")
