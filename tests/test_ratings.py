@@ -146,7 +146,7 @@ def test_a_single_item_is_no_collection(item):
     [
         (Deletion(0, (0,)), r"^Deletion\(user=0, items=\(0,\)\) is a single deletion: give a list"),
         ([(0, (0,))], r"^\(0, \(0,\)\) is no deletion: write Deletion\(user, \(item, ...\)\)"),
-        ([Deletion(1, (1,))], r"user 1 never rated item 1 \(ids 8 and 'y'\); a deletion holds indices"),
+        ([Deletion(1, (1,))], r"user 1 never rated item 1 \(ids 8 and y\); a deletion holds indices"),
     ],
 )
 def test_what_is_no_deletion_is_named(deletions, message):

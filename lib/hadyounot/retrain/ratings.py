@@ -188,7 +188,7 @@ class Ratings:
             rows = rows[np.isin(self.items[rows], deletion.items)]
             if len(rows) < len(deletion.items):
                 missing = min(set(deletion.items) - set(self.items[rows].tolist()))
-                ids = f"ids {self.user_ids[deletion.user]!r} and {self.item_ids[missing]!r}"
+                ids = f"ids {self.user_ids[deletion.user]} and {self.item_ids[missing]}"
                 raise ValueError(
                     f"{deletion}: user {deletion.user} never rated item {missing} ({ids}); "
                     "a deletion holds indices, as .history(user) gives them, and no ids"
