@@ -24,10 +24,10 @@ from hadyounot.retrain.blackbox import BlackBox, svd_embeddings
 from hadyounot.retrain.peers import ImplicitALS, SurpriseSVD
 from hadyounot.retrain.ratings import Deletion, Ratings
 from hadyounot.rng import generator
+from hadyounot.settings import ConfigError
 from hadyounot.study import datasets, stages
 from hadyounot.study.cell import Cell
 from hadyounot.study.config import check_study
-from hadyounot.study.reading import ConfigError
 from scipy.sparse import csr_matrix
 from test_mf import same, some_deletions, without, world
 from threadpoolctl import threadpool_info, threadpool_limits

@@ -198,8 +198,28 @@ def test_too_few_candidates():
     few = int(candidates(ratings, 0).sum())
     scores = np.zeros((1, ratings.n_items), np.float32)
     assert compare(ratings, [Deletion(0, ())], scores, scores, few).targets.shape == (1, few)
-    with pytest.raises(ValueError, match=f"user 0 has {few} candidate items: lower n_targets={few + 1}"):
+    said = (
+        rf"user 0 \(id {ratings.user_ids[0]}\) has {few} candidate items: lower n_targets={few + 1} to {few}, or leave"
+    )
+    with pytest.raises(ValueError, match=said):
         compare(ratings, [Deletion(0, ())], scores, scores, few + 1)
+    with pytest.raises(ValueError, match=said):
+        record(None, ratings, [Deletion(0, ())], few + 1)  # before anything is trained
+
+
+def test_a_user_who_rated_everything_cannot_be_explained():
+    ratings = Ratings.from_arrays("aaab", "xyzx", [1, 2, 3, 4])
+    with pytest.raises(ValueError, match=r"^user 0 \(id a\) has 0 candidate items: leave the user out$"):
+        simulate(MF, ratings, [1, 0], 1, 5, n_targets=1, seed=0)
+    assert len(simulate(MF, ratings, [1], 1, 5, n_targets=2, seed=0).deletions) == 1
+
+
+@pytest.mark.parametrize(
+    ("users", "said"), [(0, "give a list"), (["a"], "not an index"), ([12], "unknown user index 12")]
+)
+def test_users_of_a_simulation_that_are_no_indices(users, said):
+    with pytest.raises(ValueError, match=said):
+        simulate(MF, world(), users, 3, 5, n_targets=2, seed=0)
 
 
 def test_record_is_one_model_trained_per_deletion():

@@ -1,6 +1,7 @@
 """The recommender and its lanes: a counterfactual model is the model trained without the deleted ratings, exactly."""
 
 import math
+import re
 
 import cornac
 import numba
@@ -232,8 +233,28 @@ def test_agrees_with_cornac():
 def test_divergence_is_an_error(learning_rate):
     wild = MF.model_copy(update={"learning_rate": learning_rate, "epochs": 20})
     for train in (wild.fit, lambda ratings: wild.retrain(ratings, [Deletion(0, ())])):
-        with pytest.raises(FloatingPointError, match=f"learning_rate={learning_rate}: choose a smaller one"):
+        with pytest.raises(FloatingPointError, match=f"learning_rate={learning_rate}: choose a smaller one, 0.01 say"):
             train(world())
+
+
+@pytest.mark.parametrize("learning_rate", [0.01, 10.0])
+def test_what_to_do_about_play_counts_is_right(learning_rate):
+    """What stars need is too much for counts, and what is said makes training finite."""
+    stars = world(100, 60)
+    counts = np.round(np.exp(3 * stars.values))
+    ratings = Ratings.from_arrays(stars.users, stars.items, counts)
+    mf = MatrixFactorization(learning_rate=learning_rate)
+    with pytest.raises(FloatingPointError) as error:
+        mf.retrain(ratings, [Deletion(0, ())])
+    said = re.search(
+        rf"={learning_rate}: ratings from (\S+) to (\S+) are .*: train on (.*), or log1p of", str(error.value)
+    )
+    assert [float(said[1]), float(said[2])] == pytest.approx([counts.min(), counts.max()], rel=1e-5)
+    assert ("and choose a smaller one, 0.01 say" in str(error.value)) == (learning_rate > 0.01)
+    for scaled in (eval(said[3], {"values": counts}), np.log1p(counts)):
+        assert np.isfinite(
+            MatrixFactorization().fit(Ratings.from_arrays(stars.users, stars.items, scaled)).scores([0])
+        ).all()
 
 
 def test_bad_deletions_are_named():

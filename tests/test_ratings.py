@@ -1,10 +1,14 @@
 """Ratings keep ids, order and values, and say what is wrong with bad ones."""
 
+import warnings
 from uuid import UUID
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from hadyounot import Deletion, Ratings
+from hadyounot.retrain.base import known_users
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,13 +83,15 @@ def test_titles():
         ([1, 2], [1, 2], [float("inf"), 3], "row 0: rating inf is not a finite number"),
         ([1, 2], [1, 2], [3, "good"], "row 1: rating 'good' is not a finite number"),
         ([1, 2], [1, 2], [3, None], "row 1: rating None is not a finite number"),
+        ([1, 2], [1, 2], [3, 1e39], r"row 1: rating 1e\+39 is not a finite number of float32, .*: scale the ratings"),
         (["a", None], [1, 2], [3, 4], "row 1: the user is missing"),
+        (["a", ["b"]], [1, 2], [3, 4], "row 1: the user is a list, which is no id: give a string or a number"),
         (["a", "b"], [float("nan"), 2], [3, 4], "row 0: the item is missing"),
         (["a", "b", "a"], ["x", "x", "x"], [3, 4, 3], "row 2: user 'a' already rated item 'x' in row 0"),
     ],
 )
 def test_bad_ratings_are_named(users, items, values, message):
-    with pytest.raises(ValueError, match=f"^{message}$"):
+    with warnings.catch_warnings(action="error"), pytest.raises(ValueError, match=f"^{message}$"):
         Ratings.from_arrays(users, items, values)
 
 
@@ -94,9 +100,95 @@ def test_any_iterables_will_do():
     assert ratings.values.tolist() == [3.0, 4.0]
 
 
+@pytest.mark.parametrize("boxed", [torch.tensor, lambda column: [torch.tensor(value) for value in column]])
+def test_tensors_are_the_numbers_that_they_hold(boxed):
+    """Each element of a tensor is one of its own, equal to no other as a key."""
+    ratings = Ratings.from_arrays(boxed([7, 8, 7]), boxed([1, 1, 2]), boxed([3.0, 4.0, 5.0]), {1: "One"})
+    assert ratings.user_ids.tolist() == [7, 8]
+    assert ratings.titles.tolist() == ["One", "2"]
+    assert ratings.values.tolist() == [3.0, 4.0, 5.0]
+
+
+@pytest.mark.parametrize("titles", [pd.Series({10: "Ten", 11: None}), {10: "Ten", 11: float("nan"), 12: "Twelve"}])
+def test_titles_by_item_and_an_id_where_one_is_missing(titles):
+    assert Ratings.from_arrays([1, 1], [10, 11], [3, 4], titles).titles.tolist() == ["Ten", "11"]
+
+
+@pytest.mark.parametrize(
+    ("titles", "message"),
+    [
+        (["Ten", "Eleven"], r"titles is a list: give a dict of title by item id, \{10: ...\}"),
+        ({"10": "Ten"}, "none of the titles, as that of '10', is of an item, as 10 is"),
+        (pd.Series(["Ten", "Eleven"]), "none of the titles, as that of 0, is of an item"),
+    ],
+)
+def test_titles_of_no_item(titles, message):
+    with pytest.raises(ValueError, match=message):
+        Ratings.from_arrays([1, 1], [10, 11], [3, 4], titles)
+
+
+@pytest.mark.parametrize("items", [{0, 1}, [0, 1], np.array([0, 1]), torch.tensor([0, 1]), iter([0, 1])])
+def test_any_collection_of_items_is_a_deletion(items):
+    deletion = Deletion(0, items)
+    assert deletion == Deletion(0, (0, 1))
+    (rows,) = Ratings.from_arrays("aab", "xyx", [3, 4, 5]).deleted_rows([deletion])
+    assert rows.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("item", [3, np.int64(3), torch.tensor(3), None])
+def test_a_single_item_is_no_collection(item):
+    with pytest.raises(ValueError, match=r"^items is .*: give a tuple, even of one"):
+        Deletion(0, item)
+
+
+@pytest.mark.parametrize(
+    ("deletions", "message"),
+    [
+        (Deletion(0, (0,)), r"^Deletion\(user=0, items=\(0,\)\) is a single deletion: give a list"),
+        ([(0, (0,))], r"^\(0, \(0,\)\) is no deletion: write Deletion\(user, \(item, ...\)\)"),
+        ([Deletion(1, (1,))], r"user 1 never rated item 1 \(ids 8 and y\); a deletion holds indices"),
+    ],
+)
+def test_what_is_no_deletion_is_named(deletions, message):
+    with pytest.raises(ValueError, match=message):
+        Ratings.from_arrays([7, 7, 8], "xyx", [3, 4, 5]).deleted_rows(deletions)
+
+
+@pytest.mark.parametrize("user", [-1, 2, "a", 0.0, True])
+def test_the_history_of_an_unknown_user(user):
+    with pytest.raises(ValueError, match=f"unknown user index {user!r} .there are 2 users.; .user_ids holds the ids"):
+        Ratings.from_arrays("aab", "xyx", [3, 4, 5]).history(user)
+
+
+@pytest.mark.parametrize(
+    ("users", "message"),
+    [
+        (0, "^users is 0: give a list of user indices"),
+        ("ann", "^users is 'ann': give a list"),
+        (["ann"], "^user 'ann' is not an index; .user_ids"),
+        ([0, 0.7], "^user 0.0 is not an index"),
+        (np.array([True, False]), r"^users is a mask: give indices, np.flatnonzero\(mask\)"),
+        ([0, -1], "^unknown user index -1 "),
+        ([2], "^unknown user index 2 "),
+    ],
+)
+def test_users_that_are_no_indices(users, message):
+    with pytest.raises(ValueError, match=message):
+        known_users(users, 2)
+
+
+@pytest.mark.parametrize("users", [[1, 0], range(2), np.array([1, 0], np.int8), torch.tensor([1, 0]), []])
+def test_users_that_are_indices(users):
+    known = known_users(users, 2)
+    assert known.dtype == np.int64
+    assert known.tolist() == list(users)
+
+
 @pytest.mark.parametrize(
     ("deletion", "message"),
     [
+        (Deletion(True, (0,)), "user True is not an index"),
+        (Deletion(0, (False,)), "item False is not an index"),
         (Deletion("ann", (0,)), "user 'ann' is not an index; .user_ids"),
         (Deletion(0, ("x",)), "item 'x' is not an index"),
         (Deletion(0, (0.5,)), "item 0.5 is not an index"),

@@ -1,4 +1,4 @@
-"""The base of every model of settings: unknown keys, infinities and later changes are errors."""
+"""The base of every model of settings, and what is raised where settings are wrong."""
 
 from pydantic import (
     BaseModel,
@@ -6,5 +6,11 @@ from pydantic import (
 )
 
 
+class ConfigError(ValueError):
+    """A configuration file says something that cannot be; the message names file, field and fix."""
+
+
 class Strict(BaseModel):
+    """Unknown keys, infinities and later changes are errors."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ..retrain.base import Model, Recommender
+from ..retrain.base import Model, Recommender, known_users
 from ..retrain.ratings import Deletion, Ratings
 from ..rng import generator
 
@@ -91,6 +91,20 @@ def candidates(ratings: Ratings, user: int) -> np.ndarray:
     return mask
 
 
+def enough_candidates(ratings: Ratings, user: int, n_targets: int) -> np.ndarray:
+    """``candidates``.
+
+    Raises:
+        ValueError: there are fewer than ``n_targets``.
+    """
+    mask = candidates(ratings, user)
+    count = int(np.count_nonzero(mask))
+    if count < n_targets:
+        fix = f"lower n_targets={n_targets} to {count}, or leave the user out" if count else "leave the user out"
+        raise ValueError(f"user {user} (id {ratings.user_ids[user]}) has {count} candidate items: {fix}")
+    return mask
+
+
 @cache
 def _order_of_equals(n_items: int) -> np.ndarray:
     """A random order of the items: what has the same score is not ranked by its index."""
@@ -120,7 +134,10 @@ def compare(
         deletions: n deletions.
         before: float32 (n, n_items), scores for each deletion's user under the original model.
         after: float32 (n, n_items), likewise under the counterfactual model.
-        n_targets: N; users with fewer candidates raise a ValueError.
+        n_targets: N.
+
+    Raises:
+        ValueError: a user has fewer candidates.
     """
     n = len(deletions)
     integers = {
@@ -132,10 +149,8 @@ def compare(
     }
     top1 = {name: np.empty(n, np.float32) for name in ("top1_score_before", "top1_score_after")}
     for row, deletion in enumerate(deletions):
-        eligible = candidates(ratings, deletion.user)
+        eligible = enough_candidates(ratings, deletion.user, n_targets)
         targets = top_items(before[row], eligible, n_targets)
-        if len(targets) < n_targets:
-            raise ValueError(f"user {deletion.user} has {len(targets)} candidate items: lower n_targets={n_targets}")
         old, ordered = ranks(before[row], eligible, targets), np.sort(after[row, eligible])[::-1]
         new = ranks(after[row], eligible, targets)
         deleted = after[row, list(deletion.items)]
@@ -166,8 +181,13 @@ def record(
         deletions: n deletions.
         n_targets: N.
         trained: what ``recommender`` makes of all ratings; it is trained where this is not given.
+
+    Raises:
+        ValueError: a user has fewer candidates, which is told before any training.
     """
     users = sorted({deletion.user for deletion in deletions})
+    for user in users:
+        enough_candidates(ratings, user, n_targets)
     original = recommender.fit(ratings) if trained is None else trained
     originals = dict(zip(users, original.scores(users), strict=True))
     parts = []
@@ -214,6 +234,11 @@ def sample_deletions(ratings: Ratings, user: int, size: int, count: int, seed: i
 def simulate(
     recommender: Recommender, ratings: Ratings, users: Sequence[int], size: int, count: int, n_targets: int, seed: int
 ) -> Outcomes:
-    """Algorithm 1 for these users: at most ``count`` distinct deletions of ``size`` items each, retrained."""
+    """Algorithm 1 for these users: at most ``count`` distinct deletions of ``size`` items each, retrained.
+
+    Raises:
+        ValueError: a user is unknown, or has fewer than ``size`` ratings or ``n_targets`` candidates.
+    """
+    known_users(users, ratings.n_users)
     deletions = [deletion for user in users for deletion in sample_deletions(ratings, user, size, count, seed)]
     return record(recommender, ratings, deletions, n_targets)

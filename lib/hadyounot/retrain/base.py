@@ -5,7 +5,11 @@ from typing import Protocol
 
 import numpy as np
 
-from .ratings import Deletion, Ratings
+from .ratings import Deletion, Ratings, is_index
+from .settings import MatrixFactorizationConfig, NeuralCollaborativeFilteringConfig
+
+STARS = 5.0  # a range of ratings at which the usual learning rates are safe
+WIDE = 2 * STARS  # a range from which on they may not be: what is safe falls as the range grows
 
 
 class Model(Protocol):
@@ -58,28 +62,51 @@ def checked(
     for deletion, skipped in zip(deletions, rows, strict=True):
         if len(skipped) == len(ratings):
             raise ValueError(f"{deletion}: no rating would be left to train on")
-    users = np.array([deletion.user for deletion in deletions] if watched is None else watched, dtype=np.int64)
+    users = known_users([deletion.user for deletion in deletions] if watched is None else watched, ratings.n_users)
     if len(users) != len(deletions):
         raise ValueError(f"watched names {len(users)} users for {len(deletions)} deletions; name one for each")
-    return rows, known_users(users, ratings.n_users)
+    return rows, users
 
 
 def known_users(users: Sequence[int], n_users: int) -> np.ndarray:
     """int64 (len(users),).
 
     Raises:
-        ValueError: a user index is unknown.
+        ValueError: it is no list of indices, or one is unknown.
     """
-    users = np.asarray(users, dtype=np.int64)
+    given = np.asarray(users)
+    if given.ndim != 1:
+        raise ValueError(f"users is {users!r}: give a list of user indices, even of one")
+    if given.dtype == bool:
+        raise ValueError("users is a mask: give indices, np.flatnonzero(mask)")
+    wrong = next((user for user in given.tolist() if not is_index(user)), None)
+    if wrong is not None:
+        raise ValueError(f"user {wrong!r} is not an index; .user_ids of the ratings holds the id of each")
+    users = given.astype(np.int64)
     unknown = users[(users < 0) | (users >= n_users)]
     if unknown.size:
         raise ValueError(f"unknown user index {unknown[0]} (there are {n_users} users)")
     return users
 
 
-def require_finite(array: np.ndarray, learning_rate: float) -> None:
+def require_finite(
+    array: np.ndarray,
+    settings: MatrixFactorizationConfig | NeuralCollaborativeFilteringConfig,
+    values: np.ndarray,
+) -> None:
     """Raises:
-    FloatingPointError: the array is not finite.
+    FloatingPointError: the array, of a model trained with these settings to predict ``values``, is not finite.
     """
-    if not np.isfinite(array).all():
-        raise FloatingPointError(f"training diverged at learning_rate={learning_rate}: choose a smaller one")
+    if np.isfinite(array).all():
+        return
+    low, high = float(values.min()), float(values.max())
+    usual, fixes = type(settings).model_fields["learning_rate"].default, []
+    if high - low > WIDE:
+        scaled = f"{STARS:g} / {high - low:g} * values"
+        fixes.append(
+            f"ratings from {low:g} to {high:g} are too far apart for it: train on {scaled}, or log1p of counts"
+        )
+    if settings.learning_rate > usual or not fixes:
+        such_as = f", {usual} say" if settings.learning_rate > usual else ""
+        fixes.append(f"choose a smaller one{such_as}")
+    raise FloatingPointError(f"training diverged at learning_rate={settings.learning_rate}: {'; and '.join(fixes)}")

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from ..rng import generator
-from ..study.reading import ConfigError
+from ..settings import ConfigError
 from .base import checked, known_users
 from .ratings import Deletion, Ratings
 

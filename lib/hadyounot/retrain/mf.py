@@ -76,7 +76,7 @@ class MatrixFactorization(MatrixFactorizationConfig):
         for _ in range(self.epochs):
             trainer.train(work, epochs=1)
             users, items = work.users[..., 0].copy(), work.items[..., 0].copy()
-            require_finite(items, self.learning_rate)
+            require_finite(items, self, ratings.values)
             yield MatrixFactorizationModel(work.means[0], users[:, -1], items[:, -1], users[:, :-1], items[:, :-1])
 
     def retrain(
@@ -92,7 +92,7 @@ class MatrixFactorization(MatrixFactorizationConfig):
             FloatingPointError: training diverged.
         """
         scores = simd.retrain(_Trainer(self, ratings), ratings, deletions, watched)
-        require_finite(scores, self.learning_rate)
+        require_finite(scores, self, ratings.values)
         return scores
 
     def objective(self, model: MatrixFactorizationModel, ratings: Ratings) -> float:

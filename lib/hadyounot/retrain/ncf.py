@@ -132,6 +132,7 @@ class NeuralCollaborativeFiltering(NeuralCollaborativeFilteringConfig):
         """The model trained on all ratings.
 
         Raises:
+            ValueError: all ratings are the same.
             FloatingPointError: training diverged.
         """
         *_, trained = self.trajectory(ratings)
@@ -145,7 +146,7 @@ class NeuralCollaborativeFiltering(NeuralCollaborativeFilteringConfig):
         for epoch in trainer.epochs:
             trainer.train_epoch(work, epoch)
             embeddings, weights = work.lanes.embeddings[..., 0].copy(), work.lanes.weights[..., 0].copy()
-            require_finite(embeddings, self.learning_rate)
+            require_finite(embeddings, self, trainer.targets)
             yield NeuralCollaborativeFilteringModel.from_arrays(
                 embeddings[: ratings.n_users],
                 embeddings[ratings.n_users :],
@@ -163,12 +164,12 @@ class NeuralCollaborativeFiltering(NeuralCollaborativeFilteringConfig):
         Row b is the same bits whatever else is in ``deletions``. Runs on ``numba.get_num_threads()`` threads.
 
         Raises:
-            ValueError: as ``Recommender.retrain``.
+            ValueError: as ``Recommender.retrain``; or all ratings are the same.
             FloatingPointError: training diverged.
         """
         trainer = _trainer(self, ratings)
         scores = simd.retrain(trainer, ratings, deletions, watched)
-        require_finite(scores, self.learning_rate)
+        require_finite(scores, self, trainer.targets)
         return _in_units(scores, trainer.low, trainer.high)
 
     def initial_weights(self, ratings: Ratings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -241,9 +242,12 @@ class _Trainer:
         self.net = ncf_kernel.Network.of(settings.gmf_factors, settings.mlp_layers)
         self.users, self.items = ratings.users, ratings.items + np.int32(ratings.n_users)
         self.low, self.high = ratings.values.min(), ratings.values.max()
-        span = self.high - self.low
-        # all ratings alike: nothing to scale
-        self.targets = (ratings.values - self.low) / (span if span else np.float32(1))
+        if self.low == self.high:
+            raise ValueError(
+                f"all {len(ratings)} ratings are {self.low:g}, so every item would be as good as any other: add lower "
+                'ratings of items not chosen, or explain ALS, BlackBox(ImplicitALS), which takes them as "yes"'
+            )
+        self.targets = (ratings.values - self.low) / (self.high - self.low)
         self.initial = settings.initial_weights(ratings)
         self.epochs = [self._epoch(number) for number in range(settings.epochs)]
 

@@ -1,6 +1,6 @@
 """Ratings and deletions: what a recommender is trained on, and what is taken away from it."""
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -9,12 +9,37 @@ import numpy as np
 import pandas as pd
 
 
+def _unboxed(column: Iterable) -> list:
+    """The elements, and in place of a 0-d tensor, which equals no other as a key, the Python scalar that it holds."""
+
+    def unboxed(value: object) -> object:
+        return value.item() if getattr(value, "shape", None) == () and not isinstance(value, np.generic) else value
+
+    return [unboxed(value) for value in column]
+
+
+def is_index(value: object) -> bool:
+    """Whether it is an integer; True and False are none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 @dataclass(frozen=True)
 class Deletion:
     """D_u: the items (indices) whose ratings by ``user`` (index) are skipped in training, eq. (1)."""
 
     user: int
     items: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Any other collection of items becomes a tuple.
+
+        Raises:
+            ValueError: ``items`` is a single one.
+        """
+        if not isinstance(self.items, tuple):
+            if not isinstance(self.items, Iterable) or getattr(self.items, "ndim", 1) == 0:
+                raise ValueError(f"items is {self.items!r}: give a tuple, even of one, as in ({self.items!r},)")
+            object.__setattr__(self, "items", tuple(_unboxed(self.items)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,41 +70,49 @@ class Ratings:
         users: Iterable[Hashable],
         items: Iterable[Hashable],
         values: Iterable[float],
-        titles: dict[Hashable, str] | None = None,
+        titles: Mapping[Hashable, str] | pd.Series | None = None,
     ) -> Self:
         """Ratings from three columns of equal length; indices are given by first appearance.
 
+        Args:
+            users: an id for each rating.
+            items: likewise.
+            values: the ratings.
+            titles: title by item id, of any items; a missing one (None, NaN) is as good as none.
+
         Raises:
-            ValueError: the columns are empty or differ in length, a rating is not a finite number, or a
-                user rated an item twice; the message names the row (from 0).
+            ValueError: the columns are empty or differ in length, a rating is not a finite float32, an id cannot be
+                one, or a user rated an item twice; the message names the row (from 0). Or the titles are no mapping,
+                or of none of the items.
         """
-        users, items = pd.Series(list(users), dtype=object), pd.Series(list(items), dtype=object)
-        given = pd.Series(list(values), dtype=object)
+        users, items, given = (pd.Series(_unboxed(column), dtype=object) for column in (users, items, values))
         if not len(users) == len(items) == len(given):
             raise ValueError(f"columns differ in length: {len(users)} users, {len(items)} items, {len(given)} values")
         if given.empty:
             raise ValueError("there are no ratings")
         numbers = pd.to_numeric(given, errors="coerce").to_numpy(dtype=np.float64)
-        wrong = np.flatnonzero(~np.isfinite(numbers))
+        with np.errstate(over="ignore"):
+            values = numbers.astype(np.float32)
+        wrong = np.flatnonzero(~np.isfinite(values))
         if wrong.size:
-            raise ValueError(f"row {wrong[0]}: rating {given[wrong[0]]!r} is not a finite number")
-        user_index, user_ids = pd.factorize(users)
-        item_index, item_ids = pd.factorize(items)
-        for name, index in (("user", user_index), ("item", item_index)):
-            missing = np.flatnonzero(index < 0)
-            if missing.size:
-                raise ValueError(f"row {missing[0]}: the {name} is missing")
+            row = wrong[0]
+            too_large = f" of float32, which ends at {np.finfo(np.float32).max:.1e}: scale the ratings"
+            raise ValueError(
+                f"row {row}: rating {given[row]!r} is not a finite number" + too_large * bool(np.isfinite(numbers[row]))
+            )
+        user_index, user_ids = _numbered("user", users)
+        item_index, item_ids = _numbered("item", items)
         pairs = user_index.astype(np.int64) * len(item_ids) + item_index
         repeated = np.flatnonzero(pd.Series(pairs).duplicated())
         if repeated.size:
             row = repeated[0]
             first = int(np.flatnonzero(pairs == pairs[row])[0])
             raise ValueError(f"row {row}: user {users[row]!r} already rated item {items[row]!r} in row {first}")
-        names = titles or {}
+        names = {} if titles is None else _known_titles(titles, item_ids)
         return cls(
             users=user_index.astype(np.int32),
             items=item_index.astype(np.int32),
-            values=numbers.astype(np.float32),
+            values=values,
             user_ids=np.asarray(user_ids, dtype=object),
             item_ids=np.asarray(item_ids, dtype=object),
             titles=np.array([str(names.get(item, item)) for item in item_ids], dtype=object),
@@ -109,7 +142,13 @@ class Ratings:
         return order, np.searchsorted(self.users[order], np.arange(self.n_users + 1))
 
     def rows_of(self, user: int) -> np.ndarray:
-        """Row numbers of the user's ratings, in the order given."""
+        """Row numbers of the user's ratings, in the order given.
+
+        Raises:
+            ValueError: the user is no index, or an unknown one.
+        """
+        if not is_index(user) or not 0 <= user < self.n_users:
+            raise ValueError(f"unknown user index {user!r} (there are {self.n_users} users); .user_ids holds the ids")
         order, starts = self.rows_by_user
         return order[starts[user] : starts[user + 1]]
 
@@ -126,13 +165,17 @@ class Ratings:
         """Row numbers that each deletion skips.
 
         Raises:
-            ValueError: a user or item is no index or an unknown one, an item is named twice, or the user never
-                rated it.
+            ValueError: one is no deletion, a user or item is no index or an unknown one, an item is named twice, or
+                the user never rated it.
         """
+        if isinstance(deletions, Deletion):
+            raise ValueError(f"{deletions} is a single deletion: give a list, even of one")
         found = []
         for deletion in deletions:
+            if not isinstance(deletion, Deletion):
+                raise ValueError(f"{deletion!r} is no deletion: write Deletion(user, (item, ...))")
             for name, index in [("user", deletion.user), *(("item", item) for item in deletion.items)]:
-                if not isinstance(index, int | np.integer):
+                if not is_index(index):
                     raise ValueError(f"{deletion}: {name} {index!r} is not an index; .{name}_ids holds the id of each")
             if not 0 <= deletion.user < self.n_users:
                 raise ValueError(f"{deletion}: unknown user index (there are {self.n_users} users)")
@@ -144,7 +187,46 @@ class Ratings:
             rows = self.rows_of(deletion.user)
             rows = rows[np.isin(self.items[rows], deletion.items)]
             if len(rows) < len(deletion.items):
-                missing = sorted(set(deletion.items) - set(self.items[rows].tolist()))
-                raise ValueError(f"{deletion}: user {deletion.user} never rated item {missing[0]}")
+                missing = min(set(deletion.items) - set(self.items[rows].tolist()))
+                ids = f"ids {self.user_ids[deletion.user]} and {self.item_ids[missing]}"
+                raise ValueError(
+                    f"{deletion}: user {deletion.user} never rated item {missing} ({ids}); "
+                    "a deletion holds indices, as .history(user) gives them, and no ids"
+                )
             found.append(rows)
         return found
+
+
+def _numbered(name: str, ids: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """The index of each row's id, and the id behind each index.
+
+    Raises:
+        ValueError: an id is missing or cannot be one.
+    """
+    try:
+        index, known = pd.factorize(ids)
+    except TypeError as error:  # one has no hash
+        row = next(row for row, value in enumerate(ids) if not isinstance(value, Hashable))
+        kind = type(ids[row]).__name__
+        raise ValueError(f"row {row}: the {name} is a {kind}, which is no id: give a string or a number") from error
+    missing = np.flatnonzero(index < 0)
+    if missing.size:
+        raise ValueError(f"row {missing[0]}: the {name} is missing")
+    return index, known
+
+
+def _known_titles(titles: Mapping[Hashable, str] | pd.Series, item_ids: np.ndarray) -> dict[Hashable, str]:
+    """Titles that are not missing, by item id.
+
+    Raises:
+        ValueError: the titles are no mapping, or of none of the items.
+    """
+    if isinstance(titles, pd.Series):
+        titles = titles.to_dict()
+    if not isinstance(titles, Mapping):
+        raise ValueError(
+            f"titles is a {type(titles).__name__}: give a dict of title by item id, {{{item_ids[0]!r}: ...}}"
+        )
+    if titles and not any(item in titles for item in item_ids):
+        raise ValueError(f"none of the titles, as that of {next(iter(titles))!r}, is of an item, as {item_ids[0]!r} is")
+    return {item: title for item, title in titles.items() if not pd.isna(title)}

@@ -18,7 +18,7 @@ from ..retrain.settings import BlackBoxConfig
 from ..rng import generator
 from . import paths, schemas, store
 from .config import ModelConfig, StudyConfig
-from .reading import ConfigError
+from ..settings import ConfigError
 
 _RECOMMENDERS = {"mf": MatrixFactorization, "ncf": NeuralCollaborativeFiltering}
 

@@ -19,9 +19,9 @@ from pydantic import (
 from ..compare.settings import CorrelationConfig, InfluenceConfig, NaiveConfig, OracleConfig, ProjectionConfig
 from ..method.settings import SetNetworkConfig, SurrogateConfig
 from ..retrain.settings import BlackBoxConfig, MatrixFactorizationConfig, NeuralCollaborativeFilteringConfig
-from ..settings import Strict
+from ..settings import ConfigError, Strict
 from .published import PublishedConfig, load_published
-from .reading import CONFIG_FOLDER, ConfigError, parsed_yaml, problems_of, report, unknown_name
+from .reading import CONFIG_FOLDER, parsed_yaml, problems_of, report, unknown_name
 from .registry import DatasetConfig, DatasetName, ancestors, load_datasets
 
 

@@ -8,8 +8,8 @@ from pydantic import (
     ValidationError,
 )
 
-from ..settings import Strict
-from .reading import CONFIG_FOLDER, ConfigError, parsed_yaml, problems_of, report
+from ..settings import ConfigError, Strict
+from .reading import CONFIG_FOLDER, parsed_yaml, problems_of, report
 from .registry import DatasetName
 
 Percentages = Annotated[list[Annotated[float, Field(ge=0, le=100)]], Field(min_length=3, max_length=3)]

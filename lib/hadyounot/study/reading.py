@@ -13,11 +13,9 @@ from pydantic import (
     ValidationError,
 )
 
+from ..settings import ConfigError
+
 CONFIG_FOLDER = Path(__file__).resolve().parents[3] / "config"
-
-
-class ConfigError(ValueError):
-    """A configuration file says something that cannot be; the message names file, field and fix."""
 
 
 def unknown_name(key: str, value: str, known: Iterable[str]) -> list[str]:

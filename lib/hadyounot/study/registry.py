@@ -13,8 +13,8 @@ from pydantic import (
     model_validator,
 )
 
-from ..settings import Strict
-from .reading import CONFIG_FOLDER, ConfigError, parsed_yaml, problems_of, report, unknown_name
+from ..settings import ConfigError, Strict
+from .reading import CONFIG_FOLDER, parsed_yaml, problems_of, report, unknown_name
 
 
 def _known_encoding(name: str) -> str:
