@@ -248,7 +248,7 @@ def test_mlp_reg_reports_what_it_predicts_for_users_it_has_not_seen():
 def test_mlp_clf_predicts_the_centred_logit_of_its_network(effect, n_crossed, monkeypatch):
     networks = []
 
-    class Recorded(surrogates.MLPClassifier):
+    class Recorded(mlp.MLPClassifier):
         def partial_fit(self, *arguments, **named):
             networks.append(self)
             return super().partial_fit(*arguments, **named)
