@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from hadyounot.compare.separability import Points, draw, project, separability
+from hadyounot.compare.separability import Points, _auc, _r2, draw, project, separability
 from hadyounot.compare.settings import ProjectionConfig
 from hadyounot.method.features import SurrogateData
 from scipy.stats import bootstrap
 from sklearn.linear_model import Ridge
-from sklearn.metrics import r2_score
+from sklearn.metrics import r2_score, roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -102,6 +102,18 @@ def test_intervals_are_of_users_drawn_again_with_all_their_rows():
     assert found["r2_low"] < found["r2"] < found["r2_high"]
     assert found["auc_low"] < found["auc"] < found["auc_high"]
     assert scores(effects, features, users).loc["linear"].equals(found)
+
+
+def test_scores_of_resamples_are_those_of_the_rows_drawn():
+    of_user, times = np.arange(60) % 6, np.vstack([RNG(0).multinomial(6, np.full(6, 1 / 6), 20), np.eye(6, dtype=int)])
+    truth = RNG(1).normal(5, 0.1, 60).astype(np.float32)
+    truth[of_user == 0] = 5.5
+    guess = np.round(truth + RNG(2).normal(0, 0.1, 60), 1)  # with equals
+    for resampled, score, values in ((_r2, r2_score, truth), (_auc, roc_auc_score, truth > 5)):
+        rows = [np.repeat(np.arange(60), drawn[of_user]) for drawn in times]
+        expected = [score(values[row], guess[row]) if np.ptp(values[row].astype(float)) else np.nan for row in rows]
+        assert np.isnan(expected).any()
+        np.testing.assert_allclose(resampled(times, of_user, values, guess), expected, rtol=1e-6)
 
 
 def test_effects_of_which_most_are_the_largest_are_refused():

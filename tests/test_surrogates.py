@@ -125,7 +125,7 @@ def test_lasso_equals_scikit_learn_on_materialised_rows(n_crossed):
     assert len(penalties) == 50
 
 
-def test_lasso_of_constant_and_repeated_features():
+def test_lasso_of_constant_repeated_and_dependent_features():
     data = planted()
     user_embeddings, item_embeddings, deletion_features = (
         block.copy() for block in (data.user_embeddings, data.item_embeddings, data.deletion_features)
@@ -133,13 +133,14 @@ def test_lasso_of_constant_and_repeated_features():
     user_embeddings[:, 0] = 0.1
     item_embeddings[:, 1] = item_embeddings[:, 0]
     deletion_features[:, 1] = deletion_features[:, 0]
+    deletion_features[:, 3] = deletion_features[:, 0] - deletion_features[:, 2]
     data = replace(
         data,
         user_embeddings=user_embeddings,
         item_embeddings=item_embeddings,
         deletion_features=deletion_features,
     )
-    fit = fit_lasso(data, FOLDS, LassoConfig(penalties=50), generator(0))
+    fit = fit_lasso(data, FOLDS, LassoConfig(penalties=50), generator(0), least_penalty=True)
     features, effects, _ = materialised(data)
     oracle = make_pipeline(StandardScaler(), Lasso(fit.report["penalty"], tol=1e-10, max_iter=100_000))
     # equal weights share their sum arbitrarily, predictions do not change with it
@@ -248,7 +249,7 @@ def test_mlp_reg_reports_what_it_predicts_for_users_it_has_not_seen():
 def test_mlp_clf_predicts_the_centred_logit_of_its_network(effect, n_crossed, monkeypatch):
     networks = []
 
-    class Recorded(surrogates.MLPClassifier):
+    class Recorded(mlp.MLPClassifier):
         def partial_fit(self, *arguments, **named):
             networks.append(self)
             return super().partial_fit(*arguments, **named)

@@ -74,7 +74,7 @@ def separability(points: Points, folds: int, rng: np.random.Generator) -> pd.Dat
     seed = int(rng.integers(2**31))
     _, of_user = np.unique(points.users, return_inverse=True)
     n_users = of_user.max() + 1
-    resamples = rng.multinomial(n_users, np.full(n_users, 1 / n_users), size=RESAMPLES)[:, of_user]
+    times = rng.multinomial(n_users, np.full(n_users, 1 / n_users), size=RESAMPLES)
     probes = {
         "linear": (make_pipeline(StandardScaler(), Ridge()), make_pipeline(StandardScaler(), LogisticRegression())),
         "non-linear": (
@@ -96,13 +96,45 @@ def separability(points: Points, folds: int, rng: np.random.Generator) -> pd.Dat
             "r2_fitted": regressor.fit(points.features, effects).score(points.features, effects),
             "auc_fitted": roc_auc_score(above, known),
         }
-        for figure, score, truth, guess in (
-            ("r2", r2_score, effects, predicted),
-            ("auc", roc_auc_score, above, chances[:, 1]),
+        for figure, score, resampled, truth, guess in (
+            ("r2", r2_score, _r2, effects, predicted),
+            ("auc", roc_auc_score, _auc, above, chances[:, 1]),
         ):
-            # a resample without both classes has no AUC
-            again = [score(truth, guess, sample_weight=w) for w in resamples if len(np.unique(truth[w > 0])) > 1]
+            again = resampled(times, of_user, truth, guess)
             row |= {figure: score(truth, guess)}
-            row |= dict(zip((f"{figure}_low", f"{figure}_high"), np.quantile(again, [0.025, 0.975]), strict=True))
+            row |= dict(zip((f"{figure}_low", f"{figure}_high"), np.nanquantile(again, [0.025, 0.975]), strict=True))
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _r2(times: np.ndarray, of_user: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """``r2_score`` of each resample: float64 (m,), NaN where all that was drawn is equal.
+
+    Args:
+        times: (m, n_users), how often each user is drawn.
+        of_user: (n,), number of each row's user.
+        truth, predicted: (n,).
+    """
+    truth = truth.astype(np.float64)
+    centred = truth - truth.mean()  # little is lost where squares are subtracted below
+    columns = np.ones(len(truth)), centred, centred**2, (truth - predicted) ** 2
+    rows, total, squares, unexplained = (times @ np.bincount(of_user, each) for each in columns)
+    varies = squares - total**2 / rows
+    return 1 - unexplained / np.where(varies > 1e-12 * squares, varies, np.nan)
+
+
+def _auc(times: np.ndarray, of_user: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """``roc_auc_score`` of each resample, the share of pairs in order (Hanley and McNeil, Radiology 1982), equals half:
+    float64 (m,), NaN where a class was not drawn. Pairs are counted once for each two users.
+
+    Args:
+        times, of_user, predicted: see ``_r2``.
+        truth: bool (n,).
+    """
+    user = np.eye(times.shape[1])[of_user]
+    order = np.argsort(predicted[~truth])
+    lower = np.vstack([np.zeros(times.shape[1]), np.cumsum(user[~truth][order], axis=0)])
+    found = [np.searchsorted(predicted[~truth][order], predicted[truth], side) for side in ("left", "right")]
+    in_order = user[truth].T @ (lower[found[0]] + lower[found[1]]) / 2
+    pairs = (times @ user[truth].sum(axis=0)) * (times @ user[~truth].sum(axis=0))
+    return ((times @ in_order) * times).sum(axis=1) / np.where(pairs > 0, pairs, np.nan)

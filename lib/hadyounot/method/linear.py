@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import log_softmax
-from sklearn.linear_model import Ridge, lasso_path
+from sklearn.linear_model import Ridge, lars_path_gram
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.preprocessing import MultiLabelBinarizer
 
@@ -61,6 +61,8 @@ def _chosen(curve: pd.DataFrame, loss: str) -> tuple[float, pd.Series]:
 
 # --- LASSO, eq. (3) -------------------------------------------------------------------------------------------
 
+RIDGE = 1e-10  # of features of variance 1: equal ones share their weight, and what is solved stays well-conditioned
+
 
 def _moments(data: SurrogateData) -> np.ndarray:
     """Σ v v' over all rows, v = [1, features, effect]: float64 (F + 2, F + 2)."""
@@ -80,17 +82,22 @@ def _correlations(moments: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
 def _lasso(moments: np.ndarray, penalties: np.ndarray) -> np.ndarray:
     """[intercept, weights] at each penalty (descending), of unscaled features: float64 (len(penalties), F + 1).
 
-    With correlations C and covariances c, the LASSO is min ½w'Cw - c'w + penalty·|w|₁, which is the LASSO of the
-    F-row problem (R, z) where R'R = C and R'z = c. R is taken from eigenvectors, so C may be singular.
+    With correlations C and covariances c, the LASSO is min ½w'Cw - c'w + penalty·|w|₁, linear in the penalty between
+    the knots that least angle regression finds (Efron et al., Annals of Statistics 2004, 3.1). ``RIDGE`` on the
+    diagonal lets C be singular.
     """
     correlation, covariance, scale = _correlations(moments)
-    values, vectors = np.linalg.eigh(correlation)
-    kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
-    root = np.sqrt(values[kept])
-    rows = root[:, None] * vectors[:, kept].T
-    response = vectors[:, kept].T @ covariance / root
-    _, weights, _ = lasso_path(rows, response, alphas=penalties / len(rows), tol=1e-8, max_iter=100_000)
-    weights = weights.T / scale
+    unit = penalties[-1]  # the path may end 1e-7 from where it should, whatever the unit
+    knots, _, path = lars_path_gram(
+        covariance / unit,
+        correlation + RIDGE * np.eye(len(correlation)),
+        n_samples=1,
+        method="lasso",
+        alpha_min=1,
+        max_iter=100_000,
+    )
+    path[np.abs(path) < 1e-12 * np.abs(path).max()] = 0  # what left the path left a rounding error
+    weights = np.column_stack([np.interp(penalties / unit, knots[::-1], each[::-1]) for each in path]) * unit / scale
     mean = moments[0, 1:] / moments[0, 0]
     return np.column_stack([mean[-1] - weights @ mean[:-1], weights])
 
