@@ -217,7 +217,7 @@ for stage in STAGES:
             "envs/environment.yaml"
         params:
             given=partial(jobs.given, stage.fields),
-            code=partial(jobs.code, stage.notebook),
+            code=partial(jobs.code, stage.notebook, stage.fields),
             notebook=stage.notebook,
         message:
             f"{stage.says} {place}"

@@ -1,5 +1,6 @@
 """One cell of a study: its settings, its users, and what earlier stages left for it."""
 
+import importlib
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,17 +11,18 @@ from typing import Any, Self
 import numpy as np
 
 from ..retrain.base import Model, Recommender
-from ..retrain.blackbox import BlackBox
-from ..retrain.mf import MatrixFactorization
-from ..retrain.ncf import NeuralCollaborativeFiltering
 from ..retrain.ratings import Ratings
 from ..retrain.settings import BlackBoxConfig
 from ..rng import generator
+from ..settings import ConfigError
 from . import paths, schemas, store
 from .config import ModelConfig, StudyConfig
-from ..settings import ConfigError
 
-_RECOMMENDERS = {"mf": MatrixFactorization, "ncf": NeuralCollaborativeFiltering}
+RECOMMENDERS = {  # by kind: module and class; imported where one is used, so that no cell hangs on the code of another
+    "mf": ("hadyounot.retrain.mf", "MatrixFactorization"),
+    "ncf": ("hadyounot.retrain.ncf", "NeuralCollaborativeFiltering"),
+    "blackbox": ("hadyounot.retrain.blackbox", "BlackBox"),
+}
 
 
 def recommender(settings: ModelConfig, seed: int) -> Recommender:
@@ -29,8 +31,10 @@ def recommender(settings: ModelConfig, seed: int) -> Recommender:
     Raises:
         ConfigError: there is no such factory of a black box.
     """
+    module, name = RECOMMENDERS[settings.kind]
+    kind = getattr(importlib.import_module(module), name)
     if not isinstance(settings, BlackBoxConfig):
-        return _RECOMMENDERS[settings.kind](**settings.model_dump(), seed=seed)
+        return kind(**settings.model_dump(), seed=seed)
     try:
         factory = pkgutil.resolve_name(settings.factory)
     except (ImportError, AttributeError) as error:
@@ -38,7 +42,7 @@ def recommender(settings: ModelConfig, seed: int) -> Recommender:
             f"models: the blackbox factory {settings.factory!r} cannot be imported ({error}); write "
             "package.module:name of something installed or on PYTHONPATH"
         ) from error
-    return BlackBox(partial(factory, **settings.settings, seed=seed), settings.factors)
+    return kind(partial(factory, **settings.settings, seed=seed), settings.factors)
 
 
 @dataclass(frozen=True)

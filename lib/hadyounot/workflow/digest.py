@@ -25,31 +25,43 @@ def code_digest(notebook: str | Path, ignore: Iterable[str] = ()) -> str:
 
     Args:
         notebook: the notebook.
-        ignore: modules that do not count themselves, though what they import does: ``"report.style"``, or a
-            package for all of its modules, ``"report"``.
+        ignore: modules that do not count, nor what they alone import: ``"report.style"``, or a package for all of its
+            modules, ``"report"``.
 
     Raises:
         NotebookError: a cell is not Python, the file is not a notebook, or what is ignored is not there.
     """
     notebook = Path(notebook)
+    sources = ["".join(cell["source"]) for cell in cells_of(notebook) if cell["cell_type"] == "code"]
+    cells = [_read(notebook, f"code cell {i}", plain_python(source)) for i, source in enumerate(sources, 1)]
+    imports = {imported for _, imports in cells for imported in imports}
+    return _digest([*(code for code, _ in cells), *_modules(imports, ignore)])
+
+
+def command_digest(name: str, ignore: Iterable[str] = ()) -> str:
+    """sha256 of what a module of this package does when it is run, and of all modules of the package that it imports,
+    as in ``code_digest``.
+    """
+    return _digest(_modules({(name,)}, ignore))
+
+
+def _modules(imports: Iterable[tuple[str, ...]], ignore: Iterable[str]) -> list[str]:
+    """What counts of all modules of this package that are imported, directly or not, in the order of their names."""
     files = {_name(path): path for path in PACKAGE.rglob("*.py")}
     ignored = {f"{PACKAGE.name}.{name}" for name in ignore}
     if strangers := ignored - set(files):  # else a module that was renamed would count, unnoticed
         raise NotebookError(f"there is no module {', '.join(sorted(strangers))} to ignore; what is it called now?")
-    sources = ["".join(cell["source"]) for cell in cells_of(notebook) if cell["cell_type"] == "code"]
-    cells = [_read(notebook, f"code cell {i}", plain_python(source)) for i, source in enumerate(sources, 1)]
+    prefixes = tuple(f"{name}." for name in ignored)
     modules: dict[str, str] = {}
-    wanted = {imported for _, imports in cells for imported in imports}
+    wanted = set(imports)
     while wanted:
         name = next((name for name in wanted.pop() if name in files), None)
-        if name and name not in modules:
+        if name and name not in modules and not f"{name}.".startswith(prefixes):
             path = files[name]
             package = _name(path.with_name("__init__.py"))
-            modules[name], imports = _read(path, "module", path.read_text(encoding="utf-8"), package)
-            wanted |= imports
-    prefixes = tuple(f"{name}." for name in ignored)
-    counted = [modules[name] for name in sorted(modules) if not f"{name}.".startswith(prefixes)]
-    return _digest([*(code for code, _ in cells), *counted])
+            modules[name], imported = _read(path, "module", path.read_text(encoding="utf-8"), package)
+            wanted |= imported
+    return [modules[name] for name in sorted(modules)]
 
 
 def module_digest(name: str) -> str:

@@ -7,7 +7,8 @@ from typing import get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ..study import config, paths, registry, schemas, store
+from ..study import config, paths, schemas, store
+
 
 def _models(annotation: object) -> Iterator[type[BaseModel]]:
     """Configuration models named anywhere in a type."""
@@ -72,7 +73,9 @@ def files_page() -> str:
         "`.provenance.json` beside it.",
         "",
     ]
-    for place, schema in (schemas.BY_PATH | {f"tables/{name}.csv": table.schema for name, table in TABLES.items()}).items():
+    for place, schema in (
+        schemas.BY_PATH | {f"tables/{name}.csv": table.schema for name, table in TABLES.items()}
+    ).items():
         rows = [f"| `{column}` | {spec.type} | {spec.meaning} |" for column, spec in schema.columns.items()]
         rows += [f"| … | {schema.others.type} | {schema.others.meaning} |"] if schema.others else []
         parts += [f"## `{place}`", "", schema.meaning, "", "| column | type | meaning |", "|---|---|---|", *rows, ""]

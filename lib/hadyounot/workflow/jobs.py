@@ -1,13 +1,14 @@
 """What a job of the workflow is given, and what makes it run again. Cheap to import, as the Snakefile does it often."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..study import paths
+from ..study.cell import RECOMMENDERS
 from ..study.config import StudyConfig
 from ..study.methods import FAMILIES
-from .digest import code_digest, module_digest
+from .digest import code_digest, command_digest, module_digest
 
 # how things look changes no number, and what a study says is given
 UNCOUNTED = (
@@ -41,12 +42,16 @@ class Jobs:
         )
         return json.dumps({"settings": of_cell.part("seed", *fields), "folder": ".", **names})
 
-    def code(self, notebook: str, wildcards: Mapping[str, str]) -> list[str]:
-        """Digests of what a notebook does, and of its cell's recommender where others wrote that."""
+    def code(self, notebook: str, fields: Collection[str], wildcards: Mapping[str, str]) -> list[str]:
+        """Digests of what a notebook does; and, where ``fields`` let it train, of its cell's recommender, whose factory
+        is among them where others wrote it.
+        """
         found = [code_digest(self.project / paths.NOTEBOOK.format(notebook=notebook), UNCOUNTED)]
-        settings = self.study.models.get(dict(wildcards.items()).get("model"))
-        if factory := getattr(settings, "factory", None):
-            found.append(module_digest(factory.partition(":")[0]))
+        if "models" in fields:
+            settings = self.study.models[wildcards["model"]]
+            found.append(command_digest(RECOMMENDERS[settings.kind][0], UNCOUNTED))
+            if factory := getattr(settings, "factory", None):
+                found.append(module_digest(factory.partition(":")[0]))
         return found
 
     def outcomes(self, cells: Iterable[tuple[str, str]]) -> list[str]:
