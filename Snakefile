@@ -14,7 +14,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from snakemake.utils import min_version
 
@@ -33,13 +33,15 @@ if not workflow.configfiles:  # else what the named study leaves out would be st
 
 
 study = check_study(config, "the study's configuration")
+jobs = Jobs(study, HERE)
 # in no command and no path, so a run that was moved or copied is still up to date
 os.environ |= {"HADYOUNOT_PROJECT": str(HERE), "HADYOUNOT_PYTHON": sys.executable}
 
-jobs = Jobs(study, HERE)
 CELLS = [(cell.dataset, cell.model) for cell in study.cells]
 ANALYSED = [(cell.dataset, cell.model) for cell in study.cells if cell.analysed]
-KINDS = dict.fromkeys(study.models[model].kind for _, model in CELLS)
+KINDS = {study.models[model].kind: [] for _, model in CELLS}
+for cell in CELLS:
+    KINDS[study.models[cell[1]].kind].append(cell)
 CAPTIONS = sorted(path.stem for path in (HERE / "notebooks/captions").glob("*.rst"))
 
 
@@ -54,128 +56,151 @@ def shown(path, name, category, **labels):
     return report(path, caption=f"notebooks/captions/{caption}.rst", category=category, labels={"name": name, **labels})
 
 
-class Stage(NamedTuple):
-    """A notebook of the study.
-
-    Attributes:
-        name: that of its rule.
-        notebook: its file.
-        says: what it does.
-        input, output: files by name.
-        fields: of the study, which decide what it writes.
-        threads: how many.
-    """
+class Job(NamedTuple):
+    """What a rule says."""
 
     name: str
-    notebook: str
     says: str
-    input: dict
+    input: Any
     output: dict
-    fields: tuple
+    log: dict
+    benchmark: str
+    params: dict
+    shell: str
     threads: int = 1
+
+
+def stage(name, notebook, says, input, output, fields, threads=1, place="{dataset}/{model}"):
+    """A notebook, run on a cell with the ``fields`` of the study that decide what it writes, and kept as a page."""
+    page = "_".join([notebook, *(f"{{{part}}}" for part in ("block", "family") if f"{{{part}}}" in str(output))])
+    html = shown(paths.HTML.format(cell=place, notebook=page), page, "Notebooks", cell=place)
+    return Job(
+        *(name, f"{page} on {place}: {says}".replace("{", "{wildcards."), input, output | {"html": html}),
+        {"notebook": paths.EXECUTED.format(cell=place, notebook=page), "text": f"logs/{place}/{page}.log"},
+        paths.BENCHMARK.format(cell=place, notebook=page),
+        {
+            "given": partial(jobs.given, fields),
+            "code": partial(jobs.code, notebook, fields),
+            "notebook": paths.NOTEBOOK.format(notebook=notebook),
+        },
+        '"$HADYOUNOT_PYTHON" -m hadyounot.workflow.notebook "$HADYOUNOT_PROJECT"/{params.notebook}'
+        " --params {params.given:q} --log {log.notebook:q} --html {output.html:q} --threads {threads} > {log.text:q} 2>&1",
+        threads,
+    )
+
+
+def drawn(name, needs):
+    """A table or a figure, of the files that it needs."""
+    output = {"csv": shown(paths.TABLE.format(table=name), name, "Tables"), "twin": f"tables/{name}.md"}
+    if name in FIGURES:
+        output = {"png": shown(paths.FIGURE.format(figure=name), name, "Figures"), "pdf": f"figures/{name}.pdf"}
+    elif name == "examples":
+        output = {"twin": shown(paths.EXAMPLES, name, "Tables")}
+    return Job(
+        *(f"write_{name}", f"{'figure' if name in FIGURES else 'table'} {name}", {"needs": needs}, output),
+        *({"text": f"logs/all/{name}.log"}, f"logs/all/{name}.tsv"),
+        {"settings": jobs.everything, "code": jobs.drawing, "name": name},
+        '"$HADYOUNOT_PYTHON" -m hadyounot.report {params.name} --settings {params.settings:q} > {log.text:q} 2>&1',
+    )
 
 
 TRAINED = {"ratings": paths.RATINGS, "titles": paths.ITEMS}
 TOLD = {"embeddings": paths.EMBEDDINGS, "surrogates": paths.SURROGATES, "fits": paths.SURROGATE_FITS}
 SIMULATED = {"embeddings": paths.EMBEDDINGS, "outcomes": lambda w: jobs.outcomes([(w.dataset, w.model)])}
-USERS = ("counterfactual", "explanation.test_users", "explanation.explanation_size")
-
+SIZE, TOP_K = "explanation.explanation_size", "explanation.top_k"
+USERS = ("counterfactual", "explanation.test_users", SIZE)
 STAGES = [
-    Stage(
-        *("dataset", "10_dataset", "Obtain, check and split one dataset (section 5.1, Table 2)."),
-        {},
+    stage(
+        *("dataset", "10_dataset", "obtain, check and split one dataset (section 5.1, Table 2)", {}),
         {"ratings": paths.RATINGS, "users": paths.USERS, "titles": paths.ITEMS, "facts": paths.DATASET},
-        ("train_share", "datasets", "explanation.explanation_size"),
+        ("train_share", "datasets", SIZE),
+        place="{dataset}",
     ),
-    Stage(
-        *("recommender", "20_recommender", "Train the model that is explained; show that it has converged (5.1)."),
-        TRAINED,
-        {
-            "validation": paths.VALIDATION,
-            "curve": paths.CURVE,
-            "quality": paths.QUALITY,
-            "signal": paths.SIGNAL,
-            "embeddings": paths.EMBEDDINGS,
-        },
-        ("models", "explanation.explanation_size"),
+    stage(
+        *("recommender", "20_recommender", "train the model that is explained, show that it has converged", TRAINED),
+        dict(validation=paths.VALIDATION, curve=paths.CURVE, quality=paths.QUALITY, signal=paths.SIGNAL)
+        | {"embeddings": paths.EMBEDDINGS},
+        ("models", SIZE),
     ),
-    Stage(
-        *("simulate", "30_simulate", "Step 1, Algorithm 1: delete, retrain, record, for a block of training users."),
-        TRAINED,
-        {"outcomes": paths.OUTCOMES},
-        ("models", "counterfactual", "explanation.explanation_size"),
+    stage(
+        *("simulate", "30_simulate", "step 1, Algorithm 1: delete, retrain, record, for some training users", TRAINED),
+        *({"outcomes": paths.OUTCOMES}, ("models", "counterfactual", SIZE)),
     ),
-    Stage(
-        *("surrogates", "40_surrogates", "Step 2, eq. (7): learn the effect of a deletion."),
-        SIMULATED,
+    stage(
+        *("surrogates", "40_surrogates", "step 2, eq. (7): learn the effect of a deletion", SIMULATED),
         {"surrogates": paths.SURROGATES, "fits": paths.SURROGATE_FITS, "curves": paths.SURROGATE_CURVES},
-        ("counterfactual", "explanation.explanation_size", "surrogates"),
+        ("counterfactual", SIZE, "surrogates"),
     ),
-    Stage(
-        *("explain", "50_explain", "Step 3, eq. (9), and the baselines: three items per test user and method."),
-        TOLD,
+    stage(
+        *("explain", "50_explain", "step 3, eq. (9), and the baselines: items for each test user and method", TOLD),
         {"explanations": paths.EXPLANATIONS, "times": paths.GENERATION_TIME},
         ("models", *USERS, "explanation.max_candidates", "explanation.influence"),
     ),
-    Stage(
-        *("evaluate", "60_evaluate", "Eq. (2): delete every explanation for real, retrain, read the rank; controls."),
+    stage(
+        *("evaluate", "60_evaluate", "eq. (2): delete every explanation for real, retrain; and the controls"),
         {"explanations": paths.EXPLANATIONS},
         {"evaluation": paths.EVALUATION, "retrainings": paths.RETRAININGS},
-        ("models", *USERS, "explanation.top_k", "explanation.oracle"),
+        ("models", *USERS, TOP_K, "explanation.oracle"),
         threads=2,
     ),
-    Stage(
-        *("naive", "65_naive", "Algorithm 2 on short histories: every deletion up to a size."),
-        TRAINED,
-        {"naive": paths.NAIVE},
-        ("models", "naive", "explanation.explanation_size", "explanation.top_k"),
+    stage(
+        *("naive", "65_naive", "Algorithm 2 on short histories: every deletion up to a size", TRAINED),
+        *({"naive": paths.NAIVE}, ("models", "naive", SIZE, TOP_K)),
     ),
-    Stage(
-        *("correlation", "75_correlation", "Figure 7: really delete random item sets; compare what measures said."),
-        TOLD,
-        {
-            "outcomes": paths.CORRELATION_OUTCOMES,
-            "measured": paths.MEASURED,
-            "correlation": paths.CORRELATION,
-            "quality": paths.SURROGATE_QUALITY,
-        },
+    stage(
+        *("correlation", "75_correlation", "Figure 7: what measures say of item sets, and really deleting them", TOLD),
+        dict(outcomes=paths.CORRELATION_OUTCOMES, measured=paths.MEASURED, correlation=paths.CORRELATION)
+        | {"quality": paths.SURROGATE_QUALITY},
         ("models", *USERS, "explanation.influence", "correlation"),
         threads=2,
     ),
-    Stage(
-        *("ablation", "70_ablations", "Section 5.3: variants of the linear surrogate that differ in one choice."),
+    stage(
+        *("ablation", "70_ablations", "section 5.3: variants of the linear surrogate that differ in one choice"),
         SIMULATED | TOLD | {"evaluation": paths.EVALUATION, "unseen": paths.CORRELATION_OUTCOMES},
         {"verdicts": paths.ABLATION, "fits": paths.ABLATION_FITS, "times": paths.ABLATION_TIME},
-        ("models", *USERS, "explanation.max_candidates", "explanation.top_k", "surrogates", "ablations.families"),
+        ("models", *USERS, "explanation.max_candidates", TOP_K, "surrogates", "ablations.families"),
     ),
-    Stage(
-        *("tsne", "80_tsne", "Figure 8: the surrogates' training rows in the plane; how well probes tell them apart."),
-        SIMULATED,
+    stage(
+        *("tsne", "80_tsne", "Figure 8: the surrogates' training rows in the plane, and how probes do", SIMULATED),
         {"projection": paths.PROJECTION, "separability": paths.SEPARABILITY},
-        ("counterfactual", "explanation.explanation_size", "projection", "surrogates.folds"),
+        ("counterfactual", SIZE, "projection", "surrogates.folds"),
     ),
 ]
 
-
-TABLES = {  # by name, what each is made of
+VALIDITY = paths.EVALUATION, paths.RETRAININGS, paths.SURROGATES, paths.SURROGATE_FITS
+VARIED = paths.ABLATION, paths.ABLATION_FITS, paths.EVALUATION, paths.SURROGATE_QUALITY
+FAMILIES = {"cells": ANALYSED, "family": study.ablations.families}
+TABLES = {  # what each is made of
     "table1_user_study": [],
     "table2_datasets": of_cells(paths.DATASET),
-    **{
-        paths.VALIDITY[kind]: of_cells(
-            *(paths.EVALUATION, paths.RETRAININGS, paths.SURROGATES, paths.SURROGATE_FITS),
-            cells=[cell for cell in CELLS if study.models[cell[1]].kind == kind],
-        )
-        for kind in KINDS
-    },
+    **{paths.VALIDITY[kind]: of_cells(*VALIDITY, cells=cells) for kind, cells in KINDS.items()},
     "recommenders": of_cells(paths.QUALITY),
     "signal": of_cells(paths.SIGNAL),
     "mcnemar": of_cells(paths.EVALUATION),
+    "examples": of_cells(paths.EVALUATION, paths.RATINGS, paths.ITEMS),
 }
+if ANALYSED:
+    TABLES |= {
+        "ablations": of_cells(*VARIED, **FAMILIES),
+        **{Path(path).stem: of_cells(path, cells=ANALYSED) for path in paths.ANALYSES},
+    }
+TABLES["runtime"] = sorted({*sum(TABLES.values(), jobs.outcomes(CELLS))})
 FIGURES = {
     "figure2_user_ratings": expand(paths.TABLE, table="table1_user_study"),
     **{f"figure6_validity_{kind}": expand(paths.TABLE, table=paths.VALIDITY[kind]) for kind in KINDS},
-    "example_card": of_cells(paths.EVALUATION, paths.RATINGS),
+    "example_card": of_cells(paths.EVALUATION, paths.RATINGS, paths.ITEMS),
+    **{f"figure5_generation_time_{'_'.join(cell)}": of_cells(paths.GENERATION_TIME, cells=[cell]) for cell in CELLS},
 }
+for cell in ANALYSED:
+    name, one = "_".join(cell), {"cells": [cell]}
+    FIGURES[f"figure7_baseline_correlation_{name}"] = of_cells(paths.MEASURED, paths.CORRELATION, **one)
+    FIGURES[f"figure8_tsne_{name}"] = of_cells(paths.PROJECTION, paths.SEPARABILITY, **one)
+    for family in [each for each in study.ablations.families if each in ("deletion_size", "search", "sample_size")]:
+        times = of_cells(paths.GENERATION_TIME, paths.ABLATION_TIME, family=family, **one)
+        FIGURES[f"ablation_{family}_{name}"] = [*expand(paths.TABLE, table="ablations"), *times]
+DRAWN = [drawn(name, needs) for name, needs in (TABLES | FIGURES).items()]
+SHOWN = expand(paths.TABLE, table=[name for name in TABLES if name != "examples"]) + [paths.EXAMPLES]
+SHOWN += expand(paths.FIGURE, figure=FIGURES)
 
 
 wildcard_constraints:
@@ -183,44 +208,47 @@ wildcard_constraints:
     model="[a-z0-9][a-z0-9._-]*",
     block=r"\d{3}",
     family="[a-z_]+",
-    table="[a-z0-9_]+",
-    figure="[a-zA-Z0-9._-]+",
+
+
+onstart:
+    from hadyounot.study.datasets import availability, data_folder
+
+    for cell in CELLS:
+        data = availability(cell[0], data_folder(), study.datasets)
+        print(f"{', '.join(cell)}: {len(jobs.outcomes([cell]))} blocks; data {data}", file=sys.stderr)
 
 
 rule all:
-    """Every table and figure of the study."""
+    """Every table and figure of the study, and the pages of their notebooks."""
     input:
-        expand(paths.TABLE, table=TABLES),
-        paths.EXAMPLES,
-        expand(paths.FIGURE, figure=FIGURES),
+        SHOWN,
+        expand(paths.HTML, cell="all", notebook=["90_tables", "91_figures"]),
 
 
-for stage in STAGES:
-    place = "{dataset}/{model}" if "{model}" in str(stage.output) else "{dataset}"
-    page = "_".join([stage.notebook, *(f"{{{name}}}" for name in ("block", "family") if f"{{{name}}}" in str(stage.output))])
+for job in [
+    *STAGES,
+    *DRAWN,
+    stage("tables", "90_tables", "the tables, read in order", {"tables": SHOWN}, {}, (), place="all"),
+    stage("figures", "91_figures", "the figures, read in order", {"figures": SHOWN}, {}, (), place="all"),
+]:
 
     rule:
         name:
-            stage.name
+            job.name
         input:
-            **stage.input,
+            **job.input,
         output:
-            **stage.output,
-            html=shown(paths.HTML.format(cell=place, notebook=page), page, "Notebooks", cell=place),
+            **job.output,
         log:
-            notebook=paths.EXECUTED.format(cell=place, notebook=page),
-            text=f"logs/{place}/{page}.log",
+            **job.log,
         benchmark:
-            paths.BENCHMARK.format(cell=place, notebook=page)
-        threads: stage.threads
+            job.benchmark
         conda:
             "envs/environment.yaml"
+        threads: job.threads
         params:
-            given=partial(jobs.given, stage.fields),
-            code=partial(jobs.code, stage.notebook, stage.fields),
-            notebook=stage.notebook,
+            **job.params,
         message:
-            f"{stage.says} {place}"
+            job.says
         shell:
-            '"$HADYOUNOT_PYTHON" -m hadyounot.workflow.notebook "$HADYOUNOT_PROJECT"/notebooks/{params.notebook}.ipynb'
-            " --params {params.given:q} --log {log.notebook:q} --html {output.html:q} --threads {threads} > {log.text:q} 2>&1"
+            job.shell

@@ -18,9 +18,9 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from hadyounot.study import paths, schemas, store
+from hadyounot.study import methods, paths, schemas, store
 from hadyounot.study.config import load_study
-from hadyounot.study.variants import variants
+from hadyounot.study.methods import METHOD
 from snakemake.api import ConfigSettings, ResourceSettings, SnakemakeApi
 from test_notebook import wait_for
 
@@ -67,9 +67,7 @@ FIGURES = (
         )
     ),
 )
-VARIANTS = [
-    f"{family}_{variant}" for family, named in variants(load_study(SMOKE).ablations).items() for variant in named
-]
+FAMILIES = load_study(SMOKE).ablations.families
 STAGES = ("20_recommender", "30_simulate_000", "30_simulate_001", "40_surrogates", "50_explain", "60_evaluate")
 
 
@@ -150,8 +148,8 @@ def test_tables_of_validity_say_what_retraining_showed(smoke, table):
     methods = set(schemas.METHODS)
     if table == "validity_blackbox":
         assert set(rows["model"]) == set(BLACK_BOXES)
-        methods -= {"influence", "influence_block"}  # nobody knows its parameters
-    assert len(rows) == rows.groupby(["dataset", "model"]).ngroups * len(methods) * 3
+        named -= {"influence", "influence_block"}  # nobody knows its parameters
+    assert len(rows) == rows.groupby(["dataset", "model"]).ngroups * len(named) * 3
     for row in rows.itertuples():
         path = smoke / f"results/{row.dataset}/{row.model}/evaluation.parquet"
         tested = store.read_parquet(path, schemas.EVALUATION).query("method == @row.method")
@@ -160,7 +158,7 @@ def test_tables_of_validity_say_what_retraining_showed(smoke, table):
         assert row.validity == row.n_valid / row.n_users
         assert row.ci_low - 1e-12 <= row.validity <= row.ci_high + 1e-12
     by_method = rows.pivot(index=["dataset", "model", "top_k"], columns="method", values="n_valid")
-    assert set(by_method) == methods
+    assert set(by_method) == named
     assert (by_method["oracle"] == by_method.drop(columns="reseed").max(axis=1)).all()
 
 
@@ -182,8 +180,10 @@ def test_results_are_there_and_hold_what_their_schemas_say(smoke, cell):
     explanations = store.read_parquet(folder / "explanations.parquet", schemas.EXPLANATIONS)
     assert not set(explanations["user"]) & set(pd.concat(outcomes)["user"])
     store.read_parquet(folder / "generation_time.parquet", schemas.GENERATION_TIME)
-    surrogates = {path.stem for path in (folder / "surrogates").glob("*.npz")}
-    assert surrogates == set(schemas.SURROGATES)
+    fits = json.loads((folder / "surrogates.json").read_text())
+    assert list(fits["methods"]) == sorted(method.name for method in methods.SURROGATES)
+    kept = {name.partition("/")[0] for name in store.read_arrays(folder / "surrogates.npz")}
+    assert set(fits["methods"].values()) <= kept == set(fits["fits"])
 
 
 def test_examples_are_told_in_words(smoke):
@@ -207,10 +207,12 @@ def test_the_plan_is_an_upper_bound_of_what_was_retrained(smoke):
         if f"{row.dataset}/{row.model}" == ANALYSED:
             sets = store.read_parquet(folder / "correlation.parquet", schemas.OUTCOMES)
             simulated += len(sets) + sets["user"].nunique()
-        retrained = simulated + json.loads((folder / "retrainings.json").read_text())["60_evaluate"]
+        retrained = simulated + json.loads((folder / "retrainings.json").read_text())["retrained"]
         if (folder / "naive.parquet").exists():
             tried = store.read_parquet(folder / "naive.parquet", schemas.NAIVE)
             retrained += int(tried.loc[tried["top_k"] == 1, "n_subsets"].sum())
+            fits = [json.loads(path.read_text()) for path in (folder / "ablations").glob("*.json")]
+            retrained += sum(fit["retrained"] for fit in fits)
         assert retrained <= plan.loc[row.Index, "retrainings (at most)"] <= 3 * retrained
         assert plan.loc[row.Index, "core-hours"] < 0.1
     assert [f"{row.dataset}/{row.model}" for row in plan.itertuples()] == list(CELLS)
@@ -227,7 +229,7 @@ def test_the_report_is_one_page_that_holds_everything(smoke):
     results, _ = json.JSONDecoder().raw_decode(page, start)
     notebooks = {f"{cell}/{stage}" for cell in CELLS for stage in STAGES} | {"all/90_tables", "all/91_figures"}
     notebooks |= {f"{ANALYSED}/{stage}" for stage in ("65_naive", "75_correlation", "80_tsne")}
-    notebooks |= {f"{ANALYSED}/70_ablations_{variant}" for variant in VARIANTS}
+    notebooks |= {f"{ANALYSED}/70_ablations_{family}" for family in FAMILIES}
     notebooks |= {f"{cell.partition('/')[0]}/10_dataset" for cell in CELLS}
     expected = {f"results/html/{notebook}.html" for notebook in notebooks}
     expected |= {f"tables/{table}.csv" for table in TABLES} | {"tables/examples.md"}
@@ -308,50 +310,127 @@ def test_a_killed_run_goes_on_after_unlocking_and_gives_the_same_bytes(tmp_path,
     assert "--unlock" in snakemake(folder, "--cores", "2", settings=TOY_CELL, code=1)
     snakemake(folder, "--unlock", settings=TOY_CELL)
     resumed = jobs(snakemake(folder, "--cores", "2", settings=TOY_CELL))
-    assert "30 retrain mf on toy, block 000" in resumed
-    assert "10 obtain and split toy" not in resumed
-    everything = "results/toy/**/*", "results/study.json", "tables/*", "figures/*"
+    assert any(job.startswith("30_simulate_000 on toy/mf") for job in resumed)
+    assert not any(job.startswith("10_dataset") for job in resumed)
+    everything = "results/toy/**/*", "tables/*", "figures/*"
     assert contents(folder, *everything) == contents(one_core, *everything)
 
 
 # -- what runs again, and what does not -------------------------------------------------------------------------------
 
 
-def planned(folder, settings):
-    """How many jobs of each stage would run in ``folder`` with other ``settings``."""
-    return Counter(job[:2] for job in jobs(snakemake(folder, "--dry-run", settings=TOY_CELL | settings)))
+def planned(folder, settings=None, **options):
+    """How many jobs of each stage would run in ``folder``, and which tables."""
+    printed = jobs(snakemake(folder, "--dry-run", settings=TOY_CELL | (settings or {}), **options))
+    return Counter(job[:2] for job in printed if job[:2].isdigit()), {job for job in printed if job.startswith("table ")}
 
 
 def once(*stages):
-    """A job of each of these stages, but one for each variant of the ablations."""
-    return Counter(stages) + Counter({"70": len(VARIANTS) - 1} if "70" in stages else {})
+    """A job of each of these stages, but one for each family of the ablations."""
+    return Counter(stages) + Counter({"70": len(FAMILIES) - 1} if "70" in stages else {})
 
 
-def test_more_training_users_only_add_blocks(finished):
-    settings = {"counterfactual": {"training_users": 30}}
-    assert "30 retrain mf on toy, block 002" in snakemake(finished, "--dry-run", settings=TOY_CELL | settings)
-    assert planned(finished, settings) == once("30", "40", "50", "60", "70", "75", "80", "90", "91")
+EVERY_TABLE = {f"table {name}" for name in TABLES if name not in ("table4_ncf", "validity_blackbox")}
 
 
-def test_another_top_k_retrains_no_simulated_deletion(finished):
-    assert planned(finished, {"explanation": {"top_k": [1, 2]}}) == once("50", "60", "65", "70", "90", "91")
+@pytest.mark.parametrize(
+    ("settings", "stages"),
+    [
+        # more training users are more blocks, and change none that is there
+        ({"counterfactual": {"training_users": 30}}, ("30", "40", "50", "60", "70", "75", "80")),
+        ({"explanation": {"top_k": [1, 2]}}, ("60", "65", "70")),
+        # 20: the signal
+        (
+            {"explanation": {"explanation_size": 2}},
+            ("10", "20", "30", "30", "40", "50", "60", "65", "70", "75", "80"),
+        ),
+        ({"seed": 1}, ("10", "20", "30", "30", "40", "50", "60", "65", "70", "75", "80")),
+        # the row of a dataset is the study's as well
+        (
+            {"datasets": {"toy": {"sources": [{"kind": "planted", "seed": 1}]}}},
+            ("10", "20", "30", "30", "40", "50", "60", "65", "70", "75", "80"),
+        ),
+    ],
+    ids=["training users", "top_k", "explanation size", "seed", "dataset"],
+)
+def test_what_another_setting_runs_again(finished, settings, stages):
+    assert planned(finished, settings) == (once(*stages, "90", "91"), EVERY_TABLE)
 
 
-def test_another_explanation_size_simulates_anew(finished):
-    ran = planned(finished, {"explanation": {"explanation_size": 2}})
-    assert ran == once(*("20", "30", "30", "40", "50", "60", "65", "70", "75", "80", "90", "91"))  # 20: the signal
-
-
-def test_another_seed_changes_everything(finished):
-    everything = ("10", "20", "30", "30", "40", "50", "60", "65", "70", "75", "80", "90", "91")
-    assert planned(finished, {"seed": 1}) == once(*everything)
-
-
-def test_another_beam_reruns_the_beams_alone(finished):
+def test_another_beam_reruns_the_searches_alone(finished):
     ran = jobs(snakemake(finished, "--dry-run", settings=TOY_CELL | {"ablations": {"beam_width": 7}}))
-    assert [job for job in ran if job[:2] < "90"] == [
-        f"70 search: {surrogate}-beam-7 with mf on toy" for surrogate in ("lasso", "mlp")
-    ]
+    assert [job[:31] for job in ran if job[:1] in "12345678"] == ["70_ablations_search on toy/mf: "]
+
+
+def test_one_table_or_figure_plans_only_what_it_needs(tmp_path):
+    ran = jobs(snakemake(tmp_path, "tables/table2_datasets.csv", "--dry-run"))
+    assert [job.partition(" ")[0] for job in ran] == ["10_dataset", "10_dataset", "table"]
+    ran = jobs(snakemake(tmp_path, "figures/figure2_user_ratings.png", "--dry-run"))
+    assert [job.partition(":")[0] for job in ran] == ["figure figure2_user_ratings", "table table1_user_study"]
+
+
+def test_neither_a_dry_run_nor_a_second_command_touches_a_run(finished):
+    """Jobs of a run under way read no file that another command writes."""
+
+    def everything():
+        return {path: path.stat().st_mtime_ns for path in finished.rglob("*") if ".snakemake" not in path.parts}
+
+    before = everything()
+    snakemake(finished, "--dry-run", settings=TOY_CELL | {"seed": 1})
+    locks = finished / ".snakemake/locks"
+    locks.mkdir(exist_ok=True)
+    for kind in ("input", "output"):
+        (locks / f"0.{kind}.lock").write_text("".join(f"{path.relative_to(finished)}\n" for path in before))
+    refused = snakemake(finished, "--cores", "1", settings=TOY_CELL | {"seed": 1}, code=1)
+    assert "--unlock" in refused
+    assert everything() == before
+
+
+@pytest.fixture(scope="module")
+def copied(one_core, tmp_path_factory):
+    """A copy of the project and of a finished run in it, under a path with what shells and formats take for theirs."""
+    project = tmp_path_factory.mktemp("a copy") / "cost$HOME" / "v{2}`"
+    for folder in ("config", "envs", "lib", "notebooks", "profiles"):
+        shutil.copytree(paths.PROJECT / folder, project / folder)
+    shutil.copy2(paths.PROJECT / "Snakefile", project)
+    shutil.copytree(one_core, project / "run")
+    return project
+
+
+def at(project):
+    """Options of a command on a copied project."""
+    env = os.environ | {"PYTHONPATH": str(project / "lib")}
+    return {"project": project, "study": project / "config/smoke.yaml", "env": env, "settings": TOY_CELL}
+
+
+def test_a_project_that_was_copied_with_its_run_has_nothing_to_do(copied):
+    assert "Nothing to be done" in snakemake(copied / "run", "--cores", "1", **at(copied))
+
+
+def test_a_project_works_wherever_it_lies(copied, smoke):
+    ratings = paths.RATINGS.format(dataset="toy")
+    snakemake(copied / "new", ratings, "--cores", "1", **at(copied))
+    assert (copied / "new" / ratings).read_bytes() == (smoke / ratings).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "first"),
+    [
+        ("datasets.yaml", "kind: planted\n      seed: 0", "kind: planted\n      seed: 1", "10_dataset"),
+        ("published.yaml", "linear_reg: [82, 68, 54.5]", "linear_reg: [83, 68, 54.5]", "table "),
+    ],
+)
+def test_a_changed_row_of_a_registry_runs_again_what_reads_it(copied, file, old, new, first):
+    path = copied / "config" / file
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    try:
+        ran = jobs(snakemake(copied / "run", "--dry-run", **at(copied)))
+    finally:
+        path.write_text(text)
+    assert any(job.startswith(first) for job in ran)
+    assert file != "published.yaml" or not any(job[:1] in "12345678" for job in ran)
 
 
 # -- when it fails ----------------------------------------------------------------------------------------------------
@@ -374,18 +453,17 @@ def test_a_run_says_where_data_are_before_it_starts_and_a_missing_dataset_says_w
 
 
 def test_a_failing_notebook_is_kept_and_the_log_says_what_to_change_and_how_to_see_it(finished):
-    block = paths.OUTCOMES.format(dataset="toy", model="mf", block="004")
-    settings = TOY_CELL | {"counterfactual": {"training_users": 50}}
+    block = paths.OUTCOMES.format(dataset="toy", model="mf", block="006")
+    settings = TOY_CELL | {"counterfactual": {"training_users": 70}}
     printed = snakemake(finished, block, "--cores", "1", settings=settings, code=1)
-    said = (finished / "logs/toy/mf/30_simulate_004.log").read_text()
+    said = (finished / "logs/toy/mf/30_simulate_006.log").read_text()
     assert re.search(
-        r"ConfigError: toy has \d+ users .* training_users \+"
-        r" explanation\.test_users is 70: lower one of them",
+        r"ConfigError: toy has \d+ users with at least 3 training items, but counterfactual.training_users is 70: lower it",
         said,
     )
-    log = "logs/toy/mf/30_simulate_004.ipynb"
+    log = "logs/toy/mf/30_simulate_006.ipynb"
     assert f"cd {shlex.quote(str(finished))} && jupyter lab {log}" in said
-    assert "lower one of them" in printed
+    assert "70: lower it" in printed
     outputs = [output for c in json.loads((finished / log).read_text())["cells"] for output in c.get("outputs", [])]
     assert [output["ename"] for output in outputs if output["output_type"] == "error"] == ["ConfigError"]
     assert not (finished / block).exists()
@@ -403,18 +481,6 @@ def test_a_wrong_configuration_is_refused_with_the_fix(tmp_path, settings, messa
     assert message in snakemake(tmp_path, "--dry-run", settings=settings, code=1)
 
 
-def test_the_project_itself_may_lie_under_a_path_with_a_space(tmp_path, smoke):
-    project = tmp_path / "a copy"
-    for folder in ("config", "envs", "lib", "notebooks", "profiles"):
-        shutil.copytree(paths.PROJECT / folder, project / folder)
-    shutil.copy2(paths.PROJECT / "Snakefile", project)
-    env = os.environ | {"PYTHONPATH": str(project / "lib")}
-    ratings = paths.RATINGS.format(dataset="toy")
-    study = project / "config/smoke.yaml"
-    snakemake(project, ratings, "--cores", "1", study=study, project=project, env=env)
-    assert (project / ratings).read_bytes() == (smoke / ratings).read_bytes()
-
-
 # -- the rules --------------------------------------------------------------------------------------------------------
 
 
@@ -422,10 +488,11 @@ def test_the_project_itself_may_lie_under_a_path_with_a_space(tmp_path, smoke):
 def test_every_study_can_be_planned_and_is_the_one_its_file_describes(tmp_path, study):
     printed = jobs(snakemake(tmp_path, "--dry-run", study=study))
     described = load_study(study)
-    assert json.loads((tmp_path / paths.STUDY).read_text()) == json.loads(described.model_dump_json())
-    count = [sum(job.startswith(number) for job in printed) for number in ("20 ", "30 ", "90 ")]
-    blocks = sum(described.simulation(cell.dataset, cell.model).n_blocks for cell in described.cells)
-    assert count == [len(described.cells), blocks, 1]
+    count = [sum(job.startswith(number) for job in printed) for number in ("20_", "30_", "70_", "90_")]
+    blocks = sum(described.of(cell.dataset, cell.model).counterfactual.n_blocks for cell in described.cells)
+    families = sum(cell.analysed for cell in described.cells) * len(described.ablations.families)
+    assert count == [len(described.cells), blocks, families, 1]
+    assert not [path for path in tmp_path.iterdir() if path.name != ".snakemake"]
 
 
 def test_lint_is_clean(tmp_path):
@@ -449,34 +516,40 @@ def workflow(tmp_path_factory):
         os.chdir(here)
 
 
-def test_every_rule_is_documented_logged_timed_and_says_what_it_does(workflow):
+STAGE_RULES = (
+    *("dataset", "recommender", "simulate", "surrogates", "explain", "evaluate"),
+    *("naive", "correlation", "ablation", "tsne"),
+)
+
+
+def test_every_rule_is_logged_timed_and_says_what_it_does(workflow):
     rules = {rule.name: rule for rule in workflow.rules}
     assert rules.pop("all").docstring
-    assert list(rules) == [
-        *("dataset", "recommender", "simulate", "surrogates", "explain", "evaluate"),
-        *("naive", "correlation", "ablation", "tsne", "tables", "figures"),
-    ]
+    assert tuple(rules)[: len(STAGE_RULES)] == STAGE_RULES
     for name, rule in rules.items():
-        assert rule.docstring, name
         assert rule.message, name
-        assert [kind for kind, _ in rule.log.items()] == ["notebook", "text"], name
+        assert rule.log, name
         assert rule.benchmark, name
         assert (paths.PROJECT / rule.conda_env).is_file(), name
-        assert rule.ruleinfo.threads in (None, 2), name
-        assert all(kind for kind, _ in rule.input._allitems()), f"{name}: an input has no name"
+        assert rule.ruleinfo.threads in (1, 2), name
         assert all(kind for kind, _ in rule.output._allitems()), f"{name}: an output has no name"
+        if name in STAGE_RULES:
+            assert [kind for kind, _ in rule.log.items()] == ["notebook", "text"], name
+            assert all(kind for kind, _ in rule.input._allitems()), f"{name}: an input has no name"
 
 
 def test_every_rule_gives_its_notebook_parameters_that_it_has(workflow):
-    for rule in workflow.rules:
-        if rule.name == "all":
-            continue
-        cells = json.loads(Path(rule.input.notebook).read_text())["cells"]
+    names = {"dataset": "toy", "model": "mf", "block": "001", "family": "search"}
+    for name in STAGE_RULES:
+        rule = workflow.get_rule(name)
+        cells = json.loads((paths.PROJECT / paths.NOTEBOOK.format(notebook=rule.params.notebook)).read_text())["cells"]
         (source,) = ("".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", []))
         parameters = {node.target.id for node in ast.parse(source).body}
-        given = json.loads(rule.params.given({wildcard: f"a {wildcard}" for wildcard in rule.wildcard_names}))
-        assert given == {"config": paths.STUDY, "folder": "."} | {name: f"a {name}" for name in rule.wildcard_names}
+        wildcards = {wildcard: names[wildcard] for wildcard in rule.wildcard_names}
+        given = json.loads(rule.params.given(wildcards))
+        assert given == {"settings": given["settings"], "folder": "."} | wildcards
         assert set(given) <= parameters
+        assert given["settings"]["seed"] == 0
 
 
 @pytest.mark.parametrize(
@@ -499,7 +572,7 @@ def test_wildcards_are_constrained(workflow, rule, right, wrong):
 
 def test_every_wildcard_has_a_constraint(workflow):
     names = {name for rule in workflow.rules for name in rule.wildcard_names}
-    assert names == {"dataset", "model", "block", "family", "variant"}
+    assert names == {"dataset", "model", "block", "family"}
     for rule in workflow.rules:
         for pattern in rule.output:
             assert all("," in wildcard for wildcard in re.findall(r"\{([^}]*)", pattern)), pattern

@@ -38,6 +38,8 @@ ABLATION_TIME = _CELL + "ablations/generation_time_{family}.parquet"
 PROJECTION = _CELL + "projection.parquet"
 SEPARABILITY = _CELL + "separability.csv"
 
+ANALYSES = NAIVE, CORRELATION, SURROGATE_QUALITY, SEPARABILITY  # each gathered into a table of its name
+
 TABLE = "tables/{table}.csv"
 EXAMPLES = "tables/examples.md"
 VALIDITY = {"mf": "table3_mf", "ncf": "table4_ncf", "blackbox": "validity_blackbox"}  # table by kind of recommender

@@ -29,10 +29,10 @@ class Jobs:
         self.study, self.project = study, project
 
     def given(self, fields: Sequence[str], wildcards: Mapping[str, str]) -> str:
-        """The parameters of a notebook, as JSON: names, and those ``fields`` of its cell's part of the study that decide
-        what it writes.
-        """
+        """The parameters of a notebook, as JSON: names, and the ``fields`` of its cell's study that decide what it writes."""
         names = dict(wildcards.items())
+        if not names:
+            return json.dumps({"settings": self.study.part(), "folder": "."})
         cells = [cell for cell in self.study.cells if cell.dataset == names["dataset"]]
         block, family = names.get("block"), names.get("family")
         if family:
@@ -53,6 +53,16 @@ class Jobs:
             if factory := getattr(settings, "factory", None):
                 found.append(module_digest(factory.partition(":")[0]))
         return found
+
+    @property
+    def everything(self) -> str:
+        """The whole study as JSON: what a table or figure is given, as its provenance tells of all of it."""
+        return json.dumps(self.study.part())
+
+    @property
+    def drawing(self) -> str:
+        """A digest of the code of all tables and figures."""
+        return command_digest(f"{__package__.partition('.')[0]}.report.__main__", ("workflow",))
 
     def outcomes(self, cells: Iterable[tuple[str, str]]) -> list[str]:
         """Files of all blocks of some cells."""
