@@ -40,6 +40,7 @@ SEPARABILITY = _CELL + "separability.csv"
 
 TABLE = "tables/{table}.csv"
 EXAMPLES = "tables/examples.md"
+VALIDITY = {"mf": "table3_mf", "ncf": "table4_ncf", "blackbox": "validity_blackbox"}  # table by kind of recommender
 FIGURE = "figures/{figure}.png"
 
 NOTEBOOK = "notebooks/{notebook}.ipynb"
