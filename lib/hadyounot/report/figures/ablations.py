@@ -1,0 +1,168 @@
+"""Ablations: deletions of other sizes, other searches, smaller samples."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import cycle
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, PercentFormatter
+from matplotlib.transforms import ScaledTranslation
+
+from ...study import paths
+from ...study.cell import Cell
+from ...study.config import StudyConfig
+from ...study.methods import BASE, Method, family
+from .. import style
+from . import marks
+
+_DOTTED = Line2D([], [], color=style.FAINT, linewidth=0.8, linestyle=":", label="linear surrogate (reg) of the study")
+
+
+def _of(table: pd.DataFrame, variants: Sequence[Method]) -> pd.DataFrame:
+    """The rows of variants of one family, in their order."""
+    names = [method.name for method in variants]
+    rows = table[(table["family"] == variants[0].family) & table["variant"].isin(names)]
+    return rows.sort_values("variant", key=lambda each: each.map(names.index), kind="stable")
+
+
+def _ablated(axes: Axes, places: Sequence[float], rows: pd.DataFrame, base: pd.DataFrame, joined: str = "-") -> None:
+    """Validity of variants with intervals at ``places``, ``joined`` by a line or "", and that of ``BASE`` as a line,
+    by K.
+    """
+    styles = style.top_k_styles(base["top_k"])
+    for side, (k, (marker, grey)) in enumerate(styles.items()):
+        each, own = rows[rows["top_k"] == k], base[base["top_k"] == k]["validity"].iloc[0]
+        errors = each["validity"] - each["ci_low"], each["ci_high"] - each["validity"]
+        axes.axhline(own, color=grey, linewidth=0.8, linestyle=":")
+        beside = axes.transData + ScaledTranslation(4 / 72 * side, 0, axes.figure.dpi_scale_trans)
+        looks = {"fmt": marker + joined, "color": grey, "markersize": 4.5, "linewidth": 1.1, "label": f"K = {k}"}
+        axes.errorbar(places, each["validity"], errors, transform=beside, **looks)
+        for end in ("ci_low", "ci_high"):  # what is drawn beside its place does not count for the limits
+            axes.update_datalim(np.column_stack([places, each[end]]))
+    axes.autoscale_view()
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
+    axes.set_ylabel("validity (% of users)")
+
+
+def deletion_size(table: pd.DataFrame, variants: Sequence[Method], title: str = "") -> Figure:
+    """Validity against how many items are deleted at a time when outcomes are simulated.
+
+    Args:
+        table: one cell's rows of schema ``schemas.ABLATIONS``.
+        variants: of the family.
+        title: which dataset and model.
+    """
+    style.use()
+    sizes = [method.learner.sample.size for method in variants]
+    figure, axes = plt.subplots(figsize=(5.4, 2.8))
+    _ablated(axes, range(len(sizes)), _of(table, variants), table[table["family"] == "base"], joined="")
+    labels = [f"{size:g}" if size >= 1 else f"{100 * size:g} %\nof history" for size in sizes]
+    axes.set_xticks(range(len(sizes)), labels)
+    axes.set(xlabel="items deleted in each simulated deletion", title=title)
+    axes.set_ylim(bottom=0)
+    handles, _ = axes.get_legend_handles_labels()
+    figure.legend(handles=[*handles, _DOTTED], loc="outside lower center", ncols=2)
+    return figure
+
+
+def sample_size(table: pd.DataFrame, variants: Sequence[Method], title: str = "") -> Figure:
+    """Validity, and R² on test users, against the number of training users and of deletions of each.
+
+    Args:
+        table: one cell's rows of schema ``schemas.ABLATIONS``.
+        variants: of the family; either kind may be missing.
+        title: which dataset and model.
+    """
+    style.use()
+    base, axis = table[table["family"] == "base"], {}
+    for field, label in (("users", "training users"), ("deletions", "deletions of each training user")):
+        some = {getattr(method.learner.sample, field): method for method in variants}
+        some.pop(None, None)
+        if some:
+            axis[label] = dict(sorted(some.items()))
+    figure, grid = plt.subplots(2, len(axis), figsize=(6.8, 4.2), sharex="col", sharey="row", squeeze=False)
+    for (above, below), (label, some) in zip(grid.T, axis.items(), strict=True):
+        counts, rows = list(some), _of(table, list(some.values()))
+        first = rows[rows["top_k"] == rows["top_k"].min()]
+        _ablated(above, counts, rows, base)
+        below.axhline(base["r2"].iloc[0], color=style.INK, linewidth=0.8, linestyle=":")
+        below.plot(counts, first["r2"], "o-", color=style.INK, markersize=4.5, linewidth=1.1)
+        below.set(xlabel=label, xscale="log", ylabel="R² on test users")
+        below.set_xticks(counts, counts)
+        below.set_xticks([], minor=True)
+    for axes in grid.flat:
+        axes.label_outer()
+    grid[1, 0].set_ylim(min(-0.1, grid[1, 0].get_ylim()[0]), 1)  # a change of 0.001 is to look like one
+    figure.suptitle(title)
+    handles, _ = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles=[*handles, _DOTTED], loc="outside lower center", ncols=4)
+    return figure
+
+
+def _searched(method: Method) -> str:
+    """How a method looks for the best deletion."""
+    if method.search == "beam":
+        return "greedy" if method.budget == 1 else f"beam of {method.budget:,}"
+    return "exact" if method.search == "best" else f"{method.budget:,} sampled"
+
+
+def search(table: pd.DataFrame, variants: Sequence[Method], seconds: Mapping[str, float], title: str = "") -> Figure:
+    """Validity at the smallest K against the time an explanation takes, by search of eq. (9).
+
+    Args:
+        table: one cell's rows of schema ``schemas.ABLATIONS``.
+        variants: of the family.
+        seconds: median wall time of an explanation, by variant and of ``BASE``.
+        title: which dataset and model.
+    """
+    style.use()
+    k = table["top_k"].min()
+    rows = table[table["family"].isin(("base", variants[0].family)) & (table["top_k"] == k)].set_index("variant")
+    markers = dict(zip(dict.fromkeys(map(_searched, (BASE, *variants))), cycle("o^sDPv"), strict=False))
+    figure, axes = plt.subplots(figsize=(5.4, 3.2))
+    for method in (BASE, *variants):
+        row, filled = rows.loc[method.name], method.learner.surrogate == BASE.learner.surrogate
+        axes.errorbar(
+            seconds[method.name],
+            row["validity"],
+            [[row["validity"] - row["ci_low"]], [row["ci_high"] - row["validity"]]],
+            fmt=markers[_searched(method)],
+            color=method.color,
+            markerfacecolor=method.color if filled else "white",
+            label=f"{method.learner.surrogate.upper()}, {_searched(method)}",
+        )
+    axes.set(xscale="log", xlabel="median wall time of one explanation", title=title)
+    axes.set_ylabel(f"validity at K = {k} (% of users)")
+    axes.xaxis.set_major_formatter(EngFormatter("s"))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
+    axes.set_ylim(bottom=0)
+    figure.legend(loc="outside right center")
+    return figure
+
+
+def _search_of(cell: Cell, table: pd.DataFrame, variants: Sequence[Method], title: str) -> Figure:
+    times = pd.concat([cell.read(paths.GENERATION_TIME), cell.read(paths.ABLATION_TIME, family="search")])
+    return search(table, variants, times.groupby("method")["seconds"].median(), title)
+
+
+def _drawn(study: StudyConfig, cells: list[Cell], folder: Path, name: str, draw: Callable[..., Figure]) -> Figure:
+    (cell,) = cells
+    table = marks.table("ablations", folder)
+    table = table[(table["dataset"] == cell.dataset) & (table["model"] == cell.model)]
+    return draw(cell, table, family(name, study.ablations, study.explanation.explanation_size), cell.title)
+
+
+FIGURES = {
+    f"ablation_{name}": partial(_drawn, name=name, draw=draw)
+    for name, draw in {
+        "deletion_size": lambda cell, *shown: deletion_size(*shown),
+        "search": _search_of,
+        "sample_size": lambda cell, *shown: sample_size(*shown),
+    }.items()
+}

@@ -1,0 +1,61 @@
+"""Figure 2: what people say, as published."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ...study.cell import Cell
+from ...study.config import StudyConfig
+from ...study.methods import METHOD
+from .. import style
+from ..tables.common import NOT_OURS
+from . import marks
+
+
+def user_ratings(table: pd.DataFrame) -> Figure:
+    """Satisfaction with traditional and counterfactual explanations, mean ± standard deviation, as published.
+
+    The text prints no numbers for the paper's Figure 2, so the methods of Table 1 stand in two groups, those that learn
+    a surrogate and those that do not, with the mean of each group's means.
+
+    Args:
+        table: schema ``schemas.TABLE1``.
+    """
+    style.use()
+    learns = table["method"].map(lambda name: METHOD[name].learner is not None)
+    groups = (
+        ("traditional: “because you watched …”", table[~learns], {"markerfacecolor": "white", "marker": "s"}),
+        ("counterfactual: “have you not watched …”", table[learns], {"marker": "o"}),
+    )
+    figure, axes = plt.subplots(figsize=(6.4, 2.6))
+    labels, handles = [], []
+    for name, members, look in groups:
+        first = len(labels)
+        for place, row in enumerate(members.itertuples(), start=first):
+            method = METHOD[row.method]
+            ends = [row.mean - row.sd, row.mean + row.sd]
+            axes.plot(ends, [place, place], color=method.color, linewidth=1.3, solid_capstyle="butt")
+            axes.plot(row.mean, place, linestyle="", color=method.color, markersize=6, **look)
+            axes.annotate(
+                f"{row.mean:.3f} ± {row.sd:.2f}", (1.02, place), xycoords=("axes fraction", "data"), va="center"
+            )
+            labels.append(method.label)
+        around = first - 0.35, len(labels) - 0.65
+        axes.vlines(members["mean"].mean(), *around, color=style.INK, linestyle=":", zorder=0)
+        handles.append(Line2D([], [], linestyle="", color=style.INK, label=name, **look))
+    handles.append(Line2D([], [], color=style.INK, linestyle=":", label="mean of the two means"))
+    axes.set(xlim=(1, 5), xticks=range(1, 6), xlabel="satisfaction with the explanation, mean ± standard deviation")
+    axes.set_title(NOT_OURS[0].upper() + NOT_OURS[1:])
+    marks.rows(axes, labels)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    return figure
+
+
+def _drawn(study: StudyConfig, cells: list[Cell], folder: Path) -> Figure:
+    return user_ratings(marks.table("table1_user_study", folder))
+
+
+FIGURES = {"figure2_user_ratings": _drawn}

@@ -1,0 +1,91 @@
+"""Figure 7: measures of item sets beside really deleting them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import StrMethodFormatter
+
+from ...study import paths
+from ...study.cell import Cell
+from ...study.config import StudyConfig
+from ...study.methods import MEASURES
+from .. import style
+from . import marks
+
+
+def baseline_correlation(
+    measured: pd.DataFrame, correlations: pd.DataFrame, paper: Mapping[str, float], title: str = ""
+) -> Figure:
+    """Measures of item sets against the real decrease for the first user, and below the Pearson correlation of every
+    user. What a black box has no measure of is left out.
+
+    Args:
+        measured: schema ``schemas.MEASURED``.
+        correlations: schema ``schemas.CORRELATION`` of the same sets, of one dataset and model.
+        paper: the paper's Pearson correlation by measure, of one user; empty where it has none.
+        title: which dataset and model.
+    """
+    style.use()
+    user = measured["user"].iloc[0]
+    sets = measured[measured["user"] == user]
+    of_user = correlations[correlations["user"] == user].set_index("measure")
+    known = [method for method in MEASURES if measured[method.measure].notna().any()]
+    shown = [method for method in known if method.panel]
+    panels = [method.measure for method in shown]
+    figure, grid = plt.subplot_mosaic(
+        [panels, ["users"] * len(panels)], figsize=(8.4, 2.7 + 0.34 * len(known)), height_ratios=[2, 0.34 * len(known)]
+    )
+    for method in shown:
+        axes = grid[method.measure]
+        axes.scatter(
+            sets[method.measure],
+            sets["score_decrease"],
+            s=7,
+            color=method.color,
+            alpha=0.45,
+            linewidths=0,
+            rasterized=True,
+        )
+        row = of_user.loc[method.measure]
+        r = f"r = {row['pearson']:.2f}\n[{row['pearson_low']:.2f}, {row['pearson_high']:.2f}]".replace("-", "−")
+        axes.set_title("constant\n" if pd.isna(row["pearson"]) else r)
+        axes.set_xlabel(method.panel)
+        axes.locator_params(axis="x", nbins=3)
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.locator_params(axis="y", nbins=4)
+        if method is not shown[0]:
+            axes.sharey(grid[panels[0]])
+            axes.tick_params(labelleft=False)
+    grid[panels[0]].set_ylabel("real score decrease\n(stars)")
+    figure.suptitle(f"{title}: {len(sets)} item sets of one test user".removeprefix(": "), x=0.01, ha="left")
+
+    axes = grid["users"]
+    for place, method in enumerate(known):
+        values = correlations.loc[correlations["measure"] == method.measure, "pearson"].dropna().to_numpy()
+        if method.measure in paper:
+            axes.plot(paper[method.measure], place, "D", **marks.HOLLOW)
+        if len(values):
+            marks.of_users(axes, place, method.measure, values, method.color)
+    axes.axvline(0, color=style.FAINT, linewidth=0.8, zorder=0)
+    axes.set(xlim=(-1, 1), xlabel="Pearson correlation with the real score decrease")
+    axes.set_title(f"all {correlations['user'].nunique()} users")
+    marks.rows(axes, [method.measure_label for method in known])
+    handles = [
+        *marks.USERS,
+        *([Line2D([], [], marker="D", linestyle="", **marks.HOLLOW, label="paper, one user")] if paper else []),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+def _drawn(study: StudyConfig, cells: list[Cell], folder: Path) -> Figure:
+    (cell,) = cells
+    paper = study.published.correlations(cell.kind, study.original(cell.dataset))
+    return baseline_correlation(cell.read(paths.MEASURED), cell.read(paths.CORRELATION), paper, cell.title)
+
+
+FIGURES = {"figure7_baseline_correlation": _drawn}

@@ -1,0 +1,76 @@
+"""What a table is, and what their Markdown twins have in common."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ...study.cell import Cell
+from ...study.config import StudyConfig
+from ...study.store import Schema
+
+NOT_OURS = "published, not reproducible from code"
+
+
+@dataclass(frozen=True)
+class Table:
+    """How one table is made.
+
+    Attributes:
+        schema: its columns.
+        frame: (cells, study) -> its rows, from what those of the cells hold that it is about.
+        markdown: (frame, cells, study) -> the frame as people read it.
+    """
+
+    schema: Schema
+    frame: Callable[[list[Cell], StudyConfig], pd.DataFrame]
+    markdown: Callable[[pd.DataFrame, list[Cell], StudyConfig], str]
+
+
+def analysed(cells: Iterable[Cell]) -> list[Cell]:
+    """Those that the study analyses."""
+    return [cell for cell in cells if cell.study.cells[0].analysed]
+
+
+def gathered(cells: Iterable[Cell], pattern: str) -> pd.DataFrame:
+    """The table that cells keep a CSV of each, at ``pattern`` of ``paths``: their rows, in the order of the cells."""
+    return pd.concat([cell.read(pattern) for cell in cells], ignore_index=True)
+
+
+def pipes(frame: pd.DataFrame) -> str:
+    """The frame as a Markdown table."""
+    return frame.to_markdown(index=False, disable_numparse=True) + "\n"
+
+
+def spaced(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with words for column names."""
+    return frame.rename(columns=lambda name: name.replace("_", " "))
+
+
+def texts(values: Iterable[float], spelled: str) -> list[str]:
+    """Numbers in the format ``spelled``; empty where there is none."""
+    return ["" if pd.isna(value) else spelled.format(value) for value in values]
+
+
+def span(counts: pd.Series) -> str:
+    """'200', or '80 to 200' where the counts differ."""
+    return " to ".join(str(count) for count in sorted({counts.min(), counts.max()}))
+
+
+def stand_ins(study: StudyConfig) -> dict[str, str]:
+    """The paper's dataset, by the dataset that stands in for it."""
+    return {name: row.stands_for for name, row in study.datasets.items() if row.stands_for}
+
+
+def mark(dataset: str, standing: Mapping[str, str]) -> str:
+    """What follows "paper" beside numbers of ``dataset``; see ``stand_ins``."""
+    return "†" if dataset in standing else ""
+
+
+def footnotes(datasets: Iterable[str], standing: Mapping[str, str]) -> str:
+    """Whose numbers in the paper stand beside those of a stand-in."""
+    return "".join(
+        f"\n† {dataset} stands in for the paper's {standing[dataset]}: the data differ.\n"
+        for dataset in dict.fromkeys(datasets)
+        if dataset in standing
+    )

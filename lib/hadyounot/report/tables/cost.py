@@ -1,0 +1,103 @@
+"""What each stage of a run cost."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from ...study import paths, schemas
+from ...study.cell import Cell
+from ...study.config import StudyConfig
+from .common import Table, analysed, pipes, texts
+
+
+def _simulated(cell: Cell) -> int:
+    rows = [pq.read_metadata(cell.path(paths.OUTCOMES, block=block)).num_rows for block in cell.blocks]
+    return sum(rows) + len(rows)  # each block trains the original too
+
+
+def _tried(cell: Cell) -> int:
+    tried = cell.read(paths.NAIVE)
+    first = tried[tried["top_k"] == tried["top_k"].min()]  # each deletion is judged at every K, and retrained once
+    return int(first["n_subsets"].sum()) + (len(first) > 0)  # and the original
+
+
+def _ablated(cell: Cell) -> int:
+    return sum(cell.read(paths.ABLATION_FITS, family=each)["retrained"] for each in cell.study.ablations.families)
+
+
+def _correlated(cell: Cell) -> int:
+    return pq.read_metadata(cell.path(paths.CORRELATION_OUTCOMES)).num_rows + 1  # the original
+
+
+RETRAINED: dict[str, Callable[[Cell], int]] = {
+    "30_simulate": _simulated,
+    "60_evaluate": lambda cell: cell.read(paths.RETRAININGS)["retrained"],
+    "65_naive": _tried,
+    "70_ablations": _ablated,
+    "75_correlation": _correlated,
+}
+"""Models that a stage retrained for a cell."""
+
+STAGES = ("10_dataset", "20_recommender", "30_simulate", "40_surrogates", "50_explain", "60_evaluate")
+ANALYSES = ("65_naive", "70_ablations", "75_correlation", "80_tsne")  # of cells that are analysed
+
+
+def _benchmarks(cell: Cell, stage: str) -> list[Path]:
+    """Snakemake's files of the jobs of a stage."""
+    place = cell.dataset if stage == "10_dataset" else f"{cell.dataset}/{cell.model}"
+    parts = {"30_simulate": cell.blocks, "70_ablations": cell.study.ablations.families}
+    notebooks = [f"{stage}_{part}" for part in parts[stage]] if stage in parts else [stage]
+    return [cell.path(paths.BENCHMARK, cell=place, notebook=notebook) for notebook in notebooks]
+
+
+def runtime(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
+    """Schema ``schemas.RUNTIME``: what each stage cost, over all cells, from Snakemake's benchmark files.
+
+    A stage is left out where one of its jobs has no such file, as after running a notebook by hand.
+    """
+    rows = []
+    for stage in (*STAGES, *ANALYSES):
+        theirs = analysed(cells) if stage in ANALYSES else cells
+        jobs = {job: None for cell in theirs for job in _benchmarks(cell, stage)}  # cells may share a dataset
+        if not jobs or not all(job.exists() for job in jobs):
+            continue
+        measured = pd.concat([pd.read_csv(job, sep="\t") for job in jobs])
+        seconds, models, work = measured["s"].sum(), 0, 0
+        for cell in theirs if stage in RETRAINED else ():
+            retrained = RETRAINED[stage](cell)
+            models += retrained
+            work += retrained * (cell.read(paths.QUALITY)["epochs"] or 0) * cell.read(paths.DATASET)["train"]
+        rows.append(
+            {
+                "stage": stage,
+                "minutes": seconds / 60,
+                "peak_mib": measured["max_rss"].max(),
+                "retrainings": models or None,
+                "ns_per_rating_and_model": seconds * 1e9 / work if work else None,
+            }
+        )
+    types = {"retrainings": "Int64", "ns_per_rating_and_model": "float64"}
+    return pd.DataFrame(rows, columns=list(schemas.RUNTIME.columns)).astype(types)
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """Schema ``schemas.RUNTIME``, rounded."""
+    shown = pd.DataFrame(
+        {
+            "stage": frame["stage"],
+            "minutes": texts(frame["minutes"], "{:.2f}"),
+            "peak MiB": texts(frame["peak_mib"], "{:,.0f}"),
+            "models retrained": texts(frame["retrainings"], "{:,}"),
+            "ns per rating, epoch and model": texts(frame["ns_per_rating_and_model"], "{:.2f}"),
+        }
+    )
+    note = (
+        "Wall time summed over a stage's jobs, which may run side by side. The last column divides all of it, start "
+        "of the kernel included, by the retraining done: an upper bound. A job may use more than one thread.\n"
+    )
+    return f"{note}\n{pipes(shown)}"
+
+
+TABLES = {"runtime": Table(schemas.RUNTIME, runtime, lambda frame, cells, study: markdown(frame))}

@@ -1,0 +1,69 @@
+"""Explanations in words, and whether they hold."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ...rng import generator
+from ...study import paths
+from ...study.cell import Cell
+from ...study.methods import METHOD, in_order
+from .common import pipes
+
+
+def examples(cells: Iterable[Cell]) -> str:
+    """Of each cell the first ``explanation.examples`` test users."""
+    return "\n".join(map(examples_of, cells))
+
+
+def examples_of(cell: Cell, best_rated: int = 5) -> str:
+    """The first ``explanation.examples`` test users in Markdown: history, recommendation, explanations, their fate.
+
+    Args:
+        cell: evaluated.
+        best_rated: how many titles of a history are shown; equal ratings are ordered by the study's seed.
+    """
+    titles, tests = cell.ratings.titles, dict(list(cell.read(paths.EVALUATION).groupby("user")))
+    users = cell.test_users[: cell.study.explanation.examples]
+    parts = [
+        f"# {len(users)} explanations, tested\n\n{cell.dataset}, {cell.model}. Each explanation was deleted from the "
+        "user's history and the recommender retrained; the rank is where the recommendation was then.\n"
+    ]
+    for user in users:
+        rows = cell.train.rows_of(user)
+        chance = generator(cell.study.seed, "examples", int(user)).random(len(rows))
+        best = rows[np.lexsort((chance, -cell.train.values[rows]))][:best_rated]
+        watched = [f"{_escaped(titles[cell.train.items[row]])} ({cell.train.values[row]:g})" for row in best]
+        tested = tests[user].set_index("method")
+        tested = tested.loc[in_order(tested.index)]
+        shown = pd.DataFrame(
+            {
+                "method": [METHOD[name].label for name in tested.index],
+                "had you not watched": [
+                    "; ".join(_escaped(titles[item]) for item in items) or "*(nothing deleted)*"
+                    for items in tested["items"]
+                ],
+                "rank after": tested["rank_after"].astype(str),
+                "really removed?": [_fate(rank, cell.study.explanation.top_k) for rank in tested["rank_after"]],
+            }
+        )
+        parts.append(
+            f"\n## User {_escaped(str(cell.ratings.user_ids[user]))}\n\n"
+            f"**Watched** {len(rows)}, best rated: {'; '.join(watched)}\n\n"
+            f"**Recommended:** {_escaped(titles[tested['target'].iloc[0]])}\n\n{pipes(shown)}"
+        )
+    return "".join(parts)
+
+
+def _fate(rank: int, top_k: Sequence[int]) -> str:
+    left = [k for k in top_k if rank > k]
+    return f"yes, out of the top {max(left)}" if left else "**no**"
+
+
+def _escaped(title: str, longest: int = 70) -> str:
+    """A title in one line of a Markdown table cell."""
+    title = " ".join(title.split())
+    title = title if len(title) <= longest else title[: longest - 1].rstrip() + "…"
+    return re.sub(r"([\\`*_\[\]<>|~])", r"\\\1", title)

@@ -1,0 +1,140 @@
+"""Tables 3 and 4, and their like for black boxes: how many explanations hold; and which differences are no chance."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from ...compare import statistics
+from ...study import paths, schemas
+from ...study.cell import Cell
+from ...study.config import StudyConfig
+from ...study.methods import METHOD, METHODS, SURROGATES, in_order
+from .common import Table, footnotes, mark, pipes, span, stand_ins
+
+
+def evaluation(cell: Cell) -> pd.DataFrame:
+    """What notebook 60 left, methods in their order."""
+    names = [method.name for method in METHODS]
+    tested = cell.read(paths.EVALUATION)
+    return tested.sort_values("method", key=lambda methods: methods.map(names.index), kind="stable")
+
+
+def validity(cells: Iterable[Cell], study: StudyConfig, kind: str) -> pd.DataFrame:
+    """The cells whose recommender is of that kind, schema ``schemas.TABLE_VALIDITY``."""
+    frames = [pd.DataFrame(columns=list(schemas.TABLE_VALIDITY.columns))]
+    for cell in cells:
+        if cell.kind != kind:
+            continue
+        ours = statistics.validity(evaluation(cell), cell.study.explanation.top_k)
+        paper = study.published.validity(kind, study.original(cell.dataset))
+        ours["paper"] = [paper.get(key, np.nan) for key in zip(ours["method"], ours["top_k"], strict=True)]
+        frames.append(ours.assign(dataset=cell.dataset, model=cell.model)[list(schemas.TABLE_VALIDITY.columns)])
+    return pd.concat(frames[1:] or frames, ignore_index=True)
+
+
+def exact_oracles(cells: Iterable[Cell]) -> dict[tuple[str, str], int]:
+    """For how many users of each (dataset, model) the oracle retrained every subset of the history."""
+    return {(cell.dataset, cell.model): cell.read(paths.RETRAININGS)["exact_oracles"] for cell in cells}
+
+
+def indifferent(cells: Iterable[Cell]) -> dict[tuple[str, str], list[str]]:
+    """Linear surrogates of each (dataset, model) that have no weight on deleted items, so that all explanations tie."""
+    found = {}
+    for cell in cells:
+        keys, arrays = cell.read(paths.SURROGATE_FITS)["methods"], cell.read(paths.SURROGATES)
+        weights = {method.name: arrays.get(f"{keys[method.name]}/item_weights") for method in SURROGATES}
+        found[cell.dataset, cell.model] = [
+            name for name, each in weights.items() if each is not None and not each.any()
+        ]
+    return found
+
+
+def markdown(
+    frame: pd.DataFrame,
+    exact: Mapping[tuple[str, str], int],
+    ties: Mapping[tuple[str, str], Sequence[str]],
+    standing: Mapping[str, str],
+) -> str:
+    """Schema ``schemas.TABLE_VALIDITY`` as the paper lays out its Tables 3 and 4: methods by K, for each dataset.
+
+    Args:
+        frame: the table.
+        exact: see ``exact_oracles``.
+        ties: see ``indifferent``.
+        standing: see ``stand_ins``.
+    """
+    *controls, last = (method.label.partition(" (")[0].lower() for method in METHODS if method.role == "control")
+    parts = [
+        "Share of users whose recommended item really left the top K once the explanation was deleted and the model "
+        f"retrained, with its 95 % Wilson interval. {', '.join(controls).capitalize()} and {last} are controls.\n"
+    ]
+    for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False):
+        texts = [
+            f"{100 * row.validity:.1f} % [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"
+            + ("" if pd.isna(row.paper) else f" (paper{mark(dataset, standing)}: {100 * row.paper:.4g} %)")
+            for row in rows.itertuples()
+        ]
+        wide = rows.assign(text=texts).pivot(index="method", columns="top_k", values="text")
+        wide = wide.reindex(in_order(wide.index))
+        wide.columns = [f"K = {k}" for k in wide.columns]
+        wide.insert(0, "method", [METHOD[name].label for name in wide.index])
+        n_users = span(rows["n_users"])
+        parts.append(f"\n## {dataset}, {model} ({n_users} users)\n\n{pipes(wide)}")
+        parts.append(footnotes([dataset] if rows["paper"].notna().any() else [], standing))
+        lower = exact[dataset, model] < rows["n_users"].max()
+        parts.append(
+            f"\nThe oracle is exact for {exact[dataset, model]} of these users: every subset of the history was"
+            " retrained." + (" For the others it is the best of a shortlist, a lower bound.\n" if lower else "\n")
+        )
+        parts += [
+            f"\n{METHOD[name].label}: no weight on deleted items survived cross-validation, so it names any.\n"
+            for name in ties[dataset, model]
+        ]
+    return "".join(parts)
+
+
+def _told(frame: pd.DataFrame, cells: list[Cell], study: StudyConfig) -> str:
+    shown = set(zip(frame["dataset"], frame["model"], strict=True))
+    cells = [cell for cell in cells if (cell.dataset, cell.model) in shown]
+    return markdown(frame, exact_oracles(cells), indifferent(cells), stand_ins(study))
+
+
+def mcnemar(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
+    """Methods compared on the same users, schema ``schemas.MCNEMAR``.
+
+    Reseed explains nothing and the oracle is never below a method: testing them would only make Holm's correction
+    of the others stricter. For the same reason methods of our own are corrected apart.
+    """
+    explaining = [method.name for method in METHODS if method.explains]
+    ours = [method.name for method in METHODS if method.role == "ours"]
+    frames = []
+    for cell in cells:
+        tested = evaluation(cell)
+        tested = tested[tested["method"].isin(explaining)]
+        pairs = statistics.mcnemar(tested, cell.study.explanation.top_k, apart=ours)
+        frames.append(pairs.assign(dataset=cell.dataset, model=cell.model))
+    return pd.concat(frames, ignore_index=True)[list(schemas.MCNEMAR.columns)]
+
+
+def mcnemar_markdown(frame: pd.DataFrame) -> str:
+    """Schema ``schemas.MCNEMAR``: a triangle of methods for each dataset, model and K."""
+    parts = [
+        "Each entry: users for whom only the row's explanation holds, users for whom only the column's does, and the "
+        "p-value of the exact McNemar test after Holm's correction.\n"
+    ]
+    for (dataset, model, k), pairs in frame.groupby(["dataset", "model", "top_k"], sort=False):
+        texts = [f"{row.only_a} : {row.only_b}, p = {row.p_holm:.2g}" for row in pairs.itertuples()]
+        wide = pairs.assign(text=texts).pivot(index="method_a", columns="method_b", values="text").fillna("")
+        wide = wide.reindex(index=in_order(wide.index), columns=in_order(wide.columns))
+        rows = [METHOD[name].label for name in wide.index]
+        wide.columns = [METHOD[name].label for name in wide.columns]
+        wide.insert(0, "", rows)
+        parts.append(f"\n## {dataset}, {model}, K = {k}\n\n{pipes(wide)}")
+    return "".join(parts)
+
+
+TABLES = {
+    table: Table(schemas.TABLE_VALIDITY, partial(validity, kind=kind), _told) for kind, table in paths.VALIDITY.items()
+} | {"mcnemar": Table(schemas.MCNEMAR, mcnemar, lambda frame, cells, study: mcnemar_markdown(frame))}
