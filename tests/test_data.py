@@ -642,6 +642,9 @@ def test_an_archive_of_several_files(tmp_path, monkeypatch):
             obtain("mine", tmp_path, stars(path))
     with pytest.raises(DataError, match=rf"put {tmp_path}/b\.zip there"):
         obtain("mine", tmp_path, {"mine": row(local("b.zip/b/stars.csv"))})
+    put(tmp_path, "", "a.csv")
+    with pytest.raises(DataError, match=rf"^{tmp_path}/a\.csv is empty"):
+        obtain("mine", tmp_path / "elsewhere", {"mine": row(local("~/a.csv"))})
     monkeypatch.setenv("HADYOUNOT_DATA", "~/stars")
     assert datasets_module.data_folder() == tmp_path / "stars"
 
@@ -684,6 +687,14 @@ def test_own_data_in_other_formats(tmp_path, kind):
     assert canonical(obtain("mine", tmp_path, {"mine": row(local(f"a.{kind}"))}).ratings)[0] == BYTES.encode()
 
 
+def locked():
+    """An archive that says that its file is encrypted."""
+    body = bytearray(zipped())
+    for flags in (6, body.index(b"PK\1\2") + 8):
+        body[flags] |= 1
+    return bytes(body)
+
+
 HEADER, LINE = "user,item,rating\n", "ann,x,4\n"
 RECORD = '{"user": "ann", "item": "x", "rating": 4}\n'
 
@@ -714,6 +725,7 @@ RECORD = '{"user": "ann", "item": "x", "rating": 4}\n'
         ("a.zip", zipped().replace(b"ann", b"bob"), "a.zip is truncated, locked or no zip archive (Bad CRC-32 for"),
         ("a.zip", zipped(HEADER + "ann,x,?\n"), "a.zip/stars.csv, line 2: rating '?' is not"),
         ("a.zip", zipped("", "b/"), "a.zip holds no file"),
+        ("a.zip", locked(), "a.zip is truncated, locked or no zip archive (File 'stars.csv' is encrypted"),
         ("a.parquet", RECORD, "a.parquet is truncated or no parquet file ("),
         ("a.parquet", parquet()[:-30], "a.parquet is truncated or no parquet file ("),
         (
@@ -804,6 +816,19 @@ def test_any_csv_and_any_kept_dataset_are_read_as_they_were_written(tmp_path_fac
         ("", "stars.csv is empty; put ratings in it"),
         ("\n\n", "stars.csv is empty"),
         (HEADER, "stars.csv has a header and nothing else"),
+        (
+            HEADER.replace(",", ";", 2) + "x,4\n",
+            "there is no column 'user'; the header has 'user;item;rating'; correct",
+        ),
+        ("user,item,rating;a;b\nann,x\n", "write `rating: rating;a;b` in the registry row"),
+        (
+            HEADER.replace("\n", ",a;b;c\n") + "ann,x,4,d;e,5\n",
+            "5 columns where there should be 4; complete the line, put",
+        ),
+        (
+            HEADER.replace("\n", ",a b c\n") + "ann,x,4,d e f,5\n",
+            "5 columns where there should be 4; complete the line",
+        ),
     ],
 )
 def test_bad_input_is_one_error_that_names_place_and_fix(tmp_path, content, message):
@@ -933,7 +958,7 @@ def test_a_fix_that_is_followed_to_the_letter_works(tmp_path, content, fields, s
     ],
 )
 def test_titles_that_are_not_found_are_no_silence(tmp_path, content, fields, said, fix, titles):
-    put(tmp_path, "a,1,3\nb,2,4\n", "r.csv")
+    put(tmp_path, "a,1,3\nc,1,3\nb,2,4\n", "r.csv")
     put(tmp_path, content, "t.csv")
 
     def mine(**more):
@@ -962,6 +987,12 @@ def test_ratings_of_zero_are_said_and_may_be_none(server, tmp_path, capsys):
     put(tmp_path, HEADER + "a,b,0\na,c,-1\n")
     obtain("mine", tmp_path, {"mine": row(local())})
     assert "are 0" not in capsys.readouterr().err
+
+
+def test_ratings_that_are_words_make_no_header(tmp_path):
+    put(tmp_path, "ann,x,good\nbob,y,fine\n")
+    with pytest.raises(DataError, match="line 1: rating 'good' is not a finite number; write one such as"):
+        obtain("mine", tmp_path, {"mine": row(local(**NUMBERS))})
 
 
 def test_too_few_columns_for_a_number(tmp_path):
@@ -1154,7 +1185,7 @@ def test_a_wrong_study_is_one_error_that_says_what_to_write(tmp_path, old, new, 
         ("mine:", "My shop:", ["My shop: ", "write `my-shop:`"]),
         ("user: u", 'user: u, separator: ""', ["ratings.separator: should be text within a line, in quotes: a bare |"]),
         (ROW, BLOCK.format("|"), ["ratings.separator: should be text within a line", 'such as ";", "|", "\\t" or']),
-        (ROW, BLOCK.format(">\n         "), ["ratings.separator: should be text within a line"]),
+        (ROW, BLOCK.format("|\n       x"), ["ratings.separator: should be text within a line"]),
         (
             "user: u",
             r"user: u, separator: '\s+'",
