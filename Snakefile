@@ -66,7 +66,6 @@ class Job(NamedTuple):
     log: dict
     benchmark: str
     params: dict
-    shell: str
     threads: int = 1
 
 
@@ -74,17 +73,17 @@ def stage(name, notebook, says, input, output, fields, threads=1, place="{datase
     """A notebook, run on a cell with the ``fields`` of the study that decide what it writes, and kept as a page."""
     page = "_".join([notebook, *(f"{{{part}}}" for part in ("block", "family") if f"{{{part}}}" in str(output))])
     html = shown(paths.HTML.format(cell=place, notebook=page), page, "Notebooks", cell=place)
+    log = paths.EXECUTED.format(cell=place, notebook=page)
     return Job(
         *(name, f"{page} on {place}: {says}".replace("{", "{wildcards."), input, output | {"html": html}),
-        {"notebook": paths.EXECUTED.format(cell=place, notebook=page), "text": f"logs/{place}/{page}.log"},
+        {"notebook": log, "text": f"logs/{place}/{page}.log"},
         paths.BENCHMARK.format(cell=place, notebook=page),
         {
+            "run": f'workflow.notebook "$HADYOUNOT_PROJECT"/{paths.NOTEBOOK.format(notebook=notebook)}'
+            f" --log {log} --html {paths.HTML.format(cell=place, notebook=page)}",
             "given": partial(jobs.given, fields),
             "code": partial(jobs.code, notebook, fields),
-            "notebook": paths.NOTEBOOK.format(notebook=notebook),
         },
-        '"$HADYOUNOT_PYTHON" -m hadyounot.workflow.notebook "$HADYOUNOT_PROJECT"/{params.notebook}'
-        " --params {params.given:q} --log {log.notebook:q} --html {output.html:q} --threads {threads} > {log.text:q} 2>&1",
         threads,
     )
 
@@ -99,8 +98,7 @@ def drawn(name, needs):
     return Job(
         *(f"write_{name}", f"{'figure' if name in FIGURES else 'table'} {name}", {"needs": needs}, output),
         *({"text": f"logs/all/{name}.log"}, f"logs/all/{name}.tsv"),
-        {"settings": jobs.everything, "code": jobs.drawing, "name": name},
-        '"$HADYOUNOT_PYTHON" -m hadyounot.report {params.name} --settings {params.settings:q} > {log.text:q} 2>&1',
+        {"run": f"report {name}", "given": partial(jobs.given, ()), "code": jobs.drawing},
     )
 
 
@@ -251,4 +249,4 @@ for job in [
         message:
             job.says
         shell:
-            job.shell
+            '"$HADYOUNOT_PYTHON" -m hadyounot.{params.run} --params {params.given:q} --threads {threads} > {log.text:q} 2>&1'

@@ -20,7 +20,6 @@ import psutil
 import pytest
 from hadyounot.study import methods, paths, schemas, store
 from hadyounot.study.config import load_study
-from hadyounot.study.methods import METHOD
 from snakemake.api import ConfigSettings, ResourceSettings, SnakemakeApi
 from test_notebook import wait_for
 
@@ -322,7 +321,9 @@ def test_a_killed_run_goes_on_after_unlocking_and_gives_the_same_bytes(tmp_path,
 def planned(folder, settings=None, **options):
     """How many jobs of each stage would run in ``folder``, and which tables."""
     printed = jobs(snakemake(folder, "--dry-run", settings=TOY_CELL | (settings or {}), **options))
-    return Counter(job[:2] for job in printed if job[:2].isdigit()), {job for job in printed if job.startswith("table ")}
+    return Counter(job[:2] for job in printed if job[:2].isdigit()), {
+        job for job in printed if job.startswith("table ")
+    }
 
 
 def once(*stages):

@@ -1,7 +1,8 @@
-"""Writes one table or figure: ``python -m hadyounot.report NAME --settings JSON --folder RUN``."""
+"""Writes one table or figure: ``python -m hadyounot.report NAME --params JSON``."""
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -14,15 +15,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hadyounot.report", description=__doc__.partition(":")[0] + ".")
     parser.add_argument("name", help="a table, a figure, or examples")
     parser.add_argument(
-        "--settings", required=True, metavar="JSON", help="the whole study, as StudyConfig.part says it"
+        "--params",
+        required=True,
+        type=json.loads,
+        metavar="JSON",
+        help="settings: the whole study, as StudyConfig.part says it; and folder: of the finished run",
     )
-    parser.add_argument("--folder", type=Path, default=Path(), help="of the finished run (default: this one)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of numba, where models are retrained")
     given = parser.parse_args(arguments)
+    os.environ["NUMBA_NUM_THREADS"] = str(given.threads)  # read when numba is first imported
     from ..study.store import StoreError
     from .output import write
 
     try:
-        write(given.name, StudyConfig.given(json.loads(given.settings)), given.folder)
+        write(given.name, StudyConfig.given(given.params["settings"]), Path(given.params["folder"]))
     except (ConfigError, StoreError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -7,9 +7,12 @@ import io
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..report import figures, output
+from ..study import paths
 from ..study.cell import Cell
 from ..study.config import StudyConfig, load_study
 from ..study.reading import CONFIG_FOLDER
@@ -65,15 +68,74 @@ def open_cell(notebook: str, settings: dict[str, Any], config: str, dataset: str
     """
     if settings:
         return Cell(StudyConfig.given(settings), dataset, model, Path(folder), makes=True)
-    named = CONFIG_FOLDER / f"{config}.yaml"
-    study = load_study(named if named.exists() else Path(config)).of(dataset, model)
+    study = _study(config)
     if folder:
-        return Cell(study, dataset, model, Path(folder))
-    cell = Cell(study, dataset, model, Path(tempfile.mkdtemp(prefix="hadyounot-")), makes=True)
-    atexit.register(shutil.rmtree, cell.folder, ignore_errors=True)
-    for earlier, make in STAGES.items():
-        if earlier == notebook:
-            break
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            make(cell)
-    return cell
+        return Cell(study.of(dataset, model), dataset, model, Path(folder))
+    return Cell(study.of(dataset, model), dataset, model, _made(study, [(dataset, model)], notebook), makes=True)
+
+
+def _study(config: str) -> StudyConfig:
+    named = CONFIG_FOLDER / f"{config}.yaml"
+    return load_study(named if named.exists() else Path(config))
+
+
+def _silently() -> contextlib.AbstractContextManager:
+    silence = contextlib.ExitStack()
+    silence.enter_context(contextlib.redirect_stdout(io.StringIO()))
+    silence.enter_context(contextlib.redirect_stderr(io.StringIO()))
+    return silence
+
+
+def _made(study: StudyConfig, cells: list[tuple[str, str]], notebook: str) -> Path:
+    """A temporary folder with what stages before ``notebook`` make of some cells, or with all of it."""
+    folder = Path(tempfile.mkdtemp(prefix="hadyounot-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for dataset, model in cells:
+        cell = Cell(study.of(dataset, model), dataset, model, folder, makes=True)
+        for earlier, make in STAGES.items():
+            if earlier == notebook:
+                break
+            with _silently():
+                make(cell)
+    return folder
+
+
+@dataclass(frozen=True)
+class Report:
+    """The tables and figures of a finished run.
+
+    Attributes:
+        study: whose run.
+        folder: where it is.
+    """
+
+    study: StudyConfig
+    folder: Path
+
+    def table(self, *names: str) -> str:
+        """The Markdown twins of those tables that the study has."""
+        there = [name for name in names if name in output.names(self.study)]
+        twins = [self.folder / paths.TABLE.format(table=name) for name in there]
+        return "\n\n".join(twin.with_suffix(".md").read_text(encoding="utf-8") for twin in twins)
+
+    def show(self, *kinds: str) -> None:
+        """Display those figures that the study has, of every cell that has one."""
+        from IPython.display import Image, display
+
+        for name, (kind, _) in figures.names(self.study).items():
+            if kind in kinds:
+                display(Image(str(self.folder / paths.FIGURE.format(figure=name))))
+
+
+def open_report(settings: dict[str, Any], config: str, folder: str) -> Report:
+    """The tables and figures that a notebook shows; arguments as ``open_cell``'s. Those of a toy run are made first."""
+    if settings:
+        return Report(StudyConfig.given(settings), Path(folder))
+    study = _study(config)
+    if not folder:
+        cells = [(cell.dataset, cell.model) for cell in study.cells]
+        folder = _made(study, cells, "")
+        for name in output.names(study):
+            with _silently():
+                output.write(name, study, Path(folder))
+    return Report(study, Path(folder))

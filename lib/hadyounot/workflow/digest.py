@@ -38,11 +38,10 @@ def code_digest(notebook: str | Path, ignore: Iterable[str] = ()) -> str:
     return _digest([*(code for code, _ in cells), *_modules(imports, ignore)])
 
 
-def command_digest(name: str, ignore: Iterable[str] = ()) -> str:
-    """sha256 of what a module of this package does when it is run, and of all modules of the package that it imports,
-    as in ``code_digest``.
-    """
-    return _digest(_modules({(name,)}, ignore))
+def package_digest(name: str, ignore: Iterable[str] = ()) -> str:
+    """sha256 of all modules of a package of ours (or of one module) and all that they import, as ``code_digest``."""
+    inside = [(_name(path),) for path in PACKAGE.rglob("*.py") if f"{_name(path)}.".startswith(f"{name}.")]
+    return _digest(_modules(inside, ignore))
 
 
 def _modules(imports: Iterable[tuple[str, ...]], ignore: Iterable[str]) -> list[str]:

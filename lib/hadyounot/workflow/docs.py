@@ -7,6 +7,7 @@ from typing import get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from ..report.tables import TABLES, table
 from ..study import config, paths, schemas, store
 
 
@@ -73,9 +74,8 @@ def files_page() -> str:
         "`.provenance.json` beside it.",
         "",
     ]
-    for place, schema in (
-        schemas.BY_PATH | {f"tables/{name}.csv": table.schema for name, table in TABLES.items()}
-    ).items():
+    tables = {paths.TABLE.format(table=name): table(name) for name in TABLES}
+    for place, schema in (schemas.BY_PATH | {place: each.schema for place, each in tables.items()}).items():
         rows = [f"| `{column}` | {spec.type} | {spec.meaning} |" for column, spec in schema.columns.items()]
         rows += [f"| … | {schema.others.type} | {schema.others.meaning} |"] if schema.others else []
         parts += [f"## `{place}`", "", schema.meaning, "", "| column | type | meaning |", "|---|---|---|", *rows, ""]

@@ -8,7 +8,7 @@ from ..study import paths
 from ..study.cell import RECOMMENDERS
 from ..study.config import StudyConfig
 from ..study.methods import FAMILIES
-from .digest import code_digest, command_digest, module_digest
+from .digest import code_digest, module_digest, package_digest
 
 # how things look changes no number, and what a study says is given
 UNCOUNTED = (
@@ -29,7 +29,9 @@ class Jobs:
         self.study, self.project = study, project
 
     def given(self, fields: Sequence[str], wildcards: Mapping[str, str]) -> str:
-        """The parameters of a notebook, as JSON: names, and the ``fields`` of its cell's study that decide what it writes."""
+        """The parameters of a notebook, as JSON: names, and the ``fields`` of its cell's study that decide what it writes;
+        or the whole study, for what is of no cell: the provenance of tables and figures tells of all of it.
+        """
         names = dict(wildcards.items())
         if not names:
             return json.dumps({"settings": self.study.part(), "folder": "."})
@@ -49,20 +51,15 @@ class Jobs:
         found = [code_digest(self.project / paths.NOTEBOOK.format(notebook=notebook), UNCOUNTED)]
         if "models" in fields:
             settings = self.study.models[wildcards["model"]]
-            found.append(command_digest(RECOMMENDERS[settings.kind][0], UNCOUNTED))
+            found.append(package_digest(RECOMMENDERS[settings.kind][0], UNCOUNTED))
             if factory := getattr(settings, "factory", None):
                 found.append(module_digest(factory.partition(":")[0]))
         return found
 
     @property
-    def everything(self) -> str:
-        """The whole study as JSON: what a table or figure is given, as its provenance tells of all of it."""
-        return json.dumps(self.study.part())
-
-    @property
     def drawing(self) -> str:
         """A digest of the code of all tables and figures."""
-        return command_digest(f"{__package__.partition('.')[0]}.report.__main__", ("workflow",))
+        return package_digest("hadyounot.report")
 
     def outcomes(self, cells: Iterable[tuple[str, str]]) -> list[str]:
         """Files of all blocks of some cells."""
