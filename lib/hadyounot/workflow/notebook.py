@@ -61,7 +61,8 @@ def run(
     log.parent.mkdir(parents=True, exist_ok=True)
     with _absent(UNUSED), tempfile.TemporaryDirectory() as ipython_folder:
         error = _execute(notebook, checked, log, timeout, _kernel_manager(threads, ipython_folder))
-        import nbformat
+    import nbformat
+
     executed = nbformat.read(log, as_version=4)
     failed = _failed_cell(executed, error)
     _strip(executed)
@@ -173,8 +174,8 @@ def _kernel_manager(threads: int, ipython_folder: str) -> type:
     from traitlets import default
 
     # a start-up file, and ways to run the same code differently: assert would be left out
-    kept = os.environ.keys() - {"PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONOPTIMIZE"}
-    environment = {name: os.environ[name] for name in kept}
+    unwanted = {"PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONOPTIMIZE"}
+    environment = {name: value for name, value in os.environ.items() if name not in unwanted}
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     environment["NUMBA_NUM_THREADS"] = str(threads)
     environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
