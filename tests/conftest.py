@@ -2,8 +2,8 @@
 
 import os
 
-# so that tests of many threads have many on any machine; read when numba is first imported
-os.environ.setdefault("NUMBA_NUM_THREADS", "4")
+# so that tests of many threads have many on any machine, whatever was set; read when numba is first imported
+os.environ["NUMBA_NUM_THREADS"] = "4"
 # as notebooks are run; more would wait for each other in a busy loop where other work runs beside
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import warnings
 from itertools import combinations
 
 import matplotlib
@@ -261,6 +262,23 @@ def test_no_title_overlaps_another_on_the_card(title, rank):
         n_watched=12345,
     )
     assert_nothing_overlaps(figure)
+
+
+def test_titles_in_other_scripts_on_the_card(tmp_path):
+    """One that another font of matplotlib can write is written; for one that none can, there is a single warning."""
+    title = "The ⌢ (2001)"
+    with warnings.catch_warnings(action="error"):
+        figure = card(explanation=[title], before=[title], watched=[(title, 5.0)])
+        figures.save(figure, tmp_path / "card")
+    assert texts(figure).count(title) == 4
+    title = "\U000f0000 (2001)"  # for private use: no font's
+    with pytest.warns(UserWarning, match="^the card has boxes for \U000f0000, which no installed font has: ") as caught:
+        figure = card(explanation=[title], before=[title], watched=[(title, 5.0)])
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings(action="error"):
+        figures.save(figure, tmp_path / "card")
+    assert texts(figure).count("□ (2001)") == 4
 
 
 def ablations_frame() -> pd.DataFrame:

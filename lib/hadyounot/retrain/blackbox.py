@@ -6,8 +6,10 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
+from pickle import PicklingError
 from typing import Any, Protocol
 
 import numba
@@ -31,14 +33,19 @@ LONG = 10.0  # seconds of retraining from which on the cost is told beforehand a
 class Scorer(Protocol):
     """What ``BlackBox`` needs of an object.
 
-    Once fitted it may have ``user_embeddings`` (n_users, p) and ``item_embeddings`` (n_items, q) as well.
+    Once fitted it may have ``user_embeddings`` (n_users, p) and ``item_embeddings`` (n_items, q) as well. Wherever an
+    array is due, a tensor on any device will do, and for embeddings a torch module with a ``weight``.
     """
 
     def fit(self, ratings: Ratings) -> Any:
         """Train, from scratch, on ratings in which any user or item may be without one; what is returned is ignored."""
 
     def scores(self, user: int) -> np.ndarray:
-        """(n_items,): what the items are ranked by for the user (index), the best highest; all finite."""
+        """(n_items,): what the items are ranked by for the user (index), the best highest.
+
+        All finite, but for -inf in place of items that the user rated, as ranking libraries mask them: no candidates,
+        they count as the lowest of the others.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +54,13 @@ class BlackBoxModel:
 
     Attributes:
         fitted: the object.
+        ratings: what it was fitted on.
         user_embeddings: float32 (n_users, p), the object's own or a truncated SVD's.
         item_embeddings: float32 (n_items, q), likewise.
     """
 
     fitted: Scorer
+    ratings: Ratings
     user_embeddings: np.ndarray
     item_embeddings: np.ndarray
 
@@ -62,7 +71,7 @@ class BlackBoxModel:
         Raises:
             ValueError: a user index is unknown, or the object returns something else than n_items finite numbers.
         """
-        return _scores(self.fitted, known_users(users, len(self.user_embeddings)), len(self.item_embeddings))
+        return _scores(self.fitted, known_users(users, self.ratings.n_users), self.ratings)
 
 
 class BlackBox:
@@ -81,7 +90,7 @@ class BlackBox:
 
     def __init__(self, factory: Callable[[], Scorer] | Scorer, factors: int = 16):
         is_object = hasattr(factory, "fit") and not isinstance(factory, type)
-        self.factory = partial(copy.deepcopy, factory) if is_object else factory
+        self.factory = partial(_copied, factory) if is_object else factory
         self.factors = factors
 
     @classmethod
@@ -110,9 +119,9 @@ class BlackBox:
         if any(table is None for table in tables.values()):
             tables = dict(zip(sides, svd_embeddings(ratings, self.factors), strict=True))
         for side, count in sides.items():
-            tables[side] = np.asarray(tables[side], dtype=np.float32)
+            tables[side] = _array(fitted, side, tables[side])
             _require(tables[side].ndim == 2 and len(tables[side]) == count, fitted, side, tables[side], f"({count}, p)")
-        return BlackBoxModel(fitted, **tables)
+        return BlackBoxModel(fitted, ratings, **tables)
 
     def retrain(
         self, ratings: Ratings, deletions: Sequence[Deletion], watched: Sequence[int] | None = None
@@ -121,16 +130,17 @@ class BlackBox:
 
         Deletions that leave the same ratings share a training, so an empty one for every user costs one. The first
         training is done twice, to time it and to see whether the object repeats itself. The others run in
-        ``numba.get_num_threads()`` processes where that pays, each with one BLAS thread; a long job says on stderr
-        what it will cost, and how far it is.
+        ``numba.get_num_threads()`` processes where that pays, each with one BLAS thread, after the first one has given
+        the same scores there; a long job says on stderr what it will cost, and how far it is.
 
         Raises:
             ValueError: as ``Recommender.retrain``.
-            RuntimeError: training or scoring failed, or the scores are not n_items finite numbers; the message
-                names the deletion.
+            RuntimeError: training or scoring failed, or the scores are not n_items finite numbers, or are others in
+                another process; the message names the deletion.
 
         Warns:
-            RuntimeWarning: two trainings on the same ratings gave different scores.
+            RuntimeWarning: two trainings on the same ratings gave different scores; or the factory cannot be sent to
+                another process, so that all trainings run in this one.
         """
         skipped, users = checked(ratings, deletions, watched)
         shared: dict[tuple[int, ...], list[int]] = {}
@@ -176,7 +186,8 @@ def _run(jobs: list[tuple]) -> Iterable[np.ndarray]:
     started = time.perf_counter()
     again = _retrained(*jobs[0])
     each = time.perf_counter() - started
-    if not np.array_equal(first, again):
+    repeats = np.array_equal(first, again)
+    if not repeats:
         warnings.warn(
             "two trainings on the same ratings gave scores that differ by up to"
             f" {np.abs(first - again).max():.3g}, so what is recorded would be partly chance: have the factory return"
@@ -187,12 +198,48 @@ def _run(jobs: list[tuple]) -> Iterable[np.ndarray]:
     yield again
     total = each * len(jobs)
     processes = max(1, min(numba.get_num_threads(), len(jobs) - 1)) if total >= PROCESSES_PAY else 1
+    if processes > 1:
+        elsewhere = _elsewhere(jobs[0], processes)
+        if elsewhere is None:
+            processes = 1
+        elif repeats and not np.array_equal(elsewhere, again):
+            raise RuntimeError(
+                f"{jobs[0][3]}: training in another process gave scores that differ by up to"
+                f" {np.abs(elsewhere - again).max():.3g}, so what is recorded could not be compared. Strings in a set,"
+                " for one, have another order in every process: sort them, or set PYTHONHASHSEED=0 before Python starts"
+            )
     if total >= LONG:
         cost = f"{len(jobs):,} retrainings at {each:.2g} s each: about {total / processes / 60:.1f} minutes"
         print(f"{cost} on {processes} processes", file=sys.stderr, flush=True)
     with parallel_config("loky", inner_max_num_threads=1):
         found = Parallel(processes, return_as="generator")(delayed(_retrained)(*job) for job in jobs[1:])
     yield from tqdm(found, "retrain", len(jobs) - 1, unit="model", mininterval=1, leave=False, disable=total < LONG)
+
+
+def _elsewhere(job: tuple, processes: int) -> np.ndarray | None:
+    """``_retrained`` of the job in another process; None, and a warning, where it cannot be sent to one."""
+    try:
+        with parallel_config("loky", inner_max_num_threads=1):
+            (scores,) = Parallel(processes)([delayed(_retrained)(*job)])
+    except (PicklingError, BrokenProcessPool) as error:
+        why = str(error.__cause__ or error).strip().strip('"').strip().splitlines()[-1]
+        warnings.warn(
+            f"the factory cannot be sent to another process ({why}), so all trainings run in this one: have it make"
+            " locks, connections and open files itself, and import only what is installed or on PYTHONPATH",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        return None
+    return scores
+
+
+def _copied(unfitted: Scorer) -> Scorer:
+    try:
+        return copy.deepcopy(unfitted)
+    except Exception as error:  # of code that is not ours
+        kind = type(unfitted).__name__
+        fix = f"give a function that returns a fresh one, lambda: {kind}(...)"
+        raise TypeError(f"this {kind} cannot be copied for each training ({error}): {fix}") from error
 
 
 @threadpool_limits.wrap(limits=1)
@@ -211,23 +258,52 @@ def _retrained(
 ) -> np.ndarray:
     """float32 (len(users), n_items), of the model trained without the rows ``skipped``, those of ``deletion``."""
     try:
-        return _scores(_trained(factory, ratings, skipped), users, ratings.n_items)
+        return _scores(_trained(factory, ratings, skipped), users, ratings)
     except Exception as error:  # of code that is not ours
         raise RuntimeError(f"{deletion}: {type(error).__name__}: {error}") from error
 
 
-def _scores(fitted: Scorer, users: Sequence[int], n_items: int) -> np.ndarray:
-    scores = np.empty((len(users), n_items), dtype=np.float32)
+def _scores(fitted: Scorer, users: Sequence[int], ratings: Ratings) -> np.ndarray:
+    scores = np.empty((len(users), ratings.n_items), dtype=np.float32)
     for row, user in zip(scores, users, strict=True):
-        given = np.asarray(fitted.scores(int(user)), dtype=np.float32)
-        _require(given.shape == (n_items,), fitted, f"scores({user})", given, f"({n_items},)")
+        what = f"scores({user})"
+        given = _array(fitted, what, fitted.scores(int(user)))
+        if given.shape == row.shape:
+            seen = ratings.history(user)
+            masked = seen[np.isneginf(given[seen])]
+            if masked.size:
+                given = given.copy()
+                given[masked] = given[np.isfinite(given)].min(initial=np.inf)
+        _require(given.shape == row.shape, fitted, what, given, f"({ratings.n_items},)")
         row[:] = given
     return scores
+
+
+def _array(fitted: Scorer, what: str, given: Any) -> np.ndarray:
+    """float32, of a torch module's weight, a tensor, or whatever else holds numbers.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if hasattr(given, "state_dict"):
+        given = getattr(given, "weight", given)
+    if hasattr(given, "detach"):
+        given = given.detach().cpu()
+    try:
+        with np.errstate(over="ignore"):  # what is beyond float32 is not finite
+            return np.asarray(given, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        kind = type(given).__name__
+        raise ValueError(f"{type(fitted).__name__}.{what} is a {kind}: give an array of numbers") from error
 
 
 def _require(has_shape: bool, fitted: Scorer, what: str, given: np.ndarray, shape: str) -> None:
     name = f"{type(fitted).__name__}.{what}"
     if not has_shape:
         raise ValueError(f"{name} has shape {given.shape}, not {shape}")
-    if not np.isfinite(given).all():
-        raise ValueError(f"{name} has {np.count_nonzero(~np.isfinite(given))} entries that are not finite")
+    wrong = ~np.isfinite(given)
+    if wrong.any():
+        place = ", ".join(map(str, np.argwhere(wrong)[0]))
+        raise ValueError(
+            f"{name} has {np.count_nonzero(wrong)} entries that are not finite, as {given[wrong][0]} at {place}"
+        )

@@ -1,6 +1,7 @@
 """Settings of the recommenders."""
 
-from typing import Annotated, Literal
+import json
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -52,16 +53,20 @@ class BlackBoxConfig(Strict):
         pattern=r"^[\w.]+:\w+$",
         description="`package.module:name` of what is called with `settings` and `seed`, the study's, for a fresh one.",
     )
-    settings: dict[str, str | int | float | bool | None] = Field(
-        {}, description="Keyword arguments of the factory beside `seed`."
-    )
+    settings: dict[str, Any] = Field({}, description="Keyword arguments of the factory beside `seed`.")
     factors: int = Field(
         16, ge=1, description="Length of the embeddings, a truncated SVD of the ratings, of a recommender without any."
     )
 
     @field_validator("settings")
     @classmethod
-    def _seed_is_the_studys(cls, settings: dict) -> dict:
+    def _plain_and_without_the_seed(cls, settings: dict) -> dict:
         if "seed" in settings:
             raise ValueError("the study gives the seed: leave it out")
+        for name, value in settings.items():
+            try:
+                json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError) as error:
+                plain = "a number, true, false, null or text in quotes, or a list or mapping of these"
+                raise ValueError(f"{name}: {error}; write {plain}") from None
         return settings
