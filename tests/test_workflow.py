@@ -144,7 +144,7 @@ def test_table2_counts_the_data(smoke):
 @pytest.mark.parametrize("table", ["table3_mf", "table4_ncf", "validity_blackbox"])
 def test_tables_of_validity_say_what_retraining_showed(smoke, table):
     rows = pd.read_csv(smoke / f"tables/{table}.csv")
-    methods = set(schemas.METHODS)
+    named = set(METHOD)
     if table == "validity_blackbox":
         assert set(rows["model"]) == set(BLACK_BOXES)
         named -= {"influence", "influence_block"}  # nobody knows its parameters

@@ -3,7 +3,7 @@
 The paper shows one user and the baselines; the surrogates stand beside them here, on users whom none of them has seen.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,10 @@ from ..method.features import Representation
 from ..method.outcomes import Outcomes
 from ..method.surrogates import Surrogate
 from ..retrain.ratings import Ratings
-from . import influence, knn
+from . import knn
 
 DISTANCES = {"embedding_distance": "euclidean", "cosine_distance": "cosine"}
+INFLUENCES = ("influence", "influence_block")  # of ``influence.removals``, over all parameters and over a few
 
 
 def predictions(surrogate: Surrogate, representation: Representation, outcomes: Outcomes) -> np.ndarray:
@@ -44,7 +45,7 @@ def measured(
     ratings: Ratings,
     item_embeddings: np.ndarray,
     outcomes: Outcomes,
-    changes: Mapping[str, influence.Changes],
+    changes: Mapping[str, Callable[[int, int], np.ndarray]],
     predicted: Mapping[str, np.ndarray],
 ) -> pd.DataFrame:
     """What each measure says of each deleted set, and the truth, for the user's top item.
@@ -60,7 +61,7 @@ def measured(
         predicted: (n, N) by surrogate, see ``predictions``.
     """
     users = np.array([deletion.user for deletion in outcomes.deletions], dtype=np.int32)
-    columns = {name: np.full(len(users), np.nan) for name in (*DISTANCES, *influence.NAMES)}
+    columns = {name: np.full(len(users), np.nan) for name in (*DISTANCES, *INFLUENCES)}
     place = np.empty(ratings.n_items, dtype=np.int64)  # of an item in the user's history
     for user in np.unique(users).tolist():
         rows = np.flatnonzero(users == user)
@@ -160,7 +161,7 @@ def surrogate_quality(
         One row per predictor and number of targets: predictor, n_targets, and what ``quality`` returns.
     """
     users, truth = frame["user"].to_numpy(), effects.reg(outcomes)
-    of_top = {name: frame[[name]].to_numpy() for name in influence.NAMES if frame[name].notna().all()}
+    of_top = {name: frame[[name]].to_numpy() for name in INFLUENCES if frame[name].notna().all()}
     of_top |= {name: of_rows[:, :1] for name, of_rows in predicted.items()}
     rows = []
     for n_targets, some in ((truth.shape[1], predicted), (1, of_top)):

@@ -25,8 +25,6 @@ Changes = Callable[[int, int], np.ndarray]
 """(user, target) -> (n,): change of f(user, target), in the units of the score, on removing each rating of the user's
 history alone, in its order; negative where the removal lowers the score."""
 
-NAMES = ("influence", "influence_block")  # over all parameters, and over a few
-
 # what FIA (Cheng et al., KDD 2019) and ACCENT (Tran et al., SIGIR 2021) add to the diagonal of a block's Hessian
 BLOCK_DAMPING = 1e-6
 

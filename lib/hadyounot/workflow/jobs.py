@@ -29,8 +29,8 @@ class Jobs:
         self.study, self.project = study, project
 
     def given(self, fields: Sequence[str], wildcards: Mapping[str, str]) -> str:
-        """The parameters of a notebook, as JSON: names, and the ``fields`` of its cell's study that decide what it writes;
-        or the whole study, for what is of no cell: the provenance of tables and figures tells of all of it.
+        """The parameters of a notebook, as JSON: names, and the ``fields`` of its cell's study that decide what
+        it writes; or the whole study, for what is of no cell: the provenance of tables and figures tells of all of it.
         """
         names = dict(wildcards.items())
         if not names:

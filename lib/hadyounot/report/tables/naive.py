@@ -11,10 +11,10 @@ from ...study.config import StudyConfig
 from .common import Table, analysed, pipes, texts
 
 
-def naive(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
-    """Schema ``schemas.TABLE_NAIVE``: one row per analysed cell, K and size."""
+def naive(cells: Iterable[Cell]) -> pd.DataFrame:
+    """Schema ``schemas.TABLE_NAIVE``: one row per cell, K and size."""
     rows = []
-    for cell in analysed(cells):
+    for cell in cells:
         tried = cell.read(paths.NAIVE)
         n_users = tried["user"].nunique()
         for k in cell.study.explanation.top_k:
@@ -67,4 +67,8 @@ def markdown(frame: pd.DataFrame) -> str:
     return "".join(parts)
 
 
-TABLES = {"naive": Table(schemas.TABLE_NAIVE, naive, lambda frame, cells, study: markdown(frame))}
+def _of_analysed(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
+    return naive(analysed(cells))
+
+
+TABLES = {"naive": Table(schemas.TABLE_NAIVE, _of_analysed, lambda frame, cells, study: markdown(frame))}
