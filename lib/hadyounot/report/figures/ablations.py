@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 from matplotlib.transforms import ScaledTranslation
 
 from ...study import paths
@@ -50,6 +50,11 @@ def _ablated(axes: Axes, places: Sequence[float], rows: pd.DataFrame, base: pd.D
     axes.set_ylabel("validity (% of users)")
 
 
+def _from_zero(axes: Axes) -> None:
+    """A vertical axis that begins at 0, with room for a whole marker there."""
+    axes.set_ylim(bottom=-0.05 * axes.get_ylim()[1])
+
+
 def deletion_size(table: pd.DataFrame, variants: Sequence[Method], title: str = "") -> Figure:
     """Validity against how many items are deleted at a time when outcomes are simulated.
 
@@ -65,7 +70,7 @@ def deletion_size(table: pd.DataFrame, variants: Sequence[Method], title: str = 
     labels = [f"{size:g}" if size >= 1 else f"{100 * size:g} %\nof history" for size in sizes]
     axes.set_xticks(range(len(sizes)), labels)
     axes.set(xlabel="items deleted in each simulated deletion", title=title)
-    axes.set_ylim(bottom=0)
+    _from_zero(axes)
     handles, _ = axes.get_legend_handles_labels()
     figure.legend(handles=[*handles, _DOTTED], loc="outside lower center", ncols=2)
     return figure
@@ -99,7 +104,7 @@ def sample_size(table: pd.DataFrame, variants: Sequence[Method], title: str = ""
     for axes in grid.flat:
         axes.label_outer()
     grid[1, 0].set_ylim(min(-0.1, grid[1, 0].get_ylim()[0]), 1)  # a change of 0.001 is to look like one
-    figure.suptitle(title)
+    figure.suptitle(title, x=0.01, ha="left")
     handles, _ = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles=[*handles, _DOTTED], loc="outside lower center", ncols=4)
     return figure
@@ -137,11 +142,12 @@ def search(table: pd.DataFrame, variants: Sequence[Method], seconds: Mapping[str
             markerfacecolor=method.color if filled else "white",
             label=f"{method.learner.surrogate.upper()}, {_searched(method)}",
         )
-    axes.set(xscale="log", xlabel="median wall time of one explanation", title=title)
+    marks.in_seconds(axes, [seconds[method.name] for method in (BASE, *variants)])
+    axes.set(xlabel="median wall time of one explanation", title=title)
     axes.set_ylabel(f"validity at K = {k} (% of users)")
-    axes.xaxis.set_major_formatter(EngFormatter("s"))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
-    axes.set_ylim(bottom=0)
+    axes.margins(x=0.1)
+    _from_zero(axes)
     figure.legend(loc="outside right center")
     return figure
 

@@ -36,8 +36,8 @@ def generation_time(times: pd.DataFrame, title: str = "") -> Figure:
             annotation_clip=False,
         )
     axes.annotate("median", (1.02, -0.75), xycoords=("axes fraction", "data"), color=style.FAINT, va="center")
-    axes.set(xscale="log", xlabel="wall time of one explanation", title=title)
-    axes.xaxis.set_major_formatter(EngFormatter("s"))
+    marks.in_seconds(axes, times["seconds"])
+    axes.set(xlabel="wall time of one explanation", title=title)
     marks.rows(axes, [method.label for method in methods])
     figure.legend(handles=marks.USERS, loc="outside lower center", ncols=2)
     return figure

@@ -70,6 +70,8 @@ def baseline_correlation(
             axes.plot(paper[method.measure], place, "D", **marks.HOLLOW)
         if len(values):
             marks.of_users(axes, place, method.measure, values, method.color)
+        else:
+            axes.annotate("constant for every user", (0.01, place), color=style.FAINT, va="center")
     axes.axvline(0, color=style.FAINT, linewidth=0.8, zorder=0)
     axes.set(xlim=(-1, 1), xlabel="Pearson correlation with the real score decrease")
     axes.set_title(f"all {correlations['user'].nunique()} users")

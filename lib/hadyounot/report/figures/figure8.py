@@ -38,7 +38,7 @@ def projection(points: pd.DataFrame, separability: pd.DataFrame, perplexity: flo
         label="Δŷ_reg (stars)",
         ticks=MaxNLocator(5),
     )
-    plane.set(xticks=[], yticks=[], aspect="equal", xlabel="t-SNE 1", ylabel="t-SNE 2")
+    plane.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim", xlabel="t-SNE 1", ylabel="t-SNE 2")
     users = points["user"].nunique()
     plane.set_title(f"{len(points):,} training rows of {users} users, perplexity {perplexity:g}")
     for axes, name, label, floor in ((r2, "r2", "held-out R²", 0), (auc, "auc", "held-out AUC", 0.5)):

@@ -93,8 +93,8 @@ def markdown(frame: pd.DataFrame) -> str:
             "paper's change": texts(100 * first["paper_change"], "{:+.1f}"),
             "control": other.fillna("").to_numpy(),
             "change from it": _intervals(apart, "change_from_control", "control_ci_low", "control_ci_high"),
-            "R²": texts(first["r2"], "{:.3f}"),
-            "rank correlation": texts(first["spearman"], "{:.3f}"),
+            "R²": texts(first["r2"], "{:z.3f}"),
+            "rank correlation": texts(first["spearman"], "{:z.3f}"),
         })  # fmt: skip
         parts.append(f"\n## {dataset}, {model} ({first['n_users'].iloc[0]} users)\n\n{pipes(shown)}")
     return "".join(parts)
@@ -103,7 +103,7 @@ def markdown(frame: pd.DataFrame) -> str:
 def _intervals(frame: pd.DataFrame, *columns: str) -> list[str]:
     """Changes in percentage points with their intervals; empty where there is none."""
     percent = 100 * frame[list(columns)].astype(float)
-    return ["" if pd.isna(each[0]) else "{:+.1f} [{:+.1f}, {:+.1f}]".format(*each) for each in percent.to_numpy()]
+    return ["" if pd.isna(each[0]) else "{:+z.1f} [{:+z.1f}, {:+z.1f}]".format(*each) for each in percent.to_numpy()]
 
 
 TABLES = {"ablations": Table(schemas.ABLATIONS, ablations, lambda frame, cells, study: markdown(frame))}

@@ -63,13 +63,13 @@ def _printed(paper: Mapping[str, float], measure: str) -> str:
 def _quartiles(values: pd.Series) -> str:
     """Median and quartiles of what is known; empty where nothing is."""
     low, median, high = values.quantile([0.25, 0.5, 0.75])
-    return "" if pd.isna(median) else f"{median:.3f} [{low:.3f}, {high:.3f}]"
+    return "" if pd.isna(median) else f"{median:z.3f} [{low:z.3f}, {high:z.3f}]"
 
 
 def _intervals(rows: pd.DataFrame, name: str) -> list[str]:
     """Numbers with their intervals, where there are such."""
-    ends = zip(texts(rows[name], "{:.3f}"), rows[f"{name}_low"], rows[f"{name}_high"], strict=True)
-    return [value + ("" if pd.isna(low) else f" [{low:.3f}, {high:.3f}]") for value, low, high in ends]
+    ends = zip(texts(rows[name], "{:z.3f}"), rows[f"{name}_low"], rows[f"{name}_high"], strict=True)
+    return [value + ("" if pd.isna(low) else f" [{low:z.3f}, {high:z.3f}]") for value, low, high in ends]
 
 
 def quality_markdown(frame: pd.DataFrame) -> str:
@@ -86,8 +86,8 @@ def quality_markdown(frame: pd.DataFrame) -> str:
         shown = pd.DataFrame(
             {
                 "predictor": [METHOD[name].label for name in rows["predictor"]],
-                "R²": texts(rows["r2"], "{:.3f}"),
-                "R² within": texts(rows["r2_within"], "{:.3f}"),
+                "R²": texts(rows["r2"], "{:z.3f}"),
+                "R² within": texts(rows["r2_within"], "{:z.3f}"),
                 "rank correlation": _intervals(rows, "spearman"),
                 "lift of the best": _intervals(rows, "lift"),
                 "lift of the truly best": texts(rows["lift_best"], "{:.2f}"),
