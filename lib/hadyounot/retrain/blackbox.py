@@ -1,7 +1,6 @@
 """A recommender that others wrote: anything with ``fit`` and ``scores``, retrained once per set of deleted ratings."""
 
 import copy
-import pkgutil
 import sys
 import time
 import warnings
@@ -22,7 +21,6 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from ..rng import generator
-from ..settings import ConfigError
 from .base import checked, known_users
 from .ratings import Deletion, Ratings
 
@@ -92,76 +90,6 @@ class BlackBox:
         is_object = hasattr(factory, "fit") and not isinstance(factory, type)
         self.factory = partial(_copied, factory) if is_object else factory
         self.factors = factors
-
-    def fit(self, ratings: Ratings) -> Any:
-        """Train, from scratch, on ratings in which any user or item may be without one; what is returned is ignored."""
-
-    def scores(self, user: int) -> np.ndarray:
-        """(n_items,): what the items are ranked by for the user (index), the best highest.
-
-        All finite, but for -inf in place of items that the user rated, as ranking libraries mask them: no candidates,
-        they count as the lowest of the others.
-        """
-
-
-@dataclass(frozen=True, eq=False)
-class BlackBoxModel:
-    """A fitted object of somebody else's.
-
-    Attributes:
-        fitted: the object.
-        ratings: what it was fitted on.
-        user_embeddings: float32 (n_users, p), the object's own or a truncated SVD's.
-        item_embeddings: float32 (n_items, q), likewise.
-    """
-
-    fitted: Scorer
-    ratings: Ratings
-    user_embeddings: np.ndarray
-    item_embeddings: np.ndarray
-
-    @threadpool_limits.wrap(limits=1)
-    def scores(self, users: Sequence[int]) -> np.ndarray:
-        """f(u, ·): float32 (len(users), n_items), in the object's own units.
-
-        Raises:
-            ValueError: a user index is unknown, or the object returns something else than n_items finite numbers.
-        """
-        return _scores(self.fitted, known_users(users, self.ratings.n_users), self.ratings)
-
-
-class BlackBox:
-    """Explains any recommender: ``factory()`` returns a fresh, unfitted ``Scorer``.
-
-    Where a ``Scorer`` is given instead of a factory, every training starts from a deep copy of it.
-
-    What makes a retrained model comparable is the factory's duty: a fixed seed, and nothing kept from an earlier
-    training. A deletion renumbers nothing: users and items keep their indices, ``n_users`` and ``n_items``. An
-    object that makes ids of its own, from the ratings it sees, would shuffle its initial weights at each deletion.
-
-    Args:
-        factory: see above; a lambda or a class of a notebook will do.
-        factors: length of the embeddings, where the object has not both of its own: see ``svd_embeddings``.
-    """
-
-    def __init__(self, factory: Callable[[], Scorer] | Scorer, factors: int = 16):
-        is_object = hasattr(factory, "fit") and not isinstance(factory, type)
-        self.factory = partial(_copied, factory) if is_object else factory
-        self.factors = factors
-
-    @classmethod
-    def from_config(cls, kind: str, factory: str, settings: dict[str, Any], factors: int, seed: int) -> "BlackBox":
-        """As a ``BlackBoxConfig`` says: the factory is called with its ``settings`` and the ``seed``.
-
-        Raises:
-            ConfigError: there is no such factory.
-        """
-        try:
-            found = pkgutil.resolve_name(factory)
-        except (ImportError, AttributeError) as error:
-            fix = "write package.module:name of something installed or on PYTHONPATH"
-            raise ConfigError(f"models: the {kind} factory {factory!r} cannot be imported ({error}); {fix}") from error
-        return cls(partial(found, **settings, seed=seed), factors)
 
     def fit(self, ratings: Ratings) -> BlackBoxModel:
         """The model trained on all ratings.
