@@ -33,7 +33,7 @@ def parameters(book):
 
 def test_there_are_notebooks_from_data_to_figures():
     assert {"10", "20", "30", "40", "50", "60", "90", "91"} <= {book.stem[:2] for book in BOOKS}
-    assert [book.stem for book in BOOKS] == sorted(demo.NOTEBOOKS)
+    assert [book.stem for book in BOOKS] == sorted([*demo.STAGES, "90_tables", "91_figures"])
 
 
 @each_book
@@ -101,3 +101,19 @@ def test_runs_alone_with_its_defaults_and_leaves_nothing_in_the_repository(book,
     # One thread: on an idle machine this is how long it takes, and on a busy one still the same.
     assert ended.ru_utime + ended.ru_stime - started.ru_utime - started.ru_stime < 30
     assert not list(tmp_path.glob("hadyounot-*")), "the toy run is left behind"
+
+
+@pytest.fixture(scope="module")
+def finished():
+    """The folder of a finished toy run, tables and figures too."""
+    return demo.open_report({}, "toy", "").folder
+
+
+@each_book
+def test_opened_on_a_finished_run_it_only_reads(book, finished, tmp_path):
+    def everything():
+        return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in finished.rglob("*") if path.is_file()}
+
+    before = everything()
+    run(book, {"folder": str(finished)}, tmp_path / "log.ipynb")
+    assert everything() == before

@@ -6,7 +6,7 @@ import importlib
 import io
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,17 +39,17 @@ def _stage(module: str, name: str) -> Callable[[Cell], Any]:
     return run
 
 
-STAGES: dict[str, Callable[[Cell], Any]] = {  # by notebook, in the order of what each reads of the others
-    "10_dataset": _stage("dataset", "dataset"),
-    "20_recommender": _stage("recommender", "recommender"),
-    "30_simulate": _blocks,
-    "40_surrogates": _stage("learn", "surrogates"),
-    "50_explain": _stage("explain", "explanations"),
-    "60_evaluate": _stage("verify", "evaluation"),
-    "65_naive": _stage("naive", "naive"),
-    "75_correlation": _stage("correlate", "correlate"),
-    "70_ablations": _families,
-    "80_tsne": _stage("project", "project"),
+STAGES: dict[str, tuple[tuple[str, ...], Callable[[Cell], Any]]] = {  # by notebook: what it reads of, and its stage
+    "10_dataset": ((), _stage("dataset", "dataset")),
+    "20_recommender": (("10_dataset",), _stage("recommender", "recommender")),
+    "30_simulate": (("10_dataset",), _blocks),
+    "40_surrogates": (("20_recommender", "30_simulate"), _stage("learn", "surrogates")),
+    "50_explain": (("40_surrogates",), _stage("explain", "explanations")),
+    "60_evaluate": (("50_explain",), _stage("verify", "evaluation")),
+    "65_naive": (("10_dataset",), _stage("naive", "naive")),
+    "75_correlation": (("40_surrogates",), _stage("correlate", "correlate")),
+    "70_ablations": (("60_evaluate", "75_correlation"), _families),
+    "80_tsne": (("20_recommender", "30_simulate"), _stage("project", "project")),
 }
 
 
@@ -57,21 +57,23 @@ def open_cell(notebook: str, settings: dict[str, Any], config: str, dataset: str
     """The cell that a notebook works on.
 
     Args:
-        notebook: which of ``STAGES`` asks, or what comes after them.
+        notebook: which of ``STAGES`` asks.
         settings: what the workflow gives: the part of the study that the notebook is made from, see
             ``StudyConfig.part``. Empty where it is opened by hand.
         config: by hand: name of a study in config/, or the path of one.
         dataset: name of the cell's dataset.
         model: name of the cell's model.
-        folder: of the run. By hand, that of a finished one, which is only read; or "" for a new temporary one, made up
-            to this notebook.
+        folder: of the run. By hand, that of a finished one, which is only read; or "" for a new temporary one, with what
+            the notebook reads.
     """
     if settings:
         return Cell(StudyConfig.given(settings), dataset, model, Path(folder), makes=True)
     study = _study(config)
     if folder:
         return Cell(study.of(dataset, model), dataset, model, Path(folder))
-    return Cell(study.of(dataset, model), dataset, model, _made(study, [(dataset, model)], notebook), makes=True)
+    return Cell(
+        study.of(dataset, model), dataset, model, _made(study, [(dataset, model)], STAGES[notebook][0]), makes=True
+    )
 
 
 def _study(config: str) -> StudyConfig:
@@ -86,17 +88,22 @@ def _silently() -> contextlib.AbstractContextManager:
     return silence
 
 
-def _made(study: StudyConfig, cells: list[tuple[str, str]], notebook: str) -> Path:
-    """A temporary folder with what stages before ``notebook`` make of some cells, or with all of it."""
+def _made(study: StudyConfig, cells: list[tuple[str, str]], stages: Iterable[str]) -> Path:
+    """A temporary folder with what some stages make of some cells, and whatever they read."""
     folder = Path(tempfile.mkdtemp(prefix="hadyounot-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+    def make(cell: Cell, stages: Iterable[str], done: set[str]) -> None:
+        for name in stages:
+            if name not in done:
+                needs, stage = STAGES[name]
+                make(cell, needs, done)
+                with _silently():
+                    stage(cell)
+                done.add(name)
+
     for dataset, model in cells:
-        cell = Cell(study.of(dataset, model), dataset, model, folder, makes=True)
-        for earlier, make in STAGES.items():
-            if earlier == notebook:
-                break
-            with _silently():
-                make(cell)
+        make(Cell(study.of(dataset, model), dataset, model, folder, makes=True), stages, set())
     return folder
 
 
@@ -134,7 +141,7 @@ def open_report(settings: dict[str, Any], config: str, folder: str) -> Report:
     study = _study(config)
     if not folder:
         cells = [(cell.dataset, cell.model) for cell in study.cells]
-        folder = _made(study, cells, "")
+        folder = _made(study, cells, STAGES)
         for name in output.names(study):
             with _silently():
                 output.write(name, study, Path(folder))
