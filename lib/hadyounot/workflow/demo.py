@@ -63,8 +63,8 @@ def open_cell(notebook: str, settings: dict[str, Any], config: str, dataset: str
         config: by hand: name of a study in config/, or the path of one.
         dataset: name of the cell's dataset.
         model: name of the cell's model.
-        folder: of the run. By hand, that of a finished one, which is only read; or "" for a new temporary one, with what
-            the notebook reads.
+        folder: of the run. By hand, that of a finished one, which is only read; or "" for a new temporary one, with
+            what the notebook reads.
     """
     if settings:
         return Cell(StudyConfig.given(settings), dataset, model, Path(folder), makes=True)
