@@ -16,6 +16,15 @@ NCF = NeuralCollaborativeFiltering(
 same = np.testing.assert_array_equal
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Importing Cornac gives torch as many as there are cores: on a busy machine they wait for each other, and long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 class Reference(torch.nn.Module):
     """NeuMF as a user of PyTorch would write it."""
 
