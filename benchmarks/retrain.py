@@ -63,7 +63,7 @@ LANES = simd.LANES
 
 @numba.njit(fastmath=True, nogil=True)
 def auto_vectorised(users, items, means, steps, starts, row_items, values, row_steps, regularization, epochs):
-    """The kernel of lanes.py as loops over lanes, innermost and contiguous, of a length known when compiling."""
+    """The kernel of mf_kernel.py as loops over lanes, innermost and contiguous, of a length known when compiling."""
     factors = users.shape[1] - 1
     error, keep = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
     for _ in range(epochs):
@@ -98,7 +98,7 @@ def with_auto_vectorised_loops(ratings: Ratings, chosen: list[Deletion]) -> np.n
         mf_kernel.factor_kernel = shipped
 
 
-# Edits of lanes.py, each timed in a copy of the library
+# Edits of the kernels in retrain/, each timed in a copy of the library
 ALTERNATIVES = {
     "as shipped": [],
     "8 lanes": [("LANES = 16", "LANES = 8")],

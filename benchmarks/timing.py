@@ -36,16 +36,18 @@ def deletions(ratings: Ratings, count: int) -> list[Deletion]:
     return [Deletion(user, tuple(rng.permutation(ratings.history(user))[:3].tolist())) for user in users]
 
 
-def race(runs: dict[str, Callable[[], object]], repeats: int = REPEATS) -> dict[str, list[float]]:
+def race(
+    runs: dict[str, Callable[[], object]], repeats: int = REPEATS, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
     """Seconds of each call, in turns; a first call of each, which may compile, does not count."""
     for run in runs.values():
         run()
     seconds = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = clock()
             run()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     return seconds
 
 
@@ -55,13 +57,14 @@ def copied(folder: Path, edits: list[tuple[str, str]]) -> Path:
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(hadyounot.__file__).parent, package, ignore=ignored)
     shutil.copytree(HERE.parent / "config", folder / "config", ignore=ignored)
-    source = package / "recommenders" / "lanes.py"
-    text = source.read_text()
+    sources = sorted((package / "retrain").glob("*.py"))
+    texts = [source.read_text() for source in sources]
     for old, new in edits:
-        if old not in text:
-            raise ValueError(f"lanes.py no longer contains {old!r}: bring ALTERNATIVES up to date with it")
-        text = text.replace(old, new)
-    source.write_text(text)
+        if not any(old in text for text in texts):
+            raise ValueError(f"nothing in retrain/ contains {old!r} any more: bring ALTERNATIVES up to date with it")
+        texts = [text.replace(old, new) for text in texts]
+    for source, text in zip(sources, texts, strict=True):
+        source.write_text(text)
     return package.parent
 
 
@@ -76,7 +79,7 @@ def number_of_copy(script: str, library: Path) -> float:
 
 
 def edited(script: str, edits: dict[str, list[tuple[str, str]]], repeats: int) -> dict[str, list[float]]:
-    """What ``script --shipped`` prints, in turns, with each edit of ``lanes.py``."""
+    """What ``script --shipped`` prints, in turns, with each edit of the kernels."""
     with tempfile.TemporaryDirectory() as folder:
         copies = {name: copied(Path(folder) / str(k), each) for k, (name, each) in enumerate(edits.items())}
         numbers = {name: [] for name in edits}
@@ -109,7 +112,7 @@ def machine(load: float, packages: tuple[str, ...], **more: object) -> pd.DataFr
 def publish(tables: dict[str, pd.DataFrame]) -> None:
     """Prints the tables, and writes them to ``results/`` unless in a hurry."""
     for name, table in tables.items():
-        print(f"\n{name}\n{table.to_string(index=False, float_format='{:.3f}'.format)}", flush=True)
+        print(f"\n{name}\n{table.to_string(index=False, float_format='{:.4g}'.format)}", flush=True)
         if not QUICK:
             RESULTS.mkdir(exist_ok=True)
             table.to_csv(RESULTS / f"{name}.csv", index=False, float_format="%.4g")

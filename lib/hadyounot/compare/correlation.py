@@ -3,7 +3,7 @@
 The paper shows one user and the baselines; the surrogates stand beside them here, on users whom none of them has seen.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from ..method.features import Representation
 from ..method.outcomes import Outcomes
 from ..method.surrogates import Surrogate
 from ..retrain.ratings import Ratings
-from . import knn
+from . import influence, knn
 
 DISTANCES = {"embedding_distance": "euclidean", "cosine_distance": "cosine"}
 INFLUENCES = ("influence", "influence_block")  # of ``influence.removals``, over all parameters and over a few
@@ -45,7 +45,7 @@ def measured(
     ratings: Ratings,
     item_embeddings: np.ndarray,
     outcomes: Outcomes,
-    changes: Mapping[str, Callable[[int, int], np.ndarray]],
+    changes: Mapping[str, influence.Changes],
     predicted: Mapping[str, np.ndarray],
 ) -> pd.DataFrame:
     """What each measure says of each deleted set, and the truth, for the user's top item.

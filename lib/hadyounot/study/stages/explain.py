@@ -8,6 +8,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from ...compare import knn
+from ...compare.influence import removals
 from ...method import search
 from ...method.outcomes import candidates, top_items
 from ...rng import generator
@@ -33,8 +34,6 @@ def _nearest(cell: Cell, method: Method) -> Explainer:
 
 def _influence(cell: Cell, method: Method) -> Explainer | None:
     """None where nobody told how the model's loss depends on its parameters."""
-    from ...compare.influence import removals  # torch takes a second to import
-
     settings = cell.study.explanation
     changes = removals(cell.trained, cell.train, cell.recommender(), settings.influence).get(method.option)
     if changes is None:
