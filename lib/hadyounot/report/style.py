@@ -10,6 +10,8 @@ INK, FAINT, BAND = "#1a1a1a", "#8a8a8a", "#f0f0f0"
 ACCENT, HIGHLIGHT = "#c4560a", "#ffe3ad"
 FILL, HEADER = "#3a83b8", "#0b3055"
 
+FAMILY = "DejaVu Sans"  # comes with matplotlib: the same glyphs on every machine
+
 
 def use() -> None:
     """Set the look of all figures drawn from now on."""
@@ -22,7 +24,7 @@ def use() -> None:
             "axes.spines.top": False,
             "axes.titlelocation": "left",
             "figure.constrained_layout.use": True,
-            "font.family": "DejaVu Sans",  # comes with matplotlib: the same glyphs on every machine
+            "font.family": FAMILY,
             "legend.frameon": False,
             "text.hinting": "none",  # text is as wide in PNG as in PDF
             "xtick.color": INK,
