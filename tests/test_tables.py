@@ -1,39 +1,47 @@
 """Tables: every number against a count made here from what the cells hold; the Markdown against its CSV."""
 
-import json
 import re
-from collections import defaultdict
 from math import sqrt
 
 import numpy as np
 import pandas as pd
 import pytest
 from hadyounot.method.outcomes import Outcomes
-from hadyounot.report import tables
-from hadyounot.report.style import METHOD_LABELS
+from hadyounot.report import output
+from hadyounot.report.figures.card import verified_example
+from hadyounot.report.tables import analyses, table, validity
+from hadyounot.report.tables.common import stand_ins
+from hadyounot.report.tables.examples import examples_of
 from hadyounot.retrain.ratings import Deletion
 from hadyounot.study import config, paths, published, reading, schemas, store
 from hadyounot.study.cell import Cell
-from hadyounot.study.variants import variants
-from hadyounot.workflow.demo import open_cell
+from hadyounot.study.methods import MEASURES, METHOD, METHODS, family
+from hadyounot.study.stages.naive import short_histories
 
-NO_TIES = defaultdict(list)
+LABELS = [method.label for method in METHODS]
 
 N_USERS, N_ITEMS = 14, 12
 TITLES = ["Monty Python's | Life_of *Brian* (1979)", "Long " * 40, *(f"Film {number}" for number in range(2, N_ITEMS))]
 
 
+STUDY = config.check_study(
+    {
+        "models": {"mf": {"kind": "mf", "epochs": 7, "learning_rate": 0.2}, "again": {"kind": "mf", "epochs": 7}},
+        "cells": [
+            {"dataset": dataset, "model": model}
+            for dataset in ("ml-100k", "toy", "netflix-sample")
+            for model in ("mf", "again")
+        ],
+        "counterfactual": {"training_users": 4, "deletions_per_user": 3, "users_per_block": 3, "n_targets": 2},
+        "explanation": {"test_users": 10, "examples": 4},
+    },
+    "the tests' study",
+)
+
+
 def make_cell(folder, dataset="ml-100k", model="mf", seed=0) -> Cell:
     """A cell with invented artefacts: 14 users with 9 training ratings and 3 test ratings, 10 explained."""
-    study = config.StudyConfig.model_validate(
-        {
-            "models": {"mf": {"kind": "mf", "epochs": 7, "learning_rate": 0.2}, "again": {"kind": "mf", "epochs": 7}},
-            "cells": [{"dataset": dataset, "model": model}],
-            "counterfactual": {"training_users": 4, "deletions_per_user": 3, "users_per_block": 3, "n_targets": 2},
-            "explanation": {"test_users": 10, "examples": 4},
-        }
-    )
-    cell, rng = Cell(study, dataset, model, folder), np.random.default_rng(seed)
+    cell, rng = Cell(STUDY.of(dataset, model), dataset, model, folder), np.random.default_rng(seed)
     users, items = np.divmod(np.arange(N_USERS * N_ITEMS), N_ITEMS)
     is_train = (users + items) % 4 > 0
     store.write_parquet(
@@ -54,8 +62,8 @@ def make_cell(folder, dataset="ml-100k", model="mf", seed=0) -> Cell:
         cell.path(paths.QUALITY), quality | {"same_top1_share": 0.125, "distinct_top1": 9, "n_candidates": 10}
     )
     rows = [
-        (user, target, method, [] if method == "reseed" else deleted, 1, rank, rank, 4.5, 4.25)
-        for method in reversed(schemas.METHODS)  # not in the order that tables must have
+        (user, target, method.name, [] if method.name == "reseed" else deleted, 1, rank, rank, 4.5, 4.25)
+        for method in reversed(METHODS)  # not in the order that tables must have
         for user in cell.test_users
         for rank, target in [(int(rng.integers(1, 9)), int(-user % 4) + 4)]
         for deleted in [rng.choice(cell.train.history(user), 3, replace=False)]
@@ -63,25 +71,51 @@ def make_cell(folder, dataset="ml-100k", model="mf", seed=0) -> Cell:
     store.write_parquet(
         cell.path(paths.EVALUATION), pd.DataFrame(rows, columns=list(schemas.EVALUATION.columns)), schemas.EVALUATION
     )
-    store.write_json(cell.path(paths.RETRAININGS), {"60_evaluate": 110, "exact_oracles": 3})
+    store.write_json(cell.path(paths.RETRAININGS), {"retrained": 110, "exact_oracles": 3})
     for block in cell.blocks:
-        n = 3 * len(cell.block_users(block))
-        deletions = tuple(Deletion(int(user), (0, 1, 2)) for user in np.repeat(cell.block_users(block), 3))
+        users = cell.training_users[3 * int(block) : 3 * int(block) + 3]
+        n = 3 * len(users)
+        deletions = tuple(Deletion(int(user), (0, 1, 2)) for user in np.repeat(users, 3))
         arrays = {
             name: np.ones((n, 2), np.int32 if name == "targets" or name.startswith("rank") else np.float32)
             for name in Outcomes.__dataclass_fields__
             if name != "deletions" and not name.startswith("top1")
         }
         top1 = np.ones(n, np.float32)
-        Outcomes(deletions, **arrays, top1_score_before=top1, top1_score_after=top1).write(
-            cell.path(paths.OUTCOMES, block=block)
-        )
+        outcomes = Outcomes(deletions, **arrays, top1_score_before=top1, top1_score_after=top1)
+        store.write(cell.path(paths.OUTCOMES, block=block), outcomes.columns(), schemas.OUTCOMES)
     return cell
 
 
 @pytest.fixture
 def cell(tmp_path) -> Cell:
     return make_cell(tmp_path)
+
+
+def analysed(cell, **changes) -> Cell:
+    """The cell where the study analyses it and says other things."""
+    one = cell.study.cells[0].model_copy(update={"analysed": True})
+    return Cell(cell.study.model_copy(update={"cells": [one], **changes}), cell.dataset, cell.model, cell.folder)
+
+
+def made(name, *cells) -> pd.DataFrame:
+    """A table of these cells, as it would be read back."""
+    frame = table(name).frame(list(cells), STUDY)
+    path = cells[0].folder / paths.TABLE.format(table=name)
+    store.write_csv(path, frame, table(name).schema)
+    pd.testing.assert_frame_equal(store.read_csv(path, table(name).schema), frame, check_dtype=False)
+    return frame
+
+
+def lines_of(name, *cells) -> list[str]:
+    """Lines of its CSV."""
+    made(name, *cells)
+    return (cells[0].folder / paths.TABLE.format(table=name)).read_text().splitlines()
+
+
+def told(name, frame, *cells) -> str:
+    """Its Markdown twin."""
+    return table(name).markdown(frame, list(cells), STUDY)
 
 
 def benchmark(cell, notebook, seconds, rss, place=None):
@@ -95,6 +129,12 @@ def pipes(markdown) -> list[list[str]]:
     """Rows of the Markdown tables: cells between pipes that are not escaped."""
     lines = [line for line in markdown.splitlines() if line.startswith("|")]
     return [[part.strip() for part in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def validity_told(frame, *cells, ties=()) -> str:
+    """The Markdown of a table of validity: ``ties`` are those surrogates of each cell that are indifferent."""
+    of_cells = {(cell.dataset, cell.model): ties for cell in cells}
+    return validity.markdown(frame, validity.exact_oracles(cells), of_cells, stand_ins(STUDY))
 
 
 def test_published_numbers_are_the_papers():
@@ -143,14 +183,13 @@ def test_a_slip_in_the_published_numbers_is_named(tmp_path):
 
 
 def test_datasets_have_a_row_each_with_the_papers_counts(tmp_path, cell):
-    frame = tables.datasets([cell, make_cell(tmp_path, model="again"), make_cell(tmp_path, "toy")])
-    store.write_csv(tmp_path / "table.csv", frame, schemas.TABLE2)
-    assert (tmp_path / "table.csv").read_text().splitlines() == [
+    cells = [cell, make_cell(tmp_path, model="again"), make_cell(tmp_path, "toy")]
+    assert lines_of("table2_datasets", *cells) == [
         ",".join(schemas.TABLE2.columns),
         "ml-100k,14,12,168,126,42,943,1682,100000",
         "toy,14,12,168,126,42,,,",
     ]
-    assert pipes(tables.datasets_markdown(frame))[2:] == [
+    assert pipes(told("table2_datasets", made("table2_datasets", *cells), *cells))[2:] == [
         ["ml-100k", "14 (paper: 943)", "12 (paper: 1,682)", "168 (paper: 100,000)", "126", "42"],
         ["toy", "14", "12", "168", "126", "42"],
     ]
@@ -159,14 +198,14 @@ def test_datasets_have_a_row_each_with_the_papers_counts(tmp_path, cell):
 def test_a_stand_in_has_the_papers_numbers_under_a_dagger(tmp_path, cell):
     stand_in = make_cell(tmp_path, "netflix-sample")
     footnote = "† netflix-sample stands in for the paper's netflix-small: the data differ.\n"
-    markdown = tables.datasets_markdown(tables.datasets([cell, stand_in]))
+    markdown = told("table2_datasets", made("table2_datasets", cell, stand_in))
     ours, theirs = pipes(markdown)[2:]
     assert ours[1] == "14 (paper: 943)"
     assert theirs[:4] == ["netflix-sample", "14 (paper†: 10,000)", "12 (paper†: 5,000)", "168 (paper†: 607,803)"]
     assert markdown.endswith(f"\n\n{footnote}")
-    frame = tables.validity_table([cell, stand_in], "mf")
+    frame = made("table3_mf", cell, stand_in)
     assert frame.set_index(["dataset", "method", "top_k"])["paper"]["netflix-sample", "linear_reg", 1] == 0.89
-    first, second = tables.validity_markdown(frame, tables.exact_oracles([cell, stand_in]), NO_TIES).split("\n## ")[1:]
+    first, second = validity_told(frame, cell, stand_in).split("\n## ")[1:]
     assert "†" not in first
     assert second.count("(paper†: ") == 18
     assert "(paper: " not in second
@@ -175,10 +214,9 @@ def test_a_stand_in_has_the_papers_numbers_under_a_dagger(tmp_path, cell):
 
 
 def test_validity_counts_the_targets_that_left(tmp_path, cell):
-    frame = tables.validity_table([cell, make_cell(tmp_path, "toy", seed=1)], "mf")
-    store.write_csv(tmp_path / "table.csv", frame, schemas.TABLE_VALIDITY)
+    frame = made("table3_mf", cell, make_cell(tmp_path, "toy", seed=1))
     assert list(frame["dataset"].unique()) == ["ml-100k", "toy"]
-    expected = [(method, k) for method in schemas.METHODS for k in (1, 3, 5)] * 2
+    expected = [(method.name, k) for method in METHODS for k in (1, 3, 5)] * 2
     assert list(zip(frame["method"], frame["top_k"], strict=True)) == expected
     evaluation = store.read_parquet(cell.path(paths.EVALUATION), schemas.EVALUATION)
     for row in frame[frame["dataset"] == "ml-100k"].itertuples():
@@ -195,63 +233,48 @@ def test_validity_counts_the_targets_that_left(tmp_path, cell):
     assert paper.notna().sum() == 18
 
 
-def test_validity_of_another_kind_is_an_empty_table(tmp_path, cell):
-    frame = tables.validity_table([cell], "ncf")
-    store.write_csv(tmp_path / "table.csv", frame, schemas.TABLE_VALIDITY)
-    assert (tmp_path / "table.csv").read_text() == ",".join(schemas.TABLE_VALIDITY.columns) + "\n"
-    assert "|" not in tables.validity_markdown(frame, {}, NO_TIES)
+def test_validity_of_another_kind_is_an_empty_table(cell):
+    assert lines_of("table4_ncf", cell) == [",".join(schemas.TABLE_VALIDITY.columns)]
+    assert "|" not in told("table4_ncf", made("table4_ncf", cell), cell)
 
 
 def test_validity_markdown_has_methods_by_k_with_the_papers_value_beside_ours(cell):
-    frame = tables.validity_table([cell], "mf")
-    header, _, *rows = pipes(tables.validity_markdown(frame, tables.exact_oracles([cell]), NO_TIES))
+    frame = made("table3_mf", cell)
+    header, _, *rows = pipes(validity_told(frame, cell))
     assert header == ["method", "K = 1", "K = 3", "K = 5"]
-    assert [row[0] for row in rows] == list(METHOD_LABELS.values())
+    assert [row[0] for row in rows] == LABELS
     for row in frame.itertuples():
         text = f"{row.validity:.1%} [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]".replace("%", " %")
         if row.method == "influence":
             text += f" (paper: { {1: 35.5, 3: 15.5, 5: 9.5}[row.top_k] } %)"
         if row.method in ("influence", "oracle"):
-            assert rows[schemas.METHODS.index(row.method)][(1, 3, 5).index(row.top_k) + 1] == text
-    markdown = tables.validity_markdown(frame, tables.exact_oracles([cell]), {("ml-100k", "mf"): ["linear_reg"]})
+            assert rows[LABELS.index(METHOD[row.method].label)][(1, 3, 5).index(row.top_k) + 1] == text
+    markdown = validity_told(frame, cell, ties=["linear_reg"])
+    assert "Random, reseed and oracle are controls." in markdown
     assert "## ml-100k, mf (10 users)" in markdown
     assert markdown.endswith(
         "\nLinear surrogate (reg): no weight on deleted items survived cross-validation, so it names any.\n"
     )
 
 
-def test_surrogates_are_indifferent_that_have_no_weight_on_deleted_items():
-    cell = open_cell("50_explain", "toy", "toy", "mf", "")
-    for name, weight in (("linear_reg", 1e-9), ("linear_clf", 0.0), ("linear_reg_aware", -2.0)):
-        path = cell.path(paths.SURROGATE, surrogate=name)
-        arrays = store.read_arrays(path)
-        arrays["item_weights"] = np.zeros_like(arrays["item_weights"])
-        arrays["item_weights"][-1] = weight
-        store.write_arrays(path, **arrays)
-    assert tables.indifferent([cell]) == {("toy", "mf"): ["linear_clf"]}
-
-
-def test_recommenders_show_the_quality_files(tmp_path, cell):
-    frame = tables.recommenders([cell])
-    store.write_csv(tmp_path / "table.csv", frame, schemas.RECOMMENDERS)
-    assert (tmp_path / "table.csv").read_text().splitlines()[1] == "ml-100k,mf,16,7,0.71234,0.95,0.25,0.125,9,10"
-    assert pipes(tables.recommenders_markdown(frame))[2] == [
+def test_recommenders_show_the_quality_files(cell):
+    assert lines_of("recommenders", cell)[1] == "ml-100k,mf,16,7,0.71234,0.95,0.25,0.125,9,10"
+    assert pipes(told("recommenders", made("recommenders", cell)))[2] == [
         *("ml-100k", "mf", "16", "7", "0.7123", "0.9500", "0.2500", "12.5%", "9", "10")
     ]
 
 
 def test_mcnemar_compares_every_pair_once(tmp_path, cell):
-    frame = tables.mcnemar_table([cell, make_cell(tmp_path, "toy", seed=1)])
-    store.write_csv(tmp_path / "table.csv", frame, schemas.MCNEMAR)
+    frame = made("mcnemar", cell, make_cell(tmp_path, "toy", seed=1))
     assert len(frame) == 2 * 3 * 45  # pairs of ten: reseed and oracle are not tested
-    order = {method: place for place, method in enumerate(schemas.METHODS)}
+    order = {method.name: place for place, method in enumerate(METHODS)}
     assert all(order[row.method_a] < order[row.method_b] for row in frame.itertuples())
     evaluation = store.read_parquet(cell.path(paths.EVALUATION), schemas.EVALUATION).set_index(["method", "user"])
     left = evaluation["rank_after"].unstack("method") > 3
     some = frame.query("dataset == 'ml-100k' and top_k == 3 and method_a == 'knn' and method_b == 'mlp_reg'").iloc[0]
     assert some["only_a"] == sum(left["knn"] & ~left["mlp_reg"])
     assert some["only_b"] == sum(left["mlp_reg"] & ~left["knn"])
-    markdown = tables.mcnemar_markdown(frame)
+    markdown = told("mcnemar", frame)
     assert markdown.count("\n## ") == 6
     header, _, *rows = pipes(markdown.split("\n## ")[2])
     assert markdown.split("\n## ")[2].startswith("ml-100k, mf, K = 3\n")
@@ -261,14 +284,13 @@ def test_mcnemar_compares_every_pair_once(tmp_path, cell):
 
 
 def test_signal_is_a_ratio_where_others_move_at_all(tmp_path, cell):
-    frame = tables.signal([cell, make_cell(tmp_path, model="again")])
-    store.write_csv(tmp_path / "table.csv", frame, schemas.SIGNAL)
+    frame = made("signal", cell, make_cell(tmp_path, model="again"))
     assert frame["ratio"].fillna(-1).tolist() == [4, -1]
-    assert [row[-1] for row in pipes(tables.signal_markdown(frame))[2:]] == ["4.0", ""]
+    assert [row[-1] for row in pipes(told("signal", frame))[2:]] == ["4.0", ""]
 
 
 def test_table_1_is_the_papers():
-    frame = tables.published_ratings()
+    frame = table("table1_user_study").frame([], STUDY)
     printed = [(3.586, 0.74, 0.011), (3.658, 0.67, 0.034), (3.803, 0.87, -1), (3.789, 0.89, 0.393)]
     assert list(frame[["mean", "sd", "p_value"]].fillna(-1).itertuples(index=False, name=None)) == printed
     assert list(frame["method"]) == ["knn", "influence", "linear_reg", "mlp_reg"]
@@ -276,16 +298,15 @@ def test_table_1_is_the_papers():
     assert (study.collected, study.kept, study.questions) == (100, 92, 5)
 
 
-def test_table_1_says_which_printed_numbers_contradict_each_other(tmp_path):
-    frame = tables.published_ratings().set_index("method")
+def test_table_1_says_which_printed_numbers_contradict_each_other(cell):
+    frame = made("table1_user_study", cell).set_index("method")
     others = frame.drop(index="linear_reg").filter(like="correlation_")
     assert frame.loc["linear_reg"].filter(like="correlation_").isna().all()
     assert others.filter(regex="kept$|collected$").abs().max(axis=None) < 1
     assert (others.loc[["knn", "influence"]].filter(like="answers") < -1).all(axis=None)
     assert (others["correlation_collected"] < others["correlation_kept"]).all()  # more pairs: less noise in t
     frame = frame.reset_index()
-    store.write_csv(tmp_path / "table.csv", frame, schemas.TABLE1)
-    markdown = tables.published_ratings_markdown(frame)
+    markdown = told("table1_user_study", frame)
     assert markdown.startswith("**Published, not reproducible from code.** ")
     first, second = (part.split("\n\n|")[1] for part in markdown.split("\n## "))
     assert pipes(f"|{first}")[2] == ["KNN", "3.586 ± 0.74", "0.011"]
@@ -312,8 +333,7 @@ def test_naive_accumulates_over_sizes(tmp_path, cell):
     write_naive(cell, rows + [(user, 0, 4, 1, 5, 4, 0) for user in (7, 8, 9)])
     other = make_cell(tmp_path, "toy")
     write_naive(other, [])
-    frame = tables.naive([cell, other])
-    store.write_csv(tmp_path / "table.csv", frame, schemas.TABLE_NAIVE)
+    frame = made("naive", analysed(cell), analysed(other), make_cell(tmp_path, model="again"))
     assert len(frame) == 2 * 3 * 4  # cells, K = 1, 3, 5, sizes up to 4
     found = frame[frame["dataset"] == "ml-100k"].set_index(["top_k", "size"])
     assert (found["n_users"] == 3).all()
@@ -329,7 +349,7 @@ def test_naive_accumulates_over_sizes(tmp_path, cell):
     nobody = frame[frame["dataset"] == "toy"]
     assert (nobody[["n_users", "n_removable", "n_removable_upto"]] == 0).all(axis=None)
     assert nobody[["share_upto", "ci_low", "ci_high", "mean_subset_share"]].isna().all(axis=None)
-    some, none = tables.naive_markdown(frame).split("\n## ")[1:]
+    some, none = told("naive", frame).split("\n## ")[1:]
     assert pipes(some)[3] == ["1", "2", "1", f"2: 66.7 % [{100 * low:.1f}, {100 * high:.1f}]", "11.11 %"]
     assert none.startswith("toy, mf (0 users)\n\nNo user's history is as short")
     assert "|" not in none
@@ -339,10 +359,7 @@ def test_users_with_short_histories_are_those_that_can_be_explained_in_their_ran
     histories = dict(zip(*np.unique(cell.train.users, return_counts=True), strict=True))
     assert set(histories.values()) == {9}
     limits = {limit: cell.study.naive.model_copy(update={"max_history": limit}) for limit in (8, 9)}
-    short, all_ = (
-        Cell(cell.study.model_copy(update={"naive": limit}), cell.dataset, cell.model, cell.folder).short_histories
-        for limit in limits.values()
-    )
+    short, all_ = (short_histories(analysed(cell, naive=limit)) for limit in limits.values())
     assert short.tolist() == []
     assert all_.tolist() == cell.explainable_users.tolist()
 
@@ -356,40 +373,38 @@ def test_runtime_adds_up_the_benchmarks(tmp_path, cell):
         benchmark(one, "30_simulate_001", seconds / 2, 400)
         benchmark(one, "60_evaluate", seconds, "NA")  # what Snakemake writes when it could not measure
     benchmark(cell, "50_explain", 1, 1)  # that of the other cell is missing
-    frame = tables.runtime([cell, other])
-    store.write_csv(tmp_path / "table.csv", frame, schemas.RUNTIME)
+    frame = made("runtime", cell, other)
     assert list(frame["stage"]) == ["10_dataset", "20_recommender", "30_simulate", "60_evaluate"]
     assert list(frame["minutes"]) == pytest.approx([0.1, 0.25, 0.375, 0.25])
     assert list(frame["peak_mib"].fillna(-1)) == [100, 200, 400, -1]
-    models = 2 * (4 * 3 + 4)  # 4 users in 2 blocks, 3 deletions each, and each user's original model
+    models = 2 * (4 * 3 + 2)  # 4 users in 2 blocks, 3 deletions each, and each block's original model
     assert list(frame["retrainings"].fillna(-1)) == [-1, -1, models, 220]
     assert list(frame["ns_per_rating_and_model"].fillna(-1)) == pytest.approx(
         [-1, -1, 22.5e9 / (models * 7 * 126), 15e9 / (220 * 7 * 126)]
     )
-    rows = pipes(tables.runtime_markdown(frame))
+    rows = pipes(told("runtime", frame))
     assert rows[2] == ["10_dataset", "0.10", "100", "", ""]
-    assert rows[4][:4] == ["30_simulate", "0.38", "400", "32"]
-    assert "upper bound" in tables.runtime_markdown(frame)
+    assert rows[4][:4] == ["30_simulate", "0.38", "400", "28"]
+    assert "upper bound" in told("runtime", frame)
 
 
-def test_runtime_of_notebooks_run_by_hand_is_empty(tmp_path, cell):
-    frame = tables.runtime([cell])
-    store.write_csv(tmp_path / "table.csv", frame, schemas.RUNTIME)
+def test_runtime_of_notebooks_run_by_hand_is_empty(cell):
+    frame = made("runtime", cell)
     assert frame.empty
-    tables.runtime_markdown(frame)
+    assert len(pipes(told("runtime", frame))) == 2
 
 
 def test_examples_spell_out_what_was_tested(cell):
-    markdown = tables.examples(cell)
+    markdown = examples_of(cell)
     evaluation = store.read_parquet(cell.path(paths.EVALUATION), schemas.EVALUATION).set_index(["user", "method"])
     sections = markdown.split("\n## User ")[1:]
     assert [section.split("\n")[0] for section in sections] == [f"u{user}" for user in cell.test_users[:4]]
     for user, section in zip(cell.test_users, sections, strict=False):
         header, _, *rows = pipes(section)
         assert header == ["method", "had you not watched", "rank after", "really removed?"]
-        assert [row[0] for row in rows] == list(METHOD_LABELS.values())
-        for method, (_, deleted, rank, fate) in zip(schemas.METHODS, rows, strict=True):
-            tested = evaluation.loc[(user, method)]
+        assert [row[0] for row in rows] == LABELS
+        for method, (_, deleted, rank, fate) in zip(METHODS, rows, strict=True):
+            tested = evaluation.loc[(user, method.name)]
             assert rank == str(tested["rank_after"])
             left = [k for k in (1, 3, 5) if tested["rank_after"] > k]
             assert fate == (f"yes, out of the top {left[-1]}" if left else "**no**")
@@ -405,13 +420,13 @@ def test_examples_spell_out_what_was_tested(cell):
     assert "*(nothing deleted)*" in markdown
     assert "Long Long …" not in markdown
     assert re.search(r"(Long )+Long…", markdown)
-    assert tables.examples(cell) == markdown
+    assert examples_of(cell) == markdown
 
 
 def test_verified_example_is_the_first_that_held_with_both_lists_as_trained_from_scratch(cell):
-    card = tables.verified_example(cell, shown=3)
+    card = verified_example(cell, shown=3)
     evaluation = store.read_parquet(cell.path(paths.EVALUATION), schemas.EVALUATION).set_index(["user", "method"])
-    explainers = [method for method in schemas.METHODS if method not in ("random", "reseed", "oracle")]
+    explainers = [method.name for method in METHODS if method.name not in ("random", "reseed", "oracle")]
     user, method = next(
         (user, method)
         for user in cell.test_users
@@ -428,61 +443,57 @@ def test_verified_example_is_the_first_that_held_with_both_lists_as_trained_from
         offered = sorted(set(range(N_ITEMS)) - set(cell.train.history(user)), key=lambda item: -scores[item])
         assert card[name] == [TITLES[item] for item in offered]
     assert card["before"] != card["after"]
-    assert f"user u{user}; {METHOD_LABELS[method]}" in card["footer"]
+    assert f"user u{user}; {METHOD[method].label}" in card["footer"]
 
 
 def test_without_an_explanation_that_held_there_is_no_verified_example(cell):
     frame = store.read_parquet(cell.path(paths.EVALUATION), schemas.EVALUATION)
     frame.loc[frame["method"] != "oracle", "rank_after"] = 1
     store.write_parquet(cell.path(paths.EVALUATION), frame, schemas.EVALUATION)
-    assert tables.verified_example(cell) is None
+    assert verified_example(cell) is None
 
 
-def test_write_puts_table_twin_and_provenance_or_nothing(tmp_path, cell):
-    frame = tables.recommenders([cell])
-    path = tmp_path / "tables/recommenders.csv"
+def test_a_table_that_is_not_as_its_schema_says_is_not_written(cell):
+    quality = cell.read(paths.QUALITY)
+    store.write(cell.path(paths.QUALITY), quality | {"ndcg_10": 2.0})
     with pytest.raises(store.StoreError, match="ndcg_10"):
-        tables.write(path, frame.assign(ndcg_10=2.0), schemas.RECOMMENDERS, "text", cell.study)
-    assert not path.parent.exists() or not list(path.parent.iterdir())
-    tables.write(path, frame, schemas.RECOMMENDERS, tables.recommenders_markdown(frame), cell.study)
-    assert sorted(each.name for each in path.parent.iterdir()) == [
-        *("recommenders.csv", "recommenders.csv.provenance.json", "recommenders.md")
-    ]
-    pd.testing.assert_frame_equal(store.read_csv(path, schemas.RECOMMENDERS), frame, check_dtype=False)
-    assert path.with_suffix(".md").read_text() == tables.recommenders_markdown(frame)
-    provenance = json.loads((path.parent / "recommenders.csv.provenance.json").read_text())
-    assert provenance["config_sha256"] == config.digest(cell.study)
+        output.write("recommenders", STUDY.model_copy(update={"cells": cell.study.cells}), cell.folder)
+    assert not list((cell.folder / "tables").glob("*"))
 
 
 def with_ablations(cell, families=("effect",)) -> Cell:
-    """The cell, with invented variants that explain the same users as linear_reg."""
-    study = cell.study.model_copy(update={"ablations": config.AblationsConfig(families=list(families))})
-    cell, rng = Cell(study, cell.dataset, cell.model, cell.folder), np.random.default_rng(5)
-    base = store.read_parquet(cell.path(paths.EVALUATION), schemas.EVALUATION).query("method == 'linear_reg'")
+    """The cell, analysed, with invented variants that explain the same users as linear_reg."""
+    settings = config.AblationsConfig(families=list(families))
+    cell, rng = analysed(cell, ablations=settings), np.random.default_rng(5)
+    base = cell.read(paths.EVALUATION).query("method == 'linear_reg'")
     values = dict.fromkeys(schemas.SURROGATE_QUALITY.columns, 0.25) | {"dataset": cell.dataset, "model": cell.model}
     values |= {"predictor": "linear_reg", "n_users": 9, "n_rows": 90}
     quality = pd.DataFrame([values | {"n_targets": 1, "r2": 0.5}, values | {"n_targets": 20, "r2": 0.125}])
     store.write_csv(cell.path(paths.SURROGATE_QUALITY), quality, schemas.SURROGATE_QUALITY)
-    for family, named in variants(study.ablations).items():
-        for variant in named:
-            place = {"family": family, "variant": variant}
-            frame = base.drop(columns="method").assign(rank_after=rng.integers(1, 9, len(base)))
-            store.write_parquet(cell.path(paths.ABLATION, **place), frame, schemas.ABLATION)
-            facts = {"r2": -0.25 if family != "effect" else None, "spearman": 0.75, "retrainings": 10}
-            store.write_json(cell.path(paths.ABLATION_FIT, **place), facts)
+    for name in families:
+        variants = [method.name for method in family(name, settings, 3)]
+        tested = pd.concat(
+            base.assign(method=variant, rank_after=rng.integers(1, 9, len(base))) for variant in reversed(variants)
+        )
+        store.write(cell.path(paths.ABLATION, family=name), tested, schemas.EVALUATION)
+        facts = {"r2": -0.25 if name != "effect" else None, "spearman": 0.75}
+        said = {"retrained": 40, "variants": dict.fromkeys(variants, facts)}
+        store.write(cell.path(paths.ABLATION_FITS, family=name), said)
     return cell
+
+
+def verdicts(cell, name, variant) -> pd.DataFrame:
+    return cell.read(paths.ABLATION, family=name).query("method == @variant")
 
 
 def test_ablations_stand_beside_linear_reg_on_the_same_users(tmp_path, cell):
     cell = with_ablations(cell)
-    frame = tables.ablations([cell])
-    store.write_csv(tmp_path / "table.csv", frame, schemas.ABLATIONS)
+    frame = made("ablations", cell, make_cell(tmp_path, "toy"))
     assert frame["variant"].unique().tolist() == ["linear_reg", "clf", "rank", "cross", "score"]
     assert len(frame) == 5 * 3
     evaluation = store.read_parquet(cell.path(paths.EVALUATION), schemas.EVALUATION).query("method == 'linear_reg'")
     before = evaluation.set_index("user")["rank_after"] > 3
-    path = cell.path(paths.ABLATION, family="effect", variant="cross")
-    after = store.read_parquet(path, schemas.ABLATION).set_index("user")["rank_after"] > 3
+    after = verdicts(cell, "effect", "cross").set_index("user")["rank_after"] > 3
     row = frame.query("variant == 'cross' and top_k == 3").iloc[0]
     assert (row["n_users"], row["n_valid"]) == (10, after.sum())
     assert row["change_from_base"] == pytest.approx(after.mean() - before.mean())
@@ -495,7 +506,7 @@ def test_ablations_stand_beside_linear_reg_on_the_same_users(tmp_path, cell):
     assert frame.groupby("variant")["spearman"].first().to_dict() == {"linear_reg": 0.25} | dict.fromkeys(
         ("clf", "rank", "cross", "score"), 0.75
     )
-    header, _, *rows = pipes(tables.ablations_markdown(frame))
+    header, _, *rows = pipes(told("ablations", frame))
     assert header == [
         *(
             "family",
@@ -520,44 +531,51 @@ def test_ablations_stand_beside_linear_reg_on_the_same_users(tmp_path, cell):
 
 def test_controls_of_ablations_differ_in_one_choice(cell):
     cell = with_ablations(cell, ["deletion_size", "representation", "products", "search", "sample_size"])
-    frame = tables.ablations([cell]).query("top_k == 1").set_index("variant")
+    frame = made("ablations", cell).query("top_k == 1").set_index("variant")
     controls = {"linear_reg": "", "1": "3", "3": "", "40-percent": "3", "users-25": "linear_reg"}
     controls |= {"mask": "linear_reg", "mean": "linear_reg", "deepsets": "mean"}
     controls |= {"lasso-target": "linear_reg", "logistic-target": "linear_clf", "mlp-greedy": "mlp_reg"}
     assert {variant: frame["control"].fillna("").loc[variant] for variant in controls} == controls
 
-    def valid(method=None, **place):
-        if place:
-            return store.read_parquet(cell.path(paths.ABLATION, **place), schemas.ABLATION)["rank_after"] > 1
-        rows = store.read_parquet(cell.path(paths.EVALUATION), schemas.EVALUATION)
-        return rows.loc[rows["method"] == method, "rank_after"] > 1
+    def valid(variant, name=None):
+        rows = verdicts(cell, name, variant) if name else cell.read(paths.EVALUATION).query("method == @variant")
+        return rows["rank_after"] > 1
 
-    size = {"family": "deletion_size"}
-    expected = valid(**size, variant="40-percent").mean() - valid(**size, variant="3").mean()
+    expected = valid("40-percent", "deletion_size").mean() - valid("3", "deletion_size").mean()
     assert frame.loc["40-percent", "change_from_control"] == pytest.approx(expected)
-    expected = valid(family="products", variant="logistic-target").mean() - valid("linear_clf").mean()
+    expected = valid("logistic-target", "products").mean() - valid("linear_clf").mean()
     assert frame.loc["logistic-target", "change_from_control"] == pytest.approx(expected)
     plain = frame.loc["lasso-target"]
     assert plain["change_from_control"] == plain["change_from_base"]
     assert frame.loc["3", "change_from_base":"change_ci_high"].notna().all()
-    assert frame["r2"].isna().sum() == frame.loc[["1", "2", "5", "10", "40-percent"], "r2"].isna().sum() == 5
-    *_, shares = (row for row in pipes(tables.ablations_markdown(tables.ablations([cell]))) if row[1] == "40-percent")
+    *_, shares = (row for row in pipes(told("ablations", made("ablations", cell))) if row[1] == "40-percent")
     assert shares[7] == "3"
     assert shares[8].startswith(f"{100 * frame.loc['40-percent', 'change_from_control']:+.1f} [")
 
     explanation = cell.study.explanation.model_copy(update={"explanation_size": 4})  # no variant learns from this size
-    study = cell.study.model_copy(update={"explanation": explanation})
-    sizes = tables.ablations([Cell(study, cell.dataset, cell.model, cell.folder)]).query("family == 'deletion_size'")
-    assert sizes[["control", "change_from_control", "r2"]].isna().all(axis=None)
+    sizes = made("ablations", analysed(cell, explanation=explanation)).query("family == 'deletion_size'")
+    assert sizes[["control", "change_from_control"]].isna().all(axis=None)
     assert sizes["change_from_base"].notna().all()
 
 
 def test_a_variant_on_other_users_is_refused(cell):
     cell = with_ablations(cell)
-    path = cell.path(paths.ABLATION, family="effect", variant="rank")
-    store.write_parquet(path, store.read_parquet(path, schemas.ABLATION).iloc[1:], schemas.ABLATION)
+    tested = cell.read(paths.ABLATION, family="effect")
+    left_out = tested.index[(tested["method"] == "rank").to_numpy()][0]
+    store.write(cell.path(paths.ABLATION, family="effect"), tested.drop(index=left_out), schemas.EVALUATION)
     with pytest.raises(ValueError, match="ml-100k, mf: effect rank and linear_reg explain other users"):
-        tables.ablations([cell])
+        made("ablations", cell)
+
+
+def test_a_lasso_without_weights_on_deleted_items_is_marked(cell):
+    cell = with_ablations(cell)
+    assert "‡" not in told("ablations", made("ablations", cell))
+    facts = cell.read(paths.ABLATION_FITS, family="effect")
+    facts["variants"]["rank"] = {"r2": None, "spearman": 0.0}
+    store.write(cell.path(paths.ABLATION_FITS, family="effect"), facts)
+    markdown = told("ablations", made("ablations", cell))
+    assert [row[1] for row in pipes(markdown)[2:]] == ["linear_reg", "clf", "rank ‡", "cross", "score"]
+    assert "\n‡ No weight on deleted items survived" in markdown
 
 
 # -- analyses ---------------------------------------------------------------------------------------------------------
@@ -567,14 +585,15 @@ def test_published_correlations_are_the_papers_and_of_matrix_factorisation_alone
     paper = published.load_published()
     assert paper.correlations("mf", "ml-100k") == {"embedding_distance": 0.175, "influence": 0.356}
     assert paper.correlations("ncf", "ml-100k") == paper.correlations("mf", "amazon-music") == {}
-    assert tables.published_correlations([cell])["ml-100k", "mf"]["influence"] == 0.356
+    assert analyses.published_correlations([cell], STUDY)["ml-100k", "mf"]["influence"] == 0.356
 
 
 def correlation_frame() -> pd.DataFrame:
     """Correlations of four users that rise from measure to measure, one of them unknown."""
+    measures = [method.measure for method in MEASURES]
     rows = [
         ("ml-100k", "mf", user, measure, 500 if user else 84, value, value / 2, None, None)
-        for k, measure in enumerate(schemas.MEASURES)
+        for k, measure in enumerate(measures)
         for user, value in enumerate([-0.5 + k / 10, np.nan, k / 10, 0.25 + k / 10])
     ]
     return pd.DataFrame(rows, columns=list(schemas.CORRELATION.columns)).astype({"pearson": float, "spearman": float})
@@ -584,13 +603,13 @@ def test_correlations_are_summed_up_over_users_beside_the_papers():
     frame = correlation_frame().query("measure != 'mlp_clf'")
     unknown = frame.assign(measure="mlp_clf", pearson=np.nan, spearman=np.nan)[:4]
     papers = {("ml-100k", "mf"): {"influence": 0.356}}
-    markdown = tables.correlation_markdown(pd.concat([frame, unknown]), papers)
+    markdown = analyses.correlation_markdown(pd.concat([frame, unknown]), papers, {})
     header, _, *rows = pipes(markdown)
     assert header == ["measure", "users", "Pearson", "paper, one user", "users above 0", "Spearman"]
     # -0.5, 0, 0.25 and their halves: the quartiles of three lie halfway between neighbours
     assert rows[0] == ["Embedding distance", "3", "0.000 [-0.250, 0.125]", "", "33%", "0.000 [-0.125, 0.062]"]
-    assert [row[3] for row in rows] == ["", "", "0.356"] + [""] * (len(schemas.MEASURES) - 3)
-    assert rows[-1] == [METHOD_LABELS["mlp_clf"], "0", "", "", "", ""]
+    assert [row[3] for row in rows] == ["", "", "0.356"] + [""] * (len(MEASURES) - 3)
+    assert rows[-1] == ["MLP surrogate (clf)", "0", "", "", "", ""]
     assert "## ml-100k, mf (84 to 500 sets a user)" in markdown
 
 
@@ -606,7 +625,7 @@ def quality_frame() -> pd.DataFrame:
 
 
 def test_what_predicts_no_better_than_the_mean_is_said():
-    markdown = tables.surrogate_quality_markdown(quality_frame())
+    markdown = told("surrogate_quality", quality_frame())
     everything, top = markdown.split("\n## ")[1:]
     assert everything.startswith("ml-100k, mf, top 20 items (50 users whose effects vary)")
     assert everything.endswith("(R² ≤ 0): MLP surrogate (reg).\n")
@@ -622,41 +641,34 @@ def test_tables_that_cells_keep_are_gathered_in_their_order(tmp_path, cell):
     for one in (cell, other):
         frame = quality_frame().assign(model=one.model)
         store.write_csv(one.path(paths.SURROGATE_QUALITY), frame, schemas.SURROGATE_QUALITY)
-    frame = tables.gathered([other, cell], paths.SURROGATE_QUALITY, schemas.SURROGATE_QUALITY)
+    frame = made("surrogate_quality", analysed(other), make_cell(tmp_path, "toy"), analysed(cell))
     assert list(frame["model"]) == ["again"] * 5 + ["mf"] * 5
-    store.write_csv(tmp_path / "table.csv", frame, schemas.SURROGATE_QUALITY)
 
 
 def test_separability_is_rounded():
     rows = [("ml-100k", "mf", "linear", 100, 3000, 5, -0.0514, -0.1, 0.01, 0.4921, 0.4517, 0.53, 0.0312, 0.6)]
-    markdown = tables.separability_markdown(pd.DataFrame(rows, columns=list(schemas.SEPARABILITY.columns)))
+    markdown = told("separability", pd.DataFrame(rows, columns=list(schemas.SEPARABILITY.columns)))
     assert pipes(markdown)[2][:6] == ["ml-100k", "mf", "linear", "100", "3000", "5"]
     assert pipes(markdown)[2][6:] == ["-0.051 [-0.100, 0.010]", "0.492 [0.452, 0.530]", "0.031", "0.600"]
 
 
 def test_runtime_counts_the_models_of_figure_7_where_a_cell_is_analysed(cell):
-    one = cell.study.cells[0].model_copy(update={"analysed": True})
-    analysed = Cell(cell.study.model_copy(update={"cells": [one]}), "ml-100k", "mf", cell.folder)
-    assert analysed.analysed
-    assert not cell.analysed
     benchmark(cell, "75_correlation", 6, 100)
-    outcomes = Outcomes.read(cell.path(paths.OUTCOMES, block="000"))
-    outcomes.write(cell.path(paths.CORRELATION_OUTCOMES))
-    assert tables.runtime([cell]).empty
-    (row,) = tables.runtime([analysed]).itertuples()
+    block = cell.read(paths.OUTCOMES, block="000")
+    store.write(cell.path(paths.CORRELATION_OUTCOMES), block, schemas.OUTCOMES)
+    assert made("runtime", cell).empty
+    (row,) = made("runtime", analysed(cell)).itertuples()
     assert (row.stage, row.minutes) == ("75_correlation", 0.1)
-    assert row.retrainings == 3 * 3 + 3  # three users, three deletions each, and each user's original model
+    assert row.retrainings == 3 * 3 + 1  # three users, three deletions each, and the original model
 
 
-def test_runtime_counts_the_models_of_algorithm_2_and_of_every_variant(cell):
-    one = cell.study.cells[0].model_copy(update={"analysed": True})
-    analysed = Cell(cell.study.model_copy(update={"cells": [one]}), "ml-100k", "mf", cell.folder)
-    analysed = with_ablations(analysed)
-    write_naive(analysed, [(user, 0, 4, size, k, 5, 0) for user in (7, 8) for size in (1, 2) for k in (1, 3)])
-    benchmark(analysed, "65_naive", 6, 100)
-    for variant in ("clf", "rank", "cross", "score"):
-        assert list(tables.runtime([analysed])["stage"]) == ["65_naive"]
-        benchmark(analysed, f"70_ablations_effect_{variant}", 3, 100)
-    naive, ablations = tables.runtime([analysed]).itertuples()
-    assert (naive.minutes, naive.retrainings) == (0.1, 2 * 2 * 5 + 2)  # and each user's original model
-    assert (ablations.stage, ablations.minutes, ablations.retrainings) == ("70_ablations", 0.2, 4 * 10)
+def test_runtime_counts_the_models_of_algorithm_2_and_of_every_family(cell):
+    cell = with_ablations(cell, ("effect", "penalty"))
+    write_naive(cell, [(user, 0, 4, size, k, 5, 0) for user in (7, 8) for size in (1, 2) for k in (1, 3)])
+    benchmark(cell, "65_naive", 6, 100)
+    for each in cell.study.ablations.families:
+        assert list(made("runtime", cell)["stage"]) == ["65_naive"]
+        benchmark(cell, f"70_ablations_{each}", 3, 100)
+    naive, ablations = made("runtime", cell).itertuples()
+    assert (naive.minutes, naive.retrainings) == (0.1, 2 * 2 * 5 + 1)  # and the original model
+    assert (ablations.stage, ablations.minutes, ablations.retrainings) == ("70_ablations", 0.1, 2 * 40)

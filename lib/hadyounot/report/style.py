@@ -10,6 +10,8 @@ INK, FAINT, BAND = "#1a1a1a", "#8a8a8a", "#f0f0f0"
 ACCENT, HIGHLIGHT = "#c4560a", "#ffe3ad"
 FILL, HEADER = "#3a83b8", "#0b3055"
 
+FAMILY = "DejaVu Sans"  # comes with matplotlib: the same glyphs on every machine
+
 
 FAMILY = "DejaVu Sans"  # comes with matplotlib: the same glyphs on every machine
 

@@ -1,18 +1,11 @@
 """One explanation and its proof."""
 
-import textwrap
-from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.patches import FancyBboxPatch
-from matplotlib.textpath import TextPath
 
 from ...method.outcomes import candidates, top_items
 from ...retrain.ratings import Deletion
@@ -21,6 +14,7 @@ from ...study.cell import Cell
 from ...study.config import StudyConfig
 from ...study.methods import METHOD, METHODS, in_order
 from .. import style
+from .layout import Card
 
 
 def verified_example(cell: Cell, best_rated: int = 6, shown: int = 5) -> dict[str, Any] | None:
@@ -77,7 +71,7 @@ def example_card(
     style.use()
     target, width, margin, gap = before[0], 540, 18, 16
     inner = width - 2 * margin
-    card = _Card(width)
+    card = Card(width)
 
     header = card.text(margin, 26, f"We recommend: {target}", inner, 13, weight="bold", color="white") - 4
     claim = f"Had you not watched these {len(explanation)}, we would not recommend it:"
@@ -113,72 +107,8 @@ def example_card(
 def notice(text: str) -> Figure:
     """A card that says that there is nothing to show."""
     style.use()
-    card = _Card(540)
+    card = Card(540)
     return card.draw(0, [], card.text(18, 26, text, 504, 10))
-
-
-class _Card:
-    """Text laid out from the top, in points, before the height of the figure is known."""
-
-    def __init__(self, width: float) -> None:
-        self.width = width
-        self.texts: list[tuple[float, float, str, dict]] = []
-        self.boxes: list[tuple[float, float, float, float]] = []
-
-    def text(self, x: float, y: float, text: str, width: float, size: float, bullet: str = "", **font: str) -> float:
-        """Put ``text`` with its first baseline at y, in two lines at most, and ``bullet`` left of it.
-
-        Returns:
-            the baseline of the line that would follow.
-        """
-        options = {"fontsize": size, "color": style.INK} | font
-        if bullet:
-            self.texts.append((x - 6, y, bullet, options | {"ha": "right"}))
-        for line in _wrapped(text, width, FontProperties(family="DejaVu Sans", size=size, weight=font.get("weight"))):
-            self.texts.append((x, y, line, options))
-            y += 1.35 * size
-        return y
-
-    def ranked(self, x: float, y: float, width: float, rank: int, title: str, highlight: bool) -> float:
-        """Put a rank and a title; the next baseline is returned."""
-        font = {"weight": "bold"} if highlight else {}
-        end = self.text(x + 32, y, title, width - 36, 8, bullet=str(rank), **font)
-        if highlight:
-            self.boxes.append((x + 1, y - 9, width - 2, end - y + 1))
-        return end + 2
-
-    def draw(self, header: float, rules: list[float], bottom: float) -> Figure:
-        """The figure: a dark header of that height, lines across at ``rules``."""
-        height = bottom + 4
-        figure = plt.figure(figsize=(self.width / 72, height / 72))
-        figure.set_layout_engine("none")
-        axes: Axes = figure.add_axes((0, 0, 1, 1))
-        axes.set(xlim=(0, self.width), ylim=(height, 0))
-        axes.axis("off")
-        axes.axhspan(0, header, color=style.HEADER)
-        axes.hlines(rules, 18, self.width - 18, color="0.85", linewidth=0.8)
-        for x, y, width, tall in self.boxes:
-            axes.add_patch(
-                FancyBboxPatch((x, y), width, tall, boxstyle="round,pad=0,rounding_size=3", color=style.HIGHLIGHT)
-            )
-        for x, y, text, options in self.texts:
-            axes.text(x, y, text, va="baseline", parse_math=False, **options)  # titles may hold dollar signs
-        return figure
-
-
-def _wrapped(text: str, width: float, font: FontProperties) -> list[str]:
-    """``text`` in one or two lines of at most ``width`` points, cut with an ellipsis where that is not enough."""
-    text = " ".join(text.split())
-
-    def lines(characters: int) -> list[str]:
-        return textwrap.wrap(text, characters, max_lines=2, placeholder=" …")
-
-    def too_wide(characters: int) -> bool:
-        paths = (TextPath((0, 0), line.replace("$", r"\$"), prop=font) for line in lines(characters))
-        return any(path.vertices[:, 0].max() > width for path in paths)
-
-    fitting = bisect_left(range(2, len(text) + 1), True, key=too_wide) + 1
-    return lines(fitting) if fitting > 1 else [text]
 
 
 def _drawn(study: StudyConfig, cells: list[Cell], folder: Path) -> Figure:

@@ -1,0 +1,169 @@
+"""The command that writes one table or figure, on a small finished run: from what it says it reads, nothing else."""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hadyounot.report import __main__, figures, output, tables
+from hadyounot.report.tables.validity import indifferent
+from hadyounot.study import config, paths, reading, store
+from hadyounot.study.cell import Cell
+from hadyounot.workflow.demo import open_cell
+from PIL import Image
+
+TINY = """
+models:
+  mf: {kind: mf, factors: 4, epochs: 30, learning_rate: 0.02, regularization: 0.05, init_scale: 0.1}
+cells:
+  - {dataset: toy, model: mf, analysed: true}
+counterfactual: {training_users: 10, deletions_per_user: 12, n_targets: 4, users_per_block: 5}
+surrogates: {folds: 3, lasso: {penalties: 50}, mlp: {batch_size: 256, max_epochs: 2}}
+ablations:
+  families: [effect, deletion_size, search, sample_size]
+  deletion_sizes: [1, 3]
+  deletions_per_user: 4
+  candidates: [20]
+  sample_users: [5]
+  sample_deletions: [4]
+naive: {users: 2, max_history: 9, max_size: 2}
+explanation: {test_users: 8, max_candidates: 50, examples: 2, oracle: {exhaustive: 5, shortlist: 4}}
+correlation: {users: 4, sets: 6}
+projection: {users: 8, points: 80, perplexity: 10}
+"""
+
+TABLES = [
+    *("table1_user_study", "table2_datasets", "table3_mf", "mcnemar", "naive", "ablations", "recommenders", "signal"),
+    *("correlation", "surrogate_quality", "separability", "runtime"),
+]
+FIGURES = [
+    *("figure2_user_ratings", "figure5_generation_time_toy_mf", "figure6_validity_mf", "example_card"),
+    *("figure7_baseline_correlation_toy_mf", "figure8_tsne_toy_mf", "ablation_deletion_size_toy_mf"),
+    *("ablation_search_toy_mf", "ablation_sample_size_toy_mf"),
+]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Cell:
+    """The one cell of a run, all stages finished, and all tables written."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "tiny.yaml").write_text(TINY)
+    made = open_cell("90_tables", {}, str(folder / "tiny.yaml"), "toy", "mf", "")
+    study = config.load_study(folder / "tiny.yaml")
+    for name in TABLES:
+        output.write(name, study, made.folder)
+    (cell,) = Cell.all_of(study, made.folder)
+    return cell
+
+
+@pytest.fixture(scope="module")
+def study(run) -> config.StudyConfig:
+    return config.check_study(reading.yaml.safe_load(TINY), "tiny")
+
+
+def said_to_read(name: str) -> list[str]:
+    """Patterns of the files that a table or figure reads, as the packages say it."""
+    stated = re.split(r"\n    (?=\S)", f"{tables.__doc__}{figures.__doc__}")
+    stem = re.sub(r"_toy_mf$|_mf$(?<=validity_mf)", "", name)
+    stem = "figure6_validity_{kind}" if stem.startswith("figure6") else stem
+    (lines,) = [lines for lines in stated if stem in re.split(r",?\s+", lines.partition("  ")[0].strip())]
+    lines = lines.split("\n\n")[0].replace("{VALIDITY[kind]}", "table3_mf")
+    found = [re.sub("{.*?}", "*", getattr(paths, word)) for word in re.findall("[A-Z]{3}[A-Z_]*", lines)]
+    return found + re.findall(r"tables/\S+\.csv", lines)
+
+
+@pytest.mark.parametrize("name", [*TABLES, "examples", *FIGURES])
+def test_one_is_written_from_what_it_says_it_reads(run, study, tmp_path, name):
+    for pattern in said_to_read(name):
+        files = list(run.folder.glob(pattern))
+        assert files or pattern.startswith("logs/"), pattern  # no benchmark where Snakemake did not run
+        for file in files:
+            copy = tmp_path / file.relative_to(run.folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, copy)
+    before = set(tmp_path.rglob("*"))
+    command = [name, "--settings", json.dumps(study.part()), "--folder", str(tmp_path)]
+    assert __main__.main(command) == 0
+    written = {path.name for path in set(tmp_path.rglob("*")) - before if path.is_file()}
+    if name == "examples":
+        assert written == {"examples.md"}
+        return
+    made = [f"{name}.csv"] if name in TABLES else [f"{name}.pdf", f"{name}.png"]
+    assert written == {*made, *(f"{file}.provenance.json" for file in made), *([f"{name}.md"] * (name in TABLES))}
+    for file in made:
+        path = tmp_path / ("tables" if name in TABLES else "figures") / file
+        provenance = json.loads(path.with_name(f"{file}.provenance.json").read_text())
+        assert provenance["config_sha256"] == config.digest(study)  # settings come back whole
+        assert provenance["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    if name in TABLES:
+        assert len(store.read_csv(path, tables.table(name).schema)) or name == "runtime"
+        assert path.with_suffix(".md").read_text().count("|") > len(tables.table(name).schema.columns)
+    else:
+        assert path.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+        assert 800 <= Image.open(path).width <= 1200
+
+
+def test_names_are_those_of_the_study(study):
+    assert output.names(study) == [*TABLES, "examples", *FIGURES]
+    plain = {"cells": [{"dataset": "toy", "model": "mf"}, {"dataset": "toy", "model": "own"}]}
+    plain["models"] = {"mf": {"kind": "mf", "epochs": 3}, "own": {"kind": "blackbox", "factory": "some:thing"}}
+    plain = config.check_study(plain, "plain")
+    assert tables.names(plain) == [
+        *("table1_user_study", "table2_datasets", "table3_mf", "validity_blackbox", "mcnemar", "recommenders"),
+        *("signal", "runtime"),
+    ]
+    assert list(figures.names(plain)) == [
+        *("figure2_user_ratings", "figure5_generation_time_toy_mf", "figure5_generation_time_toy_own"),
+        *("figure6_validity_mf", "figure6_validity_blackbox", "example_card"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("table4_ncf", "has no such table or figure"),
+        ("figure6_validity", "write figure6_validity_mf"),
+        ("table3_mf", "snakemake results/toy/mf/evaluation.parquet"),
+        ("figure6_validity_mf", "snakemake tables/table3_mf.csv"),
+    ],
+)
+def test_what_cannot_be_written_is_one_clear_error(study, tmp_path, capsys, name, told):
+    command = [name, "--settings", json.dumps(study.part()), "--folder", str(tmp_path)]
+    assert __main__.main(command) == 1
+    assert told in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def imported(*command: str) -> set[str]:
+    """Packages that a Python process imports."""
+    done = subprocess.run([sys.executable, "-X", "importtime", *command], capture_output=True, text=True, check=True)
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+
+
+def test_names_cost_no_data_frames_and_tables_no_drawing(run, study, tmp_path):
+    assert not {"pandas", "numpy"} & imported("-c", "import hadyounot.report.tables, hadyounot.report.figures")
+    shutil.copytree(run.folder / "results", tmp_path / "results")
+    command = ["-m", "hadyounot.report", "table2_datasets", "--settings", json.dumps(study.part())]
+    loaded = imported(*command, "--folder", str(tmp_path))
+    assert (tmp_path / "tables/table2_datasets.csv").exists()
+    assert not {"torch", "matplotlib", "seaborn", "statsmodels"} & loaded
+
+
+def test_surrogates_are_indifferent_that_have_no_weight_on_deleted_items(run, tmp_path):
+    shutil.copytree(run.folder / "results", tmp_path / "results")
+    cell = Cell(run.study, "toy", "mf", tmp_path)
+    arrays, keys = cell.read(paths.SURROGATES), cell.read(paths.SURROGATE_FITS)["methods"]
+    for name, weight in (("linear_reg", 1e-9), ("linear_clf", 0.0), ("linear_reg_aware", -2.0)):
+        weights = np.zeros_like(arrays[f"{keys[name]}/item_weights"])
+        weights[-1] = weight
+        arrays[f"{keys[name]}/item_weights"] = weights
+    store.write(cell.path(paths.SURROGATES), arrays)
+    assert indifferent([cell]) == {("toy", "mf"): ["linear_clf"]}
+    path = tmp_path / "tables/table3_mf.csv"
+    output.write("table3_mf", config.check_study(reading.yaml.safe_load(TINY), "tiny"), tmp_path)
+    said = re.findall(r"\n(.+): no weight on deleted items survived", path.with_suffix(".md").read_text())
+    assert said == ["Linear surrogate (clf)"]
