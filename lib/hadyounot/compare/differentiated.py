@@ -1,4 +1,4 @@
-"""Influence functions (eq. 10) by PyTorch's derivatives: over all parameters of a model, or those of a user and target."""
+"""Influence functions (eq. 10) by PyTorch's derivatives, over all parameters or those of a user and a target."""
 
 from collections.abc import Callable, Sequence
 

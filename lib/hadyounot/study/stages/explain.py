@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from ...compare import knn
-from ...compare.influence import removals
+from ...compare.influence import influences
 from ...method import search
 from ...method.outcomes import candidates, top_items
 from ...rng import generator
@@ -21,28 +22,19 @@ Explainer = Callable[[int, int, np.random.Generator], tuple[int, ...]]
 """(user, target, rng) -> the items of the user's history whose deletion should remove the target."""
 
 
-def _random(cell: Cell, method: Method) -> Explainer:
+def _random(cell: Cell, option: str) -> Explainer:
     size = cell.study.explanation.explanation_size
     return lambda user, target, rng: knn.random_items(cell.train.history(user), size, rng)
 
 
-def _nearest(cell: Cell, method: Method) -> Explainer:
+def _nearest(cell: Cell, option: str) -> Explainer:
     _, items = embeddings(cell)
     size = cell.study.explanation.explanation_size
-    return lambda user, target, rng: knn.nearest(items, cell.train.history(user), target, size, rng, method.option)
+    return lambda user, target, rng: knn.nearest(items, cell.train.history(user), target, size, rng, option)
 
 
-def _influence(cell: Cell, method: Method) -> Explainer | None:
-    """None where nobody told how the model's loss depends on its parameters."""
-    settings = cell.study.explanation
-    changes = removals(cell.trained, cell.train, cell.recommender(), settings.influence).get(method.option)
-    if changes is None:
-        return None
-    size, history = settings.explanation_size, cell.train.history
-    return lambda user, target, rng: search.exact(-changes(user, target), history(user), size, rng)
-
-
-BASELINES = {"random": _random, "nearest": _nearest, "influence": _influence}
+BASELINES = {"random": _random, "nearest": _nearest}
+"""By name, (cell, option) -> what explains; "influence" beside them is prepared once for all its options."""
 
 _SEARCHES = {"best": search.explain, "sampled": search.sampled, "beam": search.beam}
 
@@ -67,6 +59,26 @@ def _surrogate(cell: Cell, method: Method, learned: Learned) -> Explainer:
     return explainer
 
 
+def _explainers(cell: Cell, methods: Iterable[Method], learned: Mapping[str, Learned]) -> dict[Method, Explainer]:
+    """What carries out each method; without those that need what the model does not show."""
+    settings, found = cell.study.explanation, {}
+    size = settings.explanation_size
+
+    @cache  # one for all rows: the Hessian of a neural model takes seconds
+    def by_influence() -> dict[str, Callable]:
+        return influences(cell.trained, cell.train, cell.recommender(), settings.influence)
+
+    for method in methods:
+        if method.learner:
+            found[method] = _surrogate(cell, method, learned[method.name])
+        elif method.baseline == "influence":
+            if explain := by_influence().get(method.option):
+                found[method] = lambda user, target, rng, explain=explain: explain(user, target, size, rng)
+        elif method.baseline:
+            found[method] = BASELINES[method.baseline](cell, method.option)
+    return found
+
+
 def targets(cell: Cell) -> dict[int, int]:
     """The top recommendation of every test user, by user: what is explained."""
     users = cell.test_users.tolist()
@@ -86,12 +98,7 @@ def explain(cell: Cell, methods: Iterable[Method], learned: Mapping[str, Learned
         schemas ``schemas.EXPLANATIONS`` and ``schemas.GENERATION_TIME``. What a method prepares once for all users is
         not in its time, as in the paper's Figure 5.
     """
-    explainers = {}
-    for method in methods:
-        if method.learner:
-            explainers[method] = _surrogate(cell, method, learned[method.name])
-        elif method.baseline and (explainer := BASELINES[method.baseline](cell, method)):
-            explainers[method] = explainer
+    explainers = _explainers(cell, methods, learned)
     explained, times = [], []
     for user, target in tqdm(targets(cell).items(), desc="explain", unit="user", mininterval=10):
         for method, explainer in explainers.items():
