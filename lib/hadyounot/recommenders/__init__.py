@@ -1,0 +1,1 @@
+"""Where ``peers`` was before ``hadyounot.retrain``: factories that studies name."""
