@@ -146,12 +146,15 @@ def test_a_single_item_is_no_collection(item):
     [
         (Deletion(0, (0,)), r"^Deletion\(user=0, items=\(0,\)\) is a single deletion: give a list"),
         ([(0, (0,))], r"^\(0, \(0,\)\) is no deletion: write Deletion\(user, \(item, ...\)\)"),
-        ([Deletion(1, (1,))], r"user 1 never rated item 1 \(ids 8 and y\); a deletion holds indices"),
+        (
+            [Deletion(1, (1, 2))],
+            r"user 1 never rated item 2 \(id 3\); give indices, as in .history\(user\), and no ids$",
+        ),
     ],
 )
 def test_what_is_no_deletion_is_named(deletions, message):
     with pytest.raises(ValueError, match=message):
-        Ratings.from_arrays([7, 7, 8], "xyx", [3, 4, 5]).deleted_rows(deletions)
+        Ratings.from_arrays([1, 1, 1, 2, 2], [1, 2, 3, 1, 2], [5, 4, 3, 2, 1]).deleted_rows(deletions)
 
 
 @pytest.mark.parametrize("user", [-1, 2, "a", 0.0, True])

@@ -188,10 +188,10 @@ class Ratings:
             rows = rows[np.isin(self.items[rows], deletion.items)]
             if len(rows) < len(deletion.items):
                 missing = min(set(deletion.items) - set(self.items[rows].tolist()))
-                ids = f"ids {self.user_ids[deletion.user]} and {self.item_ids[missing]}"
+                hint = f" (id {self.item_ids[missing]}); give indices, as in .history(user), and no ids"
                 raise ValueError(
-                    f"{deletion}: user {deletion.user} never rated item {missing} ({ids}); "
-                    "a deletion holds indices, as .history(user) gives them, and no ids"
+                    f"{deletion}: user {deletion.user} never rated item {missing}"
+                    + hint * (missing in self.item_ids.tolist())  # else nobody takes the one for the other
                 )
             found.append(rows)
         return found
