@@ -11,17 +11,23 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from hadyounot.report import figures, style, tables
+from hadyounot.report import figures, style
+from hadyounot.report.figures import ablations
+from hadyounot.report.figures.card import example_card, notice
+from hadyounot.report.tables import table
 from hadyounot.retrain.ratings import Ratings
-from hadyounot.study import schemas
-from hadyounot.study.config import AblationsConfig
-from hadyounot.study.variants import variants
+from hadyounot.study import published, schemas
+from hadyounot.study.config import AblationsConfig, StudyConfig
+from hadyounot.study.methods import MEASURES, METHOD, METHODS, family
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from PIL import Image
 
 matplotlib.use("agg")
 LONG = "Dr. Strangelove or: How I Learned to Stop Worrying and Love the Bomb (1963)"
+
+
+GENERATING = [method for method in METHODS if method.name not in ("reseed", "oracle")]
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +40,7 @@ def validity_frame(datasets=("ml-100k",), top_k=(1, 3, 5)) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     rows = []
     for dataset in datasets:
-        for method in schemas.METHODS:
+        for method in [method.name for method in METHODS]:
             for k in top_k:
                 valid = int(rng.integers(5, 95))
                 share = valid / 100
@@ -45,7 +51,7 @@ def validity_frame(datasets=("ml-100k",), top_k=(1, 3, 5)) -> pd.DataFrame:
 
 def times_frame() -> pd.DataFrame:
     rng = np.random.default_rng(0)
-    seconds = {method: 10.0 ** (index - 6) * rng.uniform(1, 2, 9) for index, method in enumerate(schemas.METHODS)}
+    seconds = {method.name: 10.0 ** (index - 6) * rng.uniform(1, 2, 9) for index, method in enumerate(GENERATING)}
     return pd.DataFrame(
         [(user, method, each) for method, some in seconds.items() for user, each in enumerate(some)],
         columns=["user", "method", "seconds"],
@@ -62,7 +68,7 @@ def card(**changes):
         "rank_after": 14,
         "footer": "MovieLens-100K, user 196, linear surrogate (reg)",
     }
-    return figures.example_card(**(given_ | changes))
+    return example_card(**(given_ | changes))
 
 
 def texts(figure) -> list[str]:
@@ -96,16 +102,15 @@ def assert_nothing_overlaps(figure) -> None:
 
 
 def test_every_method_has_a_label_and_a_colour():
-    assert list(style.METHOD_LABELS) == list(schemas.METHODS)
-    assert set(style.METHOD_COLORS) == set(schemas.METHODS)
-    assert len(set(style.METHOD_LABELS.values())) == len(schemas.METHODS)
+    assert all(method.label and to_rgb(method.color) for method in METHODS)
+    assert len({method.label for method in METHODS}) == len({method.name for method in METHODS}) == len(METHODS)
 
 
 def test_families_of_methods_and_values_of_k_differ_in_grey():
     def lightness(color) -> float:
         return float(np.dot(to_rgb(color), (0.299, 0.587, 0.114)))
 
-    families = sorted(lightness(style.METHOD_COLORS[name]) for name in ("knn", "influence", "linear_reg", "mlp_reg"))
+    families = sorted(lightness(METHOD[name].color) for name in ("knn", "influence", "linear_reg", "mlp_reg"))
     assert min(np.diff(families)) > 0.06
     styles = style.top_k_styles([5, 1, 3, 1])
     assert list(styles) == [1, 3, 5]
@@ -117,31 +122,37 @@ def test_figure5_shows_every_user_of_the_methods_that_generate_and_their_median(
     frame = times_frame()
     figure = figures.generation_time(frame)
     shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert shown == [style.METHOD_LABELS[name] for name in schemas.METHODS if name not in ("reseed", "oracle")]
-    for row, cloud in enumerate(figure.axes[0].collections):
-        method = [name for name in schemas.METHODS if name not in ("reseed", "oracle")][row]
-        np.testing.assert_allclose(cloud.get_offsets()[:, 0], frame.loc[frame["method"] == method, "seconds"])
+    assert shown == [method.label for method in GENERATING]
+    for method, cloud in zip(GENERATING, figure.axes[0].collections, strict=True):
+        np.testing.assert_allclose(cloud.get_offsets()[:, 0], frame.loc[frame["method"] == method.name, "seconds"])
     medians = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]
     expected = frame.groupby("method")["seconds"].median()
-    np.testing.assert_allclose(
-        medians, [expected[name] for name in schemas.METHODS if name not in ("reseed", "oracle")]
-    )
+    np.testing.assert_allclose(medians, [expected[method.name] for method in GENERATING])
     assert figure.axes[0].get_xscale() == "log"
     assert_nothing_overlaps(figure)
     assert {"wall time of one explanation", "1 µs", "1 s"} <= set(texts(figure))
 
 
+def test_times_that_lie_close_together_have_labels_that_do_not_overlap():
+    frame = pd.DataFrame({"user": range(6), "method": "knn", "seconds": [5e-5, 6e-5, 8e-5, 9e-5, 3e-4, 4e-4]})
+    figure = figures.generation_time(frame)
+    assert_nothing_overlaps(figure)
+    assert {"100 µs", "200 µs"} <= set(texts(figure))
+    assert not [text for text in texts(figure) if "10^" in text]
+
+
 def test_figure2_draws_table_1_in_two_groups_and_says_whose_numbers_they_are():
-    table = tables.published_ratings()
-    figure = figures.user_ratings(table)
+    study = StudyConfig.model_construct(published=published.load_published())
+    frame = table("table1_user_study").frame([], study)
+    figure = figures.user_ratings(frame)
     (axes,) = figure.axes
     points = [line for line in axes.lines if len(line.get_xdata()) == 1]
     bars = [line.get_xdata() for line in axes.lines if len(line.get_xdata()) == 2]
-    assert [line.get_xdata()[0] for line in points] == table["mean"].tolist()
-    np.testing.assert_allclose(bars, [(row.mean - row.sd, row.mean + row.sd) for row in table.itertuples(index=False)])
+    assert [line.get_xdata()[0] for line in points] == frame["mean"].tolist()
+    np.testing.assert_allclose(bars, [(row.mean - row.sd, row.mean + row.sd) for row in frame.itertuples(index=False)])
     assert [line.get_markerfacecolor() == "white" for line in points] == [True, True, False, False]  # in grey too
     labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels == [style.METHOD_LABELS[method] for method in table["method"]]
+    assert labels == [METHOD[name].label for name in frame["method"]]
     assert [line.get_ydata()[0] for line in points] == list(axes.get_yticks())
     averages = [segment[0][0] for collection in axes.collections for segment in collection.get_segments()]
     np.testing.assert_allclose(averages, [(3.586 + 3.658) / 2, (3.803 + 3.789) / 2])
@@ -155,7 +166,8 @@ def test_figure2_draws_table_1_in_two_groups_and_says_whose_numbers_they_are():
 )
 def test_figure6_draws_each_number_of_the_table(datasets):
     frame = validity_frame(datasets)
-    figure = figures.validity(frame)
+    frame.loc[(frame["dataset"] == "netflix-sample") & (frame["method"] == "knn"), "paper"] = 0.3
+    figure = figures.validity(frame, {"netflix-sample": "netflix-small", "toy": "what it has no numbers of"})
     assert len(figure.axes) == len(datasets)
     for axes, dataset in zip(figure.axes, datasets, strict=True):
         rows = frame[frame["dataset"] == dataset]
@@ -173,8 +185,8 @@ def test_figure6_draws_each_number_of_the_table(datasets):
         assert axes.get_title(loc="left") == f"{dataset} · mf\n100 users{note}"
     figure.canvas.draw()
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert sorted(labels) == sorted(style.METHOD_LABELS.values())
-    assert labels[-3:] == [style.METHOD_LABELS[name] for name in style.CONTROLS]
+    assert sorted(labels) == sorted(method.label for method in METHODS)
+    assert labels[-3:] == [METHOD[name].label for name in ("random", "reseed", "oracle")]
     legend = figure.legends[0]
     assert [text.get_text() for text in legend.get_texts()] == [
         *("K = 1, ours", "K = 1, paper", "K = 3, ours", "K = 3, paper", "K = 5, ours", "K = 5, paper", "controls")
@@ -281,28 +293,42 @@ def test_titles_in_other_scripts_on_the_card(tmp_path):
     assert texts(figure).count("□ (2001)") == 4
 
 
+VARIANTS = {name: family(name, AblationsConfig(), 3) for name in ("deletion_size", "search", "sample_size")}
+
+
 def ablations_frame() -> pd.DataFrame:
     rng, rows = np.random.default_rng(0), []
-    families = variants(AblationsConfig())
-    for family, named in {"base": ["linear_reg"], **{each: families[each] for each in ABLATED}}.items():
-        for variant in named:
+    for each, methods in {"base": [METHOD["linear_reg"]], **VARIANTS}.items():
+        for method in methods:
             for k in (1, 3, 5):
                 share = float(rng.uniform(0.1, 0.5))
-                rows.append(("ml-100k", "mf", family, variant, k, 100, int(100 * share), share))
+                rows.append(("ml-100k", "mf", each, method.name, k, 100, int(100 * share), share))
     frame = pd.DataFrame(rows, columns=list(schemas.ABLATIONS.columns)[:8])
     return frame.assign(ci_low=frame["validity"] - 0.05, ci_high=frame["validity"] + 0.06, r2=frame["validity"] / 4)
 
 
-ABLATED = ("deletion_size", "search", "sample_size")
-
-
-def ablation(name):
-    table = ablations_frame()
+def ablation(name, frame=None, variants=None):
+    frame, variants = ablations_frame() if frame is None else frame, variants or VARIANTS[name]
     if name == "search":
-        searches = variants(AblationsConfig())["search"]
-        seconds = {"linear_reg": 3e-5} | {variant: 10.0 ** (place - 6) for place, variant in enumerate(searches)}
-        return figures.ablation_search(table, seconds, "ml-100k · mf")
-    return getattr(figures, f"ablation_{name}")(table, "ml-100k · mf")
+        seconds = {"linear_reg": 3e-5} | {each.name: 10.0 ** (place / 3 - 4) for place, each in enumerate(variants)}
+        return ablations.search(frame, variants, seconds, "ml-100k · mf")
+    return getattr(ablations, name)(frame, variants, "ml-100k · mf")
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_nothing_overlaps_in_figures_of_ablations_and_what_is_zero_is_whole(name):
+    frame = ablations_frame()
+    frame.loc[frame["top_k"] == 1, ["validity", "ci_low"]] = 0.0
+    figure = ablation(name, frame)
+    assert_nothing_overlaps(figure)
+    assert figure.axes[0].get_ylim()[0] < -0.01
+
+
+def test_sample_sizes_may_be_of_users_alone():
+    users = [method for method in VARIANTS["sample_size"] if method.learner.sample.users]
+    figure = ablation("sample_size", variants=users)
+    assert [axes.get_xlabel() for axes in figure.axes] == ["", "training users"]
+    assert_nothing_overlaps(figure)
 
 
 def test_ablation_figures_show_every_variant_with_its_interval():
@@ -323,7 +349,7 @@ def test_ablation_figures_show_every_variant_with_its_interval():
 
     search = ablation("search").axes[0]
     labels = [container.get_label() for container in search.containers]
-    names = ("sampled 1000", "sampled 10000", "sampled 100000", "greedy", "beam 10")
+    names = ("1,000 sampled", "10,000 sampled", "100,000 sampled", "greedy", "beam of 10")
     assert labels == ["LASSO, exact", *(f"{surrogate}, {name}" for surrogate in ("LASSO", "MLP") for name in names)]
     points = [container.lines[0] for container in search.containers]
     assert len({(point.get_marker(), point.get_markerfacecolor()) for point in points}) == len(labels)
@@ -332,11 +358,11 @@ def test_ablation_figures_show_every_variant_with_its_interval():
 
 
 FIGURES = {
-    **{f"ablation_{name}": lambda name=name: ablation(name) for name in ABLATED},
+    **{f"ablation_{name}": lambda name=name: ablation(name) for name in VARIANTS},
     "generation_time": lambda: figures.generation_time(times_frame()),
     "validity": lambda: figures.validity(validity_frame(["ml-100k", "toy", "third"])),
     "card": card,
-    "notice": lambda: figures.notice("No explanation removed a recommendation."),
+    "notice": lambda: notice("No explanation removed a recommendation."),
 }
 
 
@@ -366,14 +392,15 @@ def test_another_process_saves_the_same_bytes(tmp_path):
 def measured_frames(missing=()):
     """Sets of four users, the first of them 5, and correlations of them."""
     rng = np.random.default_rng(0)
-    measured = pd.DataFrame(rng.normal(size=(80, len(schemas.MEASURES))), columns=list(schemas.MEASURES))
+    names = [method.measure for method in MEASURES]
+    measured = pd.DataFrame(rng.normal(size=(80, len(names))), columns=names)
     measured.insert(0, "user", np.repeat([5, 1, 2, 3], 20))
     measured.insert(1, "score_decrease", rng.normal(size=80) / 100)
     measured["linear_reg"] = 0.0135 + measured["linear_reg"] / 1000
     measured[list(missing)] = np.nan
     rows = [
         ("ml-100k", "mf", user, name, 20, value, value, value - 0.1, value + 0.1)
-        for name in schemas.MEASURES
+        for name in names
         for user, value in zip((5, 1, 2, 3), rng.uniform(-0.8, 0.8, 4), strict=True)
     ]
     correlations = pd.DataFrame(rows, columns=list(schemas.CORRELATION.columns))
@@ -397,7 +424,7 @@ def test_figure_7_shows_one_user_and_all_and_the_paper():
     assert hollow == [[0.175, 0], [0.356, 2]]
     medians = [line.get_xdata()[0] for line in users.lines if line.get_marker() == "o"]
     assert medians == pytest.approx(correlations.groupby("measure", sort=False)["pearson"].median().to_list())
-    assert sum(len(points.get_offsets()) for points in users.collections) == 4 * len(schemas.MEASURES)
+    assert sum(len(points.get_offsets()) for points in users.collections) == 4 * len(MEASURES)
 
 
 def test_figure_7_of_a_black_box_leaves_influence_out():
@@ -405,6 +432,16 @@ def test_figure_7_of_a_black_box_leaves_influence_out():
     assert_nothing_overlaps(figure)
     assert len(figure.axes) == 5
     assert not [text for text in texts(figure) if "nfluence" in text or "paper" in text]
+
+
+def test_figure_7_says_what_is_constant():
+    measured, correlations = measured_frames()
+    measured["linear_reg"] = 0.25
+    correlations.loc[correlations["measure"] == "linear_reg", "pearson"] = np.nan
+    figure = figures.baseline_correlation(measured, correlations, {})
+    assert_nothing_overlaps(figure)
+    (said,) = [text for text in figure.axes[-1].texts if text.get_text() == "constant for every user"]
+    assert said.xy[1] == [method.measure for method in MEASURES].index("linear_reg")
 
 
 def test_figure_8_shows_every_row_and_the_probes():
