@@ -3,6 +3,7 @@
 # make paper    the paper's own counts, in runs/paper; stop it and start it again as you like
 # make plan     what that would cost on this machine, before it starts (CONFIG=config/study.yaml for another)
 # make test     every test
+# make test-fast  those that run no whole study
 # make lab      the notebooks in JupyterLab
 # make lock     pin all packages anew
 
@@ -11,8 +12,9 @@ BIN := .venv/bin
 READY := .venv/ready
 CONFIG ?= config/paper.yaml
 SNAKEMAKE := $(BIN)/snakemake
+TESTS := --numprocesses 2 --dist loadfile
 
-.PHONY: study smoke paper plan test lab lock
+.PHONY: study smoke paper plan test test-fast lab lock
 .DEFAULT_GOAL := study
 
 define RUN
@@ -36,7 +38,10 @@ plan: $(READY)
 	$(BIN)/python -m hadyounot.workflow.plan $(CONFIG)
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TESTS)
+
+test-fast: $(READY)
+	$(BIN)/python -m pytest $(TESTS) -m "not slow"
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks

@@ -12,6 +12,8 @@ from hadyounot.study import paths
 from hadyounot.workflow import demo
 from hadyounot.workflow.notebook import run
 
+pytestmark = pytest.mark.slow
+
 FOLDER = paths.PROJECT / "notebooks"
 BOOKS = sorted(FOLDER.glob("*.ipynb"))
 

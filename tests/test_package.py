@@ -1,10 +1,15 @@
 """What importing the package costs, and which of its rooms know each other."""
 
+import ast
 import subprocess
 import sys
 
 import hadyounot
 import pytest
+from hadyounot.study.paths import PROJECT
+
+PACKAGE = PROJECT / "lib/hadyounot"
+MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
 def imported(statement: str) -> set[str]:
@@ -24,8 +29,33 @@ def test_every_public_name_is_there(name):
     assert name in dir(hadyounot)
 
 
-def test_retraining_knows_no_study():
-    modules = ("blackbox", "mf", "ncf", "peers", "ratings", "settings")
-    loaded = imported("import " + ", ".join(f"hadyounot.retrain.{module}" for module in modules))
-    assert "hadyounot.retrain.blackbox" in loaded
-    assert not {name for name in loaded if name.startswith("hadyounot.study")}
+ROOMS = ("retrain", "method", "compare", "study", "report", "workflow")
+OUTSIDE = ("rng", "settings")  # which every room may import, and which import none
+
+
+def rooms_imported(path):
+    """Rooms, and modules outside of them, that a module of the library imports anywhere."""
+    package = ("hadyounot", *path.relative_to(PACKAGE).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = [*package[: len(package) - node.level + 1], *(node.module or "").split(".")]
+            yield from [base[1]] if base[1:] and base[1] else [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            yield from (node.module or "").split(".")[1:2] if node.module.startswith("hadyounot.") else []
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("hadyounot."))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_those_below_it(room):
+    below = {*OUTSIDE, *ROOMS[: ROOMS.index(room) + 1]}
+    modules = [path for path in MODULES if path.is_relative_to(PACKAGE / room)]
+    assert modules
+    for path in modules:
+        assert set(rooms_imported(path)) <= below, path
+
+
+def test_the_package_is_its_rooms():
+    places = {path.relative_to(PACKAGE).parts[0] for path in MODULES}
+    taught = {"counterfactual.py", "recommenders"}  # names that README has taught
+    assert places == {*ROOMS, *(f"{name}.py" for name in OUTSIDE), "__init__.py"} | taught

@@ -1,6 +1,5 @@
 """The repository itself: pins, generated pages, README's code, formats, and nothing in it that should not be."""
 
-import ast
 import doctest
 import re
 import subprocess
@@ -169,42 +168,6 @@ def test_no_data_and_no_output_of_a_run_is_kept_outside_the_snapshots():
             assert path.is_relative_to(PROJECT / "docs") or any(map(path.is_relative_to, snapshots)), path
     for folder in ("tables", "figures"):  # what a rule writes must not be there in a fresh clone: it would not run
         assert [path.name for path in FILES if path.parent == PROJECT / folder] == ["README.md"]
-
-
-# -- the rooms of the library -----------------------------------------------------------------------------------------
-
-ROOMS = ("retrain", "method", "compare", "study", "report", "workflow")
-OUTSIDE = ("rng", "settings")  # which every room may import, and which import none
-
-
-def rooms_imported(path):
-    """Rooms, and modules outside of them, that a module of the library imports anywhere."""
-    package = ("hadyounot", *path.relative_to(PROJECT / "lib/hadyounot").parent.parts)
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            base = [*package[: len(package) - node.level + 1], *(node.module or "").split(".")]
-            yield from [base[1]] if base[1:] and base[1] else [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            yield from (node.module or "").split(".")[1:2] if node.module.startswith("hadyounot.") else []
-        elif isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("hadyounot."))
-
-
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_imports_only_those_below_it(room):
-    below = {*OUTSIDE, *ROOMS[: ROOMS.index(room) + 1]}
-    modules = [path for path in FILES if path.is_relative_to(PROJECT / "lib/hadyounot" / room) and path.suffix == ".py"]
-    assert modules
-    for path in modules:
-        assert set(rooms_imported(path)) <= below, path.relative_to(PROJECT)
-
-
-def test_the_package_is_its_rooms():
-    places = {
-        path.relative_to(PROJECT / "lib/hadyounot").parts[0] for path in FILES if path.is_relative_to(PROJECT / "lib")
-    }
-    taught = {"counterfactual.py", "recommenders"}  # names that README has taught
-    assert places == {*ROOMS, *(f"{name}.py" for name in OUTSIDE), "__init__.py"} | taught
 
 
 # -- numbers in README ------------------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ from hadyounot.study.methods import METHOD, SURROGATES
 from snakemake.api import ConfigSettings, ResourceSettings, SnakemakeApi
 from test_notebook import wait_for
 
+pytestmark = pytest.mark.slow
+
 CONFIG = paths.PROJECT / "config"
 SMOKE = CONFIG / "smoke.yaml"
 STUDIES = sorted(path for path in CONFIG.glob("*.yaml") if path.stem not in {"datasets", "published"})
