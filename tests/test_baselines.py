@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from hadyounot.compare.influence import Influence, factorization_block, factorization_influence, influences
+from hadyounot.compare.differentiated import Influence, factorization_influence
+from hadyounot.compare.influence import factorization_block, influences
 from hadyounot.compare.knn import nearest, random_items
 from hadyounot.compare.settings import InfluenceConfig
 from hadyounot.retrain.mf import MatrixFactorization, MatrixFactorizationModel

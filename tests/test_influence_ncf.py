@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from hadyounot.compare.influence import BLOCK_DAMPING, influences, neural_block, neural_influence
+from hadyounot.compare.differentiated import BLOCK_DAMPING, neural_block, neural_influence
+from hadyounot.compare.influence import influences
 from hadyounot.compare.settings import InfluenceConfig
 from hadyounot.retrain.ncf import NeuralCollaborativeFiltering
 from hadyounot.retrain.ratings import Deletion, Ratings

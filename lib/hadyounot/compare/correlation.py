@@ -3,10 +3,8 @@
 The paper shows one user and the baselines; the surrogates stand beside them here, on users whom none of them has seen.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,10 +16,7 @@ from ..method.outcomes import Outcomes
 from ..method.surrogates import Surrogate
 from ..retrain.ratings import Ratings
 from ..study import schemas
-from . import knn
-
-if TYPE_CHECKING:  # it imports PyTorch, which takes longer than all the rest
-    from . import influence
+from . import influence, knn
 
 
 def predictions(surrogate: Surrogate, representation: Representation, outcomes: Outcomes) -> np.ndarray:

@@ -1,0 +1,294 @@
+"""Influence functions (eq. 10) by PyTorch: over all parameters of a model, or over those of a user and target."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from scipy.sparse.linalg import LinearOperator, cg, eigsh
+from torch import Tensor
+from torch.autograd import grad
+from torch.autograd.functional import jvp
+
+from ..retrain.mf import MatrixFactorizationModel
+from ..retrain.ncf import NeuralCollaborativeFilteringModel
+from ..retrain.ratings import Ratings
+from ..rng import generator
+from .settings import InfluenceConfig
+
+# what FIA (Cheng et al., KDD 2019) and ACCENT (Tran et al., SIGIR 2021) add to the diagonal of a block's Hessian
+BLOCK_DAMPING = 1e-6
+
+
+class Influence:
+    """Influence functions on a score (eq. 10; Koh and Liang, ICML 2017), over all parameters of a model.
+
+    Removing training rating j of n from θ̂ = arg min 1/n Σ L changes the score f(u, i) by about
+
+        1/n ∇f(u, i)ᵀ H⁻¹ ∇L_j
+
+    (the change itself: negative where the removal lowers the score). H is the Hessian of the mean loss, damped on its
+    diagonal; its products with a vector are exact, and its inverse is applied by conjugate gradients, once per (user,
+    target) for the whole history. These need a positive definite matrix, which the Hessian proper is not where
+    stochastic gradient descent stops. Two ways out:
+
+    - Gauss-Newton (Martens, JMLR 2020, 8) leaves out the curvature of f, and ``config.damping`` is enough. At an
+      optimum, where eq. (10) holds, it predicts real retraining as the Hessian proper does.
+    - ``exact`` keeps the Hessian proper and damps it by twice its most negative eigenvalue, found by Lanczos, if that
+      is more than ``config.damping``: the direction of that eigenvalue then counts with its size. The rule looks
+      at the Hessian alone.
+
+    Args:
+        ratings: what θ̂ was trained on.
+        predict: (*parameters, users (m,), items (m,)) -> f (m,), differentiable.
+        loss: (f (m,), values (m,)) -> (m,), convex in f.
+        penalty: (*parameters, users (m,), items (m,)) -> (m,), what each rating adds to L for regularisation: a
+            weighted sum of squares of parameters.
+        parameters: θ̂; their dtype is that of the computation.
+        config: damping and when conjugate gradients stop.
+        exact: the Hessian proper, not Gauss-Newton.
+        preconditioner: v -> about H⁻¹ v, shaped like v: conjugate gradients then need fewer products with H.
+
+    Attributes:
+        damping: what is added to the diagonal.
+    """
+
+    def __init__(
+        self,
+        ratings: Ratings,
+        predict: Callable[..., Tensor],
+        loss: Callable[[Tensor, Tensor], Tensor],
+        penalty: Callable[..., Tensor],
+        parameters: Sequence[Tensor],
+        config: InfluenceConfig,
+        exact: bool = False,
+        preconditioner: Callable[[np.ndarray], np.ndarray] | None = None,
+    ):
+        self.ratings, self.predict, self.loss, self.penalty, self.config = ratings, predict, loss, penalty, config
+        self._preconditioner = preconditioner
+        self.parameters = [parameter.detach().requires_grad_() for parameter in parameters]
+        self._users, self._items = (
+            torch.from_numpy(index.astype(np.int64)) for index in (ratings.users, ratings.items)
+        )
+        self._values = torch.from_numpy(ratings.values).to(self.parameters[0].dtype)
+
+        self._predicted = predict(*self.parameters, self._users, self._items)
+        if exact:
+            losses = loss(self._predicted, self._values) + penalty(*self.parameters, self._users, self._items)
+            self._slopes = grad(losses.mean(), self.parameters, create_graph=True)
+            # damped already: what converges is the ratio to the smallest eigenvalue, and that may be 0
+            self._product, self.damping = self._exact, config.damping
+            start = generator(0, "smallest eigenvalue").normal(size=self._hessian.shape[0])
+            (smallest,) = eigsh(self._hessian, 1, which="SA", v0=start, tol=0.1, return_eigenvectors=False)
+            self.damping = _enough(config.damping, float(smallest) - config.damping)
+        else:
+            # Jᵀw is linear in w, and the derivative of v · Jᵀw by w is Jv
+            self._weights = torch.zeros_like(self._predicted, requires_grad=True)
+            self._pulled = grad(self._predicted, self.parameters, self._weights, create_graph=True)
+            seen = self._predicted.detach().requires_grad_()
+            (slopes,) = grad(loss(seen, self._values).sum(), seen, create_graph=True)
+            (self._curvature,) = grad(slopes.sum(), seen)
+            # the gradient of a weighted sum of squares, taken at ones, is the diagonal of its Hessian
+            ones = [torch.ones_like(parameter, requires_grad=True) for parameter in self.parameters]
+            self._ridge = _flat(grad(penalty(*ones, self._users, self._items).mean(), ones, materialize_grads=True))
+            self._product, self.damping = self._gauss_newton, config.damping
+
+    def changes(self, user: int, target: int) -> np.ndarray:
+        """Change of f(user, target) on removing each rating of the user's history, in its order.
+
+        Returns:
+            (n,), in the units of the score, of the parameters' dtype.
+
+        Raises:
+            RuntimeError: conjugate gradients did not converge.
+        """
+        score = self.predict(*self.parameters, *torch.tensor([[user], [target]]))
+        right = _flat(grad(score.sum(), self.parameters))
+        near = self._preconditioner and LinearOperator(self._hessian.shape, self._preconditioner, dtype=right.dtype)
+        solution, failed = cg(
+            self._hessian, right, rtol=self.config.tolerance, maxiter=self.config.max_iterations, M=near
+        )
+        if failed:
+            raise RuntimeError(
+                f"influence on item {target} for user {user}: conjugate gradients did not reach tolerance"
+                f" {self.config.tolerance} in {self.config.max_iterations} iterations; raise influence.damping or"
+                " influence.max_iterations"
+            )
+        rows = torch.from_numpy(self.ratings.rows_of(user))
+        users, items, values = self._users[rows], self._items[rows], self._values[rows]
+
+        def losses(*parameters: Tensor) -> Tensor:
+            return self.loss(self.predict(*parameters, users, items), values) + self.penalty(*parameters, users, items)
+
+        _, along = jvp(losses, tuple(self.parameters), tuple(self._unflat(solution)))
+        return along.numpy() / len(self.ratings)
+
+    @property
+    def _hessian(self) -> LinearOperator:
+        size = sum(parameter.numel() for parameter in self.parameters)
+        dtype = self._values.numpy().dtype
+        return LinearOperator((size, size), lambda v: self._product(v) + self.damping * v, dtype=dtype)
+
+    def _gauss_newton(self, vector: np.ndarray) -> np.ndarray:
+        """(1/n Jᵀ L'' J + ridge) v, shaped like v."""
+        (along,) = grad(self._pulled, self._weights, self._unflat(vector), retain_graph=True)
+        back = grad(self._predicted, self.parameters, self._curvature * along, retain_graph=True)
+        return _flat(back) / len(self.ratings) + self._ridge * vector
+
+    def _exact(self, vector: np.ndarray) -> np.ndarray:
+        """The second derivative of the mean loss times v, shaped like v."""
+        return _flat(grad(self._slopes, self.parameters, self._unflat(vector), retain_graph=True))
+
+    def _unflat(self, vector: np.ndarray) -> list[Tensor]:
+        pieces = torch.from_numpy(vector).split([parameter.numel() for parameter in self.parameters])
+        return [piece.reshape(like.shape) for piece, like in zip(pieces, self.parameters, strict=True)]
+
+
+def _enough(damping: float, smallest: float) -> float:
+    """What damps a Hessian with this smallest eigenvalue, see ``Influence``."""
+    return max(damping, -2 * smallest)
+
+
+def _flat(tensors: Sequence[Tensor]) -> np.ndarray:
+    return torch.cat([tensor.reshape(-1) for tensor in tensors]).numpy()
+
+
+def factorization_influence(
+    model: MatrixFactorizationModel, ratings: Ratings, regularization: float, config: InfluenceConfig
+) -> Influence:
+    """Influence on matrix factorisation, whose loss on a rating r_ui is
+    (r_ui - f(u, i))² + regularization · (b_u² + b_i² + |p_u|² + |q_i|²): a visit shrinks the rows it visits, so an
+    item with many ratings is shrunk often. The mean is held fixed: without one rating of n it moves by less than
+    the scale's length / n, for all scores alike.
+
+    Conjugate gradients are preconditioned by the Hessian's blocks of single users and items, which are all of it that
+    does not tie a user to an item: so they need fewer products.
+
+    Args:
+        model: θ̂.
+        ratings: what it was trained on.
+        regularization: that of its training.
+        config: see ``Influence``.
+    """
+    mean = float(model.mean)
+
+    def predict(b_u: Tensor, b_i: Tensor, p: Tensor, q: Tensor, users: Tensor, items: Tensor) -> Tensor:
+        return mean + b_u[users] + b_i[items] + (p[users] * q[items]).sum(dim=1)
+
+    def penalty(b_u: Tensor, b_i: Tensor, p: Tensor, q: Tensor, users: Tensor, items: Tensor) -> Tensor:
+        of_users, of_items = b_u.square() + p.square().sum(dim=1), b_i.square() + q.square().sum(dim=1)
+        return regularization * (of_users[users] + of_items[items])
+
+    arrays = (model.user_biases, model.item_biases, model.user_embeddings, model.item_embeddings)
+    parameters = [torch.from_numpy(array.astype(np.float64)) for array in arrays]
+    ridge = regularization, config.damping
+    of_users = _inverse_blocks(ratings.users, model.item_embeddings[ratings.items], ratings.n_users, *ridge)
+    of_items = _inverse_blocks(ratings.items, model.user_embeddings[ratings.users], ratings.n_items, *ridge)
+
+    def precondition(vector: np.ndarray) -> np.ndarray:
+        b_u, b_i, p, q = np.split(vector, np.cumsum([array.size for array in arrays])[:-1])
+        users, items = (
+            (inverses @ np.column_stack([biases, rows.reshape(len(biases), -1)])[..., None])[..., 0]
+            for inverses, biases, rows in ((of_users, b_u, p), (of_items, b_i, q))
+        )
+        return np.concatenate([users[:, 0], items[:, 0], users[:, 1:].ravel(), items[:, 1:].ravel()])
+
+    def loss(f: Tensor, values: Tensor) -> Tensor:
+        return (values - f).square()
+
+    return Influence(ratings, predict, loss, penalty, parameters, config, preconditioner=precondition)
+
+
+def _inverse_blocks(
+    rows: np.ndarray, others: np.ndarray, count: int, regularization: float, damping: float
+) -> np.ndarray:
+    """Inverses of the blocks of the damped Gauss-Newton Hessian that belong to each user, or each item.
+
+    Args:
+        rows: (n,), user (or item) of each rating.
+        others: (n, f), embedding of its item (or user).
+        count: number of users (or items).
+
+    Returns:
+        float64 (count, f + 1, f + 1), bias first.
+    """
+    design = np.insert(others.astype(np.float64), 0, 1, axis=1)
+    identity = np.eye(design.shape[1])
+    groups = np.split(design[np.argsort(rows, kind="stable")], np.cumsum(np.bincount(rows, minlength=count))[:-1])
+    blocks = [2 * (group.T @ group + len(group) * regularization * identity) / len(rows) for group in groups]
+    return np.linalg.inv(np.stack(blocks) + damping * identity)
+
+
+def neural_influence(
+    model: NeuralCollaborativeFilteringModel,
+    ratings: Ratings,
+    config: InfluenceConfig,
+    dtype: torch.dtype = torch.float32,
+) -> Influence:
+    """Exact influence on neural collaborative filtering, whose loss on a rating is the squared error on [0, 1].
+
+    Stopped where its error on new ratings is lowest, the model is far from an optimum and its Hessian is indefinite:
+    hence the damping of ``Influence``, which shrinks predictions but keeps their order near retraining's (tested).
+
+    Args:
+        model: θ̂.
+        ratings: what it was trained on.
+        config: see ``Influence``.
+        dtype: that of the computation.
+    """
+    predict, loss, parameters = _neural(model, dtype)
+    return Influence(ratings, predict, loss, lambda *_: torch.zeros(()), parameters, config, exact=True)
+
+
+def neural_block(model: NeuralCollaborativeFilteringModel, ratings: Ratings, user: int, target: int) -> np.ndarray:
+    """Eq. (10) over the user's and the target's embeddings alone (p_u, q_i, s_u, t_i): ``influence.Changes``, float64.
+
+    As FIA (Cheng et al., KDD 2019) and ACCENT (Tran et al., SIGIR 2021): loss and Hessian are averaged over the ratings
+    of the user and of the target, and 1/n counts these. They damp by ``BLOCK_DAMPING``; where that leaves the Hessian
+    indefinite, they leave it so, but here it is damped as ``Influence`` damps an exact one. Solved directly.
+    """
+    predict, loss, parameters = _neural(model, torch.float64)
+    tables, layers = parameters[:4], parameters[4:]
+    rows = np.flatnonzero((ratings.users == user) | (ratings.items == target))
+    own = np.flatnonzero(ratings.users[rows] == user)
+    users, items = (torch.from_numpy(index[rows].astype(np.int64)) for index in (ratings.users, ratings.items))
+    values = torch.from_numpy(ratings.values[rows].astype(np.float64))
+    places = [torch.tensor([row]) for row in (user, target, user, target)]
+
+    def score(block: Tensor, users: Tensor, items: Tensor) -> Tensor:
+        pieces = block.split([table.shape[1] for table in tables])
+        put = [table.index_put((place,), piece) for table, place, piece in zip(tables, places, pieces, strict=True)]
+        return predict(*put, *layers, users, items)
+
+    def losses(block: Tensor) -> Tensor:
+        return loss(score(block, users, items), values)
+
+    block = torch.cat([table[place[0]] for table, place in zip(tables, places, strict=True)])
+    hessian = torch.func.hessian(lambda block: losses(block).mean())(block)
+    damping = _enough(BLOCK_DAMPING, float(torch.linalg.eigvalsh(hessian)[0]))
+    gradient = torch.func.grad(lambda block: score(block, *torch.tensor([[user], [target]])).sum())(block)
+    solution = torch.linalg.solve(hessian + damping * torch.eye(len(block), dtype=block.dtype), gradient)
+    return (torch.func.jacrev(losses)(block)[own] @ solution).numpy() / len(rows)
+
+
+def _neural(
+    model: NeuralCollaborativeFilteringModel, dtype: torch.dtype
+) -> tuple[Callable[..., Tensor], Callable[[Tensor, Tensor], Tensor], list[Tensor]]:
+    """f and the loss, see ``Influence``, and the parameters: p, q, s, t; each layer's matrix and bias; h and b."""
+    low, span = float(model.low), float(model.high - model.low)
+
+    def predict(p: Tensor, q: Tensor, s: Tensor, t: Tensor, *layers: Tensor) -> Tensor:
+        *layers, output_weights, output_bias, users, items = layers
+        units = torch.cat([s[users], t[items]], dim=1)
+        for matrix, bias in zip(layers[::2], layers[1::2], strict=True):
+            units = torch.relu(units @ matrix.T + bias)
+        logits = torch.cat([p[users] * q[items], units], dim=1) @ output_weights + output_bias
+        return low + span * torch.sigmoid(logits)
+
+    tables = model.gmf_users, model.gmf_items, model.mlp_users, model.mlp_items
+    layers = (part for layer in zip(model.matrices, model.biases, strict=True) for part in layer)
+    arrays = (*tables, *layers, model.output_weights, model.output_bias)
+    return (
+        predict,
+        lambda f, values: ((values - f) / span).square(),
+        [torch.tensor(array, dtype=dtype) for array in arrays],
+    )
