@@ -7,14 +7,13 @@ from statsmodels.stats.proportion import proportion_confint
 
 from ...study import paths, schemas
 from ...study.cell import Cell
-from ...study.config import StudyConfig
 from .common import Table, analysed, pipes, texts
 
 
-def naive(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
-    """Schema ``schemas.TABLE_NAIVE``: one row per analysed cell, K and size."""
+def naive(cells: Iterable[Cell]) -> pd.DataFrame:
+    """Schema ``schemas.TABLE_NAIVE``: one row per cell, K and size."""
     rows = []
-    for cell in analysed(cells):
+    for cell in cells:
         tried = cell.read(paths.NAIVE)
         n_users = tried["user"].nunique()
         for k in cell.study.explanation.top_k:
@@ -67,4 +66,8 @@ def markdown(frame: pd.DataFrame) -> str:
     return "".join(parts)
 
 
-TABLES = {"naive": Table(schemas.TABLE_NAIVE, naive, lambda frame, cells, study: markdown(frame))}
+TABLES = {
+    "naive": Table(
+        schemas.TABLE_NAIVE, lambda cells, study: naive(analysed(cells)), lambda frame, cells, study: markdown(frame)
+    )
+}
