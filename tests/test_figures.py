@@ -322,6 +322,10 @@ def test_nothing_overlaps_in_figures_of_ablations_and_what_is_zero_is_whole(name
     figure = ablation(name, frame)
     assert_nothing_overlaps(figure)
     assert figure.axes[0].get_ylim()[0] < -0.01
+    for axes in figure.axes:  # markers beside their place, too
+        for line in [container.lines[0] for container in axes.containers]:
+            across = line.get_transform().transform(line.get_xydata())[:, 0]
+            assert axes.bbox.x0 + 4 < across.min() <= across.max() < axes.bbox.x1 - 4
 
 
 def test_sample_sizes_may_be_of_users_alone():

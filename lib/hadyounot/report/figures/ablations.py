@@ -40,12 +40,14 @@ def _ablated(axes: Axes, places: Sequence[float], rows: pd.DataFrame, base: pd.D
         each, own = rows[rows["top_k"] == k], base[base["top_k"] == k]["validity"].iloc[0]
         errors = each["validity"] - each["ci_low"], each["ci_high"] - each["validity"]
         axes.axhline(own, color=grey, linewidth=0.8, linestyle=":")
-        beside = axes.transData + ScaledTranslation(4 / 72 * side, 0, axes.figure.dpi_scale_trans)
+        beside = axes.transData + ScaledTranslation(
+            4 / 72 * (side - (len(styles) - 1) / 2), 0, axes.figure.dpi_scale_trans
+        )
         looks = {"fmt": marker + joined, "color": grey, "markersize": 4.5, "linewidth": 1.1, "label": f"K = {k}"}
         axes.errorbar(places, each["validity"], errors, transform=beside, **looks)
         for end in ("ci_low", "ci_high"):  # what is drawn beside its place does not count for the limits
             axes.update_datalim(np.column_stack([places, each[end]]))
-    axes.autoscale_view()
+    axes.margins(x=0.08)
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
     axes.set_ylabel("validity (% of users)")
 

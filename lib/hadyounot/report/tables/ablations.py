@@ -27,13 +27,13 @@ def _changes(name: str, other: str | None, ranks: dict[str, pd.Series], k: int, 
 
 
 def ablations(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
-    """Schema ``schemas.ABLATIONS``: ``BASE``, then the variants of every family, for each analysed cell.
+    """Schema ``schemas.ABLATIONS``: ``BASE``, then the variants of every family, for each cell.
 
     Raises:
         ValueError: a variant explains other users or targets than ``BASE``.
     """
     rows = []
-    for cell in analysed(cells):
+    for cell in cells:
         top_k = cell.study.explanation.top_k
         methods, quality = _ranks(cell.read(paths.EVALUATION)), cell.read(paths.SURROGATE_QUALITY)
         of_base = quality[quality["predictor"] == BASE.name].nlargest(1, "n_targets").iloc[0]
@@ -106,4 +106,10 @@ def _intervals(frame: pd.DataFrame, *columns: str) -> list[str]:
     return ["" if pd.isna(each[0]) else "{:+z.1f} [{:+z.1f}, {:+z.1f}]".format(*each) for each in percent.to_numpy()]
 
 
-TABLES = {"ablations": Table(schemas.ABLATIONS, ablations, lambda frame, cells, study: markdown(frame))}
+TABLES = {
+    "ablations": Table(
+        schemas.ABLATIONS,
+        lambda cells, study: ablations(analysed(cells), study),
+        lambda frame, cells, study: markdown(frame),
+    )
+}

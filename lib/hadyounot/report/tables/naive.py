@@ -7,7 +7,6 @@ from statsmodels.stats.proportion import proportion_confint
 
 from ...study import paths, schemas
 from ...study.cell import Cell
-from ...study.config import StudyConfig
 from .common import Table, analysed, pipes, texts
 
 
@@ -67,8 +66,8 @@ def markdown(frame: pd.DataFrame) -> str:
     return "".join(parts)
 
 
-def _of_analysed(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
-    return naive(analysed(cells))
-
-
-TABLES = {"naive": Table(schemas.TABLE_NAIVE, _of_analysed, lambda frame, cells, study: markdown(frame))}
+TABLES = {
+    "naive": Table(
+        schemas.TABLE_NAIVE, lambda cells, study: naive(analysed(cells)), lambda frame, cells, study: markdown(frame)
+    )
+}
