@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from hadyounot.study import paths
@@ -31,6 +32,10 @@ if not workflow.configfiles:  # else what the named study leaves out would be st
 
     configfile: HERE / "config/study.yaml"
 
+
+for folder in (HERE, Path.cwd()):
+    if {"{", "}"} & {*str(folder)}:
+        raise WorkflowError(f"{folder}: Snakemake takes braces in a folder's name for wildcards; rename it")
 
 study = check_study(config, "the study's configuration")
 jobs = Jobs(study, HERE)

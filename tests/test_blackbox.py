@@ -32,7 +32,7 @@ from hadyounot.retrain.peers import ImplicitALS, SurpriseSVD
 from hadyounot.retrain.ratings import Deletion, Ratings
 from hadyounot.rng import generator
 from hadyounot.settings import ConfigError
-from hadyounot.study import datasets, stages
+from hadyounot.study import datasets
 from hadyounot.study.cell import Cell
 from hadyounot.study.config import check_study
 from scipy.sparse import csr_matrix
@@ -593,8 +593,8 @@ def test_a_cell_from_start_to_end(tmp_path, monkeypatch, model):
     assert all(set(each.items) <= set(ratings.history(each.user)) and len(each.items) == 3 for each in explanations)
     checked = record(recommender, ratings, explanations, n_targets=1)
     same(checked.targets[:, 0], targets)
-    verdicts = stages.verdicts(["linear_reg"] * len(test), checked)
-    validity = statistics.validity(verdicts, [1, 3, 5]).set_index("top_k")
+    verdicts = {"method": "linear_reg", "user": test, "target": targets, "rank_after": checked.rank_after[:, 0]}
+    validity = statistics.validity(pd.DataFrame(verdicts), [1, 3, 5]).set_index("top_k")
     assert validity.loc[1, "validity"] == (checked.rank_after[:, 0] > 1).mean()
 
 

@@ -14,6 +14,10 @@ from hadyounot.method.outcomes import Outcomes
 from hadyounot.retrain.ratings import Deletion, Ratings
 from hadyounot.study import schemas, store
 
+SURROGATES = {"linear_reg": "reg", "mlp_reg": "reg", "linear_clf": "clf", "mlp_clf": "clf"}  # and what they predict
+REGRESSIONS = [name for name, effect in SURROGATES.items() if effect == "reg"]
+MEASURES = (*correlation.DISTANCES, *correlation.INFLUENCES, *SURROGATES)
+
 HISTORIES = {0: [4, 1, 6, 3, 2], 1: [5, 2, 7, 1]}  # not in the order of the items
 N_ITEMS, N_TARGETS = 10, 3
 
@@ -61,7 +65,7 @@ def test_predictions_are_those_of_each_row_alone():
 def test_measures_of_a_set_are_made_of_those_of_its_items():
     ratings, (_, items), outcomes = world()
     change = {user: np.random.default_rng(user).normal(size=len(history)) for user, history in HISTORIES.items()}
-    predicted = {name: np.full((12, N_TARGETS), k) for k, name in enumerate(schemas.SURROGATES)}
+    predicted = {name: np.full((12, N_TARGETS), k) for k, name in enumerate(SURROGATES)}
     predicted["mlp_reg"] = np.arange(36).reshape(12, 3)
     asked = []
 
@@ -92,10 +96,10 @@ def test_measures_of_a_set_are_made_of_those_of_its_items():
 
 def test_measures_can_be_kept(tmp_path):
     ratings, (_, items), outcomes = world()
-    predicted = dict.fromkeys(schemas.SURROGATES, np.ones((12, N_TARGETS)))
+    predicted = dict.fromkeys(SURROGATES, np.ones((12, N_TARGETS)))
     frame = correlation.measured(ratings, items, outcomes, {}, predicted)
     store.write_parquet(tmp_path / "measured.parquet", frame, schemas.MEASURED)
-    quality = correlation.surrogate_quality(outcomes, predicted, frame)
+    quality = correlation.surrogate_quality(outcomes, predicted, frame, REGRESSIONS)
     quality.insert(0, "dataset", "toy"), quality.insert(1, "model", "mf")
     store.write_csv(tmp_path / "quality.csv", quality, schemas.SURROGATE_QUALITY)
     found = correlation.correlations(frame)
@@ -112,12 +116,12 @@ def by_hand(x, y):
 
 def test_correlations_by_hand_and_constant_measures_are_empty():
     rng = np.random.default_rng(3)
-    frame = pd.DataFrame(rng.normal(size=(40, len(schemas.MEASURES))), columns=list(schemas.MEASURES))
+    frame = pd.DataFrame(rng.normal(size=(40, len(MEASURES))), columns=list(MEASURES))
     frame["user"], frame["score_decrease"] = np.repeat([7, 2], [25, 15]), rng.normal(size=40)
     frame["influence"] = np.exp(3 * frame["score_decrease"])
     frame["mlp_clf"], frame["influence_block"] = 1.0, np.nan
     found = correlation.correlations(frame).set_index(["user", "measure"])
-    assert list(found.index) == [(user, name) for user in (7, 2) for name in schemas.MEASURES]
+    assert list(found.index) == [(user, name) for user in (7, 2) for name in MEASURES]
     for user, sets in frame.groupby("user"):
         truth = sets["score_decrease"].to_numpy()
         for name in ("embedding_distance", "linear_reg", "influence"):
@@ -180,12 +184,12 @@ def test_the_mean_effect_explains_nothing_and_the_truth_everything():
 def test_surrogate_quality_is_of_all_targets_and_of_the_top_one_beside_influence():
     ratings, (_, items), outcomes = world()
     truth = effects.reg(outcomes)
-    predicted = {name: truth if name.endswith("reg") else -truth for name in schemas.SURROGATES}
+    predicted = {name: truth if effect == "reg" else -truth for name, effect in SURROGATES.items()}
     changes = {name: lambda user, target: np.arange(len(HISTORIES[user])) for name in ("influence", "influence_block")}
     frame = correlation.measured(ratings, items, outcomes, changes, predicted)
-    table = correlation.surrogate_quality(outcomes, predicted, frame).set_index(["n_targets", "predictor"])
-    assert list(table.loc[3].index) == list(schemas.SURROGATES)
-    assert set(table.loc[1].index) == {"influence", "influence_block", *schemas.SURROGATES}
+    table = correlation.surrogate_quality(outcomes, predicted, frame, REGRESSIONS).set_index(["n_targets", "predictor"])
+    assert list(table.loc[3].index) == list(SURROGATES)
+    assert set(table.loc[1].index) == {"influence", "influence_block", *SURROGATES}
     assert list(table["n_rows"].unique()) == [36, 12]
     for n_targets in (3, 1):
         assert table.loc[(n_targets, "linear_reg"), "r2"] == pytest.approx(1)
@@ -193,6 +197,6 @@ def test_surrogate_quality_is_of_all_targets_and_of_the_top_one_beside_influence
         assert table.loc[(n_targets, "mlp_clf"), "spearman"] == pytest.approx(-1)
     assert table.loc[[(1, "influence"), (1, "influence_block")], ["r2", "r2_within"]].isna().all(axis=None)
     blackbox = correlation.surrogate_quality(
-        outcomes, predicted, correlation.measured(ratings, items, outcomes, {}, predicted)
+        outcomes, predicted, correlation.measured(ratings, items, outcomes, {}, predicted), REGRESSIONS
     )
-    assert set(blackbox["predictor"]) == set(schemas.SURROGATES)
+    assert set(blackbox["predictor"]) == set(SURROGATES)

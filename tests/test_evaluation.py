@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from hadyounot.compare.accuracy import ndcg, rmse, top1_concentration
 from hadyounot.compare.naive import naive
-from hadyounot.compare.oracle import best_of, margins, oracle_pool, oracle_refine, oracle_search
+from hadyounot.compare.oracle import best_of, margins, oracle_pools, oracle_refine, oracle_search
 from hadyounot.compare.settings import OracleConfig
 from hadyounot.compare.statistics import mcnemar, paired_change, validity
 from hadyounot.method.outcomes import candidates, ranks, top_items
@@ -16,7 +16,6 @@ from hadyounot.retrain.mf import MatrixFactorization
 from hadyounot.retrain.ratings import Deletion, Ratings
 from hadyounot.rng import generator
 from hadyounot.study import schemas, store
-from hadyounot.study.stages import verdicts
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
@@ -236,10 +235,12 @@ def small() -> tuple[MatrixFactorization, Ratings]:
 
 def test_exhaustive_oracle_finds_what_brute_force_finds(small):
     recommender, ratings = small
-    settings = OracleConfig(exhaustive=1000, shortlist=3)
-    for user in range(3):
+    settings, users = OracleConfig(exhaustive=1000, shortlist=3), range(3)
+    rngs = [generator(0, "oracle", user) for user in users]
+    pools, retrained = oracle_pools(recommender, ratings, recommender.fit(ratings), users, 2, settings, rngs)
+    assert retrained == sum(comb(len(ratings.history(user)), 2) for user in users)
+    for user, pool in zip(users, pools, strict=True):
         history = ratings.history(user).tolist()
-        pool, retrained = oracle_pool(recommender, ratings, user, 2, settings, generator(0, "oracle"))
         before = recommender.fit(ratings).scores([user])[0]
         target = int(top_items(before, candidates(ratings, user), 1)[0])
         expected = {}
@@ -253,7 +254,6 @@ def test_exhaustive_oracle_finds_what_brute_force_finds(small):
         }
         assert found == expected
         assert (pool.targets == target).all()
-        assert retrained == 1 + comb(len(history), 2)
         assert found[pool.deletions[best_of(pool.rank_after[:, 0], generator(1, "ties"))].items] == max(
             expected.values()
         )
@@ -303,24 +303,15 @@ def test_naive_of_nobody_is_an_empty_table(small, tmp_path):
 
 def test_shortlisting_oracle_retrains_single_items_then_subsets_of_the_worst(small):
     recommender, ratings = small
-    history = ratings.history(0)
-    pool, retrained = oracle_pool(
-        recommender, ratings, 0, 2, OracleConfig(exhaustive=0, shortlist=4), generator(0, "oracle")
-    )
-    assert len(pool.deletions) == comb(4, 2)
-    assert retrained == 1 + len(history) + comb(4, 2)
-    shortlist = {item for deletion in pool.deletions for item in deletion.items}
-    scores = recommender.retrain(ratings, [Deletion(0, (int(item),)) for item in history])
-    behind = margins(scores, candidates(ratings, 0), int(pool.targets[0, 0]))
-    assert shortlist == set(history[np.argsort(-behind)[:4]].tolist())
-
-
-def test_tested_is_a_row_of_the_evaluation_schema(small, tmp_path):
-    recommender, ratings = small
-    pool, _ = oracle_pool(recommender, ratings, 1, 2, OracleConfig(), generator(0, "oracle"))
-    table = verdicts(["oracle"] * len(pool.deletions), pool)
-    store.write_parquet(tmp_path / "evaluation.parquet", table, schemas.EVALUATION)
-    row = store.read_parquet(tmp_path / "evaluation.parquet", schemas.EVALUATION).iloc[4]
-    assert tuple(row["items"]) == pool.deletions[4].items
-    assert (row["user"], row["target"], row["rank_after"]) == (1, pool.targets[4, 0], pool.rank_after[4, 0])
-    assert row["score_after"] == pool.score_after[4, 0]
+    users, rngs = [0, 4], [generator(0, "oracle"), generator(1, "oracle")]
+    settings = OracleConfig(exhaustive=0, shortlist=4)
+    pools, retrained = oracle_pools(recommender, ratings, recommender.fit(ratings), users, 2, settings, rngs)
+    assert retrained == sum(len(ratings.history(user)) + comb(4, 2) for user in users)
+    for user, pool in zip(users, pools, strict=True):
+        history = ratings.history(user)
+        assert {deletion.user for deletion in pool.deletions} == {user}
+        assert len(pool.deletions) == comb(4, 2)
+        shortlist = {item for deletion in pool.deletions for item in deletion.items}
+        scores = recommender.retrain(ratings, [Deletion(user, (int(item),)) for item in history])
+        behind = margins(scores, candidates(ratings, user), int(pool.targets[0, 0]))
+        assert shortlist == set(history[np.argsort(-behind)[:4]].tolist())

@@ -13,7 +13,7 @@ from hadyounot.report import __main__, figures, output, tables
 from hadyounot.report.tables.validity import indifferent
 from hadyounot.study import config, paths, reading, store
 from hadyounot.study.cell import Cell
-from hadyounot.workflow.demo import open_cell
+from hadyounot.workflow.demo import open_report
 from PIL import Image
 
 TINY = """
@@ -52,11 +52,8 @@ def run(tmp_path_factory) -> Cell:
     """The one cell of a run, all stages finished, and all tables written."""
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "tiny.yaml").write_text(TINY)
-    made = open_cell("90_tables", {}, str(folder / "tiny.yaml"), "toy", "mf", "")
-    study = config.load_study(folder / "tiny.yaml")
-    for name in TABLES:
-        output.write(name, study, made.folder)
-    (cell,) = Cell.all_of(study, made.folder)
+    made = open_report({}, str(folder / "tiny.yaml"), "")
+    (cell,) = Cell.all_of(made.study, made.folder)
     return cell
 
 
@@ -86,7 +83,7 @@ def test_one_is_written_from_what_it_says_it_reads(run, study, tmp_path, name):
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, copy)
     before = set(tmp_path.rglob("*"))
-    command = [name, "--settings", json.dumps(study.part()), "--folder", str(tmp_path)]
+    command = [name, "--params", json.dumps({"settings": study.part(), "folder": str(tmp_path)})]
     assert __main__.main(command) == 0
     written = {path.name for path in set(tmp_path.rglob("*")) - before if path.is_file()}
     if name == "examples":
@@ -132,7 +129,7 @@ def test_names_are_those_of_the_study(study):
     ],
 )
 def test_what_cannot_be_written_is_one_clear_error(study, tmp_path, capsys, name, told):
-    command = [name, "--settings", json.dumps(study.part()), "--folder", str(tmp_path)]
+    command = [name, "--params", json.dumps({"settings": study.part(), "folder": str(tmp_path)})]
     assert __main__.main(command) == 1
     assert told in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -147,8 +144,8 @@ def imported(*command: str) -> set[str]:
 def test_names_cost_no_data_frames_and_tables_no_drawing(run, study, tmp_path):
     assert not {"pandas", "numpy"} & imported("-c", "import hadyounot.report.tables, hadyounot.report.figures")
     shutil.copytree(run.folder / "results", tmp_path / "results")
-    command = ["-m", "hadyounot.report", "table2_datasets", "--settings", json.dumps(study.part())]
-    loaded = imported(*command, "--folder", str(tmp_path))
+    params = json.dumps({"settings": study.part(), "folder": str(tmp_path)})
+    loaded = imported("-m", "hadyounot.report", "table2_datasets", "--params", params)
     assert (tmp_path / "tables/table2_datasets.csv").exists()
     assert not {"torch", "matplotlib", "seaborn", "statsmodels"} & loaded
 

@@ -3,9 +3,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from hadyounot.method.features import Representation
+from hadyounot.method.settings import PRODUCTS
 from hadyounot.retrain.ratings import Deletion, Ratings
 from hadyounot.rng import generator
-from hadyounot.study.variants import PRODUCTS
 
 RNG = generator(0, "representation")
 USERS, ITEMS = RNG.normal(size=(4, 3)).astype(np.float32), RNG.normal(size=(9, 3)).astype(np.float32)

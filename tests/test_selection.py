@@ -1,9 +1,13 @@
 """Rules that choose settings: on validation ratings only, and with a verdict that can go either way."""
 
+from inspect import signature
+
 import hadyounot as hyn
 import numpy as np
+import pandas as pd
 import pytest
 from hadyounot.compare.accuracy import rmse
+from hadyounot.retrain.ratings import Ratings
 from hadyounot.rng import generator
 from hadyounot.study import schemas, selection, store
 from hadyounot.study.datasets import planted, split
@@ -33,7 +37,7 @@ def halves():
 
 def test_matrix_factorisation_needs_the_regularisation_of_lowest_error(halves):
     train, _ = halves
-    table, _ = selection.validate(MF, train, 0, "toy")
+    table = selection.validate(MF, train, 0, "toy")
     assert sorted(table["regularization"]) == sorted(selection.REGULARIZATIONS)
     held_out = generator(0, "validation", "toy").random(len(train)) < selection.VALIDATION_SHARE
     for row in table.itertuples():
@@ -42,46 +46,62 @@ def test_matrix_factorisation_needs_the_regularisation_of_lowest_error(halves):
     assert table["validation_rmse"].is_monotonic_increasing
     best, worst = table["regularization"].iloc[[0, -1]]
     for value, said in ((best, "as the rule asks"), (worst, "NOT what the rule asks")):
-        assert said in selection.validate(MF.model_copy(update={"regularization": value}), train, 0, "toy")[1]
+        chosen = MF.model_copy(update={"regularization": value})
+        assert said in selection.verdict(chosen, selection.validate(chosen, train, 0, "toy"))
 
 
 def test_neural_collaborative_filtering_comes_within_a_percent(halves):
     train, _ = halves
-    table, _ = selection.validate(NCF, train, 0, "toy")
+    table = selection.validate(NCF, train, 0, "toy")
     assert len(table) == len(selection.LEARNING_RATES) * 2 * NCF.epochs
     close = table["validation_rmse"] <= 1.01 * table["validation_rmse"].min()
     for row, is_close in zip(table.itertuples(), close, strict=True):
         if row.epochs == NCF.epochs:  # so that the grid of epochs is the same
-            _, verdict = selection.validate(
-                NCF.model_copy(update={"learning_rate": row.learning_rate}), train, 0, "toy"
-            )
-            assert ("as the rule asks" in verdict) == is_close
+            chosen = NCF.model_copy(update={"learning_rate": row.learning_rate})
+            assert ("as the rule asks" in selection.verdict(chosen, table)) == is_close
 
 
-def test_test_ratings_choose_nothing_and_a_black_box_has_its_authors_settings(halves):
-    table, verdict = selection.validate(hyn.BlackBox(Means), halves[0], 0, "toy")
+def test_a_black_box_has_its_authors_settings(halves, tmp_path):
+    box = hyn.BlackBox(Means)
+    table = selection.validate(box, halves[0], 0, "toy")
     assert table.empty
-    assert "author" in verdict
+    assert "author" in selection.verdict(box, table)
+    store.write_csv(tmp_path / "validation.csv", table, schemas.VALIDATION)
+
+
+@pytest.mark.parametrize("rule", [selection.validate, selection.signal])
+def test_the_rules_that_choose_are_not_given_test_ratings(rule):
+    assert "test" not in signature(rule).parameters
+
+
+def test_other_test_ratings_change_neither_the_objective_nor_the_verdict(halves):
+    train, test = halves
+    shuffled = Ratings(test.users, test.items, test.values[::-1], test.user_ids, test.item_ids, test.titles)
+    curve, other = (selection.learning_curve(MF, train, each) for each in (test, shuffled))
+    assert (curve["test_rmse"] != other["test_rmse"]).all()
+    pd.testing.assert_frame_equal(curve.drop(columns="test_rmse"), other.drop(columns="test_rmse"))
+    assert selection.convergence(MF, curve) == selection.convergence(MF, other)
 
 
 @pytest.mark.parametrize("recommender", [MF, NCF, hyn.BlackBox(Means)], ids=["mf", "ncf", "blackbox"])
 def test_learning_curve_shows_the_recommender_at_its_epochs(halves, tmp_path, recommender):
     train, test = halves
-    curve, verdict = selection.learning_curve(recommender, train, test)
+    curve = selection.learning_curve(recommender, train, test)
     store.write_csv(tmp_path / "curve.csv", curve, schemas.CURVE)
     scores = recommender.fit(train).scores(range(train.n_users))
     row = curve.set_index("epoch").loc[getattr(recommender, "epochs", 1)]
     assert row["train_rmse"] == rmse(scores, train)
     assert row["test_rmse"] == rmse(scores, test)
-    assert verdict
+    assert selection.convergence(recommender, curve)
 
 
 def test_convergence_is_a_verdict_on_twice_the_epochs(halves):
-    short, long = (selection.learning_curve(MF.model_copy(update={"epochs": n}), *halves) for n in (5, 1000))
-    assert "NOT converged" in short[1]
-    assert long[1].endswith(": converged")
-    assert long[0]["epoch"].iloc[-1] == 2000
-    assert len(long[0]) < 3 * selection.POINTS
+    short, long = (MF.model_copy(update={"epochs": n}) for n in (5, 1000))
+    assert "NOT converged" in selection.convergence(short, selection.learning_curve(short, *halves))
+    curve = selection.learning_curve(long, *halves)
+    assert selection.convergence(long, curve).endswith(": converged")
+    assert curve["epoch"].iloc[-1] == 2000
+    assert len(curve) < 3 * selection.POINTS
 
 
 def test_signal_is_the_change_of_own_and_of_others_scores():

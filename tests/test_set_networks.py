@@ -9,11 +9,10 @@ import torch
 from hadyounot.method.features import Representation
 from hadyounot.method.outcomes import Outcomes
 from hadyounot.method.sets import fit_set_network
-from hadyounot.method.settings import SetNetworkConfig
+from hadyounot.method.settings import ENCODERS, SetNetworkConfig
 from hadyounot.method.surrogates import held_out_users
 from hadyounot.retrain.ratings import Deletion
 from hadyounot.rng import generator
-from hadyounot.study.variants import ENCODERS
 from sklearn.metrics import r2_score
 
 CONFIG = SetNetworkConfig(hidden=16, learning_rates=[1e-2], batch_size=64, max_epochs=12, patience=3)

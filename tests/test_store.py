@@ -23,6 +23,9 @@ from hadyounot.study.store import StoreError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+PROBED = pd.DataFrame({name: [0.5, 0.5] for name in schemas.SEPARABILITY.columns}).assign(
+    dataset="toy", model="mf", probe=["linear", "non-linear"], n_users=3, n_rows=9, folds=3
+)
 EXPLAINED = pd.DataFrame(
     {"user": [3, 4], "target": [7, 8], "method": ["knn", "reseed"], "items": [[1, 2, 3], []]},
 )
@@ -203,7 +206,7 @@ WRONG = [
     (schemas.EXPLANATIONS, EXPLAINED.assign(user=[3, 0.5]), "column 'user', row 1: 0.5 is not int32"),
     (schemas.EXPLANATIONS, EXPLAINED.assign(user=[3, "4"]), "column 'user', row 1: '4' is not int32"),
     (schemas.EXPLANATIONS, EXPLAINED.assign(user=[3, None]), "column 'user', row 1: None is missing"),
-    (schemas.EXPLANATIONS, EXPLAINED.assign(method=["knn", "luck"]), "row 1: 'luck' is not among random, reseed"),
+    (schemas.SEPARABILITY, PROBED.assign(probe=["linear", "luck"]), "row 1: 'luck' is not among linear, non-linear"),
     (schemas.EXPLANATIONS, EXPLAINED.assign(items=[[1], [2, -3]]), "column 'items', row 1: -3 is not a finite number"),
     (schemas.EXPLANATIONS, EXPLAINED.assign(items=[[1], [2, 0.5]]), r"column 'items', row 1: \[2, 0.5\] is not list"),
     (schemas.EXPLANATIONS, EXPLAINED.assign(items=[[1], None]), "column 'items', row 1: None is missing"),
@@ -383,7 +386,8 @@ def test_provenance_repeats_and_says_what_made_the_file(tmp_path):
 
 def test_every_schema_is_documented():
     found = {name: value for name, value in vars(schemas).items() if isinstance(value, store.Schema)}
-    assert len(found) == 24
+    assert len(found) == 25
+    assert {id(schema) for schema in schemas.BY_PATH.values()} <= {id(schema) for schema in found.values()}
     for name, schema in found.items():
         assert schema.meaning.endswith("."), name
         assert all(column.meaning for column in schema.columns.values()), name

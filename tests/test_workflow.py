@@ -337,7 +337,7 @@ def once(*stages):
     return Counter(stages) + Counter({"70": len(FAMILIES) - 1} if "70" in stages else {})
 
 
-EVERY_TABLE = {f"table {name}" for name in TABLES if name not in ("table4_ncf", "validity_blackbox")}
+EVERY_TABLE = {f"table {name}" for name in [*TABLES, "examples"] if name not in ("table4_ncf", "validity_blackbox")}
 
 
 @pytest.mark.parametrize(
@@ -396,7 +396,7 @@ def test_neither_a_dry_run_nor_a_second_command_touches_a_run(finished):
 @pytest.fixture(scope="module")
 def copied(one_core, tmp_path_factory):
     """A copy of the project and of a finished run in it, under a path with what shells and formats take for theirs."""
-    project = tmp_path_factory.mktemp("a copy") / "cost$HOME" / "v{2}`"
+    project = tmp_path_factory.mktemp("a copy") / "cost$HOME" / "it's a`b"
     for folder in ("config", "envs", "lib", "notebooks", "profiles"):
         shutil.copytree(paths.PROJECT / folder, project / folder)
     shutil.copy2(paths.PROJECT / "Snakefile", project)
@@ -412,6 +412,11 @@ def at(project):
 
 def test_a_project_that_was_copied_with_its_run_has_nothing_to_do(copied):
     assert "Nothing to be done" in snakemake(copied / "run", "--cores", "1", **at(copied))
+
+
+def test_a_folder_that_snakemake_would_misread_is_refused(tmp_path):
+    said = snakemake(tmp_path / "v{2}", "--dry-run", code=1)
+    assert re.search(r"v\{2\}: Snakemake takes braces in a folder's name for wildcards; rename it", said)
 
 
 def test_a_project_works_wherever_it_lies(copied, smoke):
@@ -549,7 +554,9 @@ def test_every_rule_gives_its_notebook_parameters_that_it_has(workflow):
     names = {"dataset": "toy", "model": "mf", "block": "001", "family": "search"}
     for name in STAGE_RULES:
         rule = workflow.get_rule(name)
-        cells = json.loads((paths.PROJECT / paths.NOTEBOOK.format(notebook=rule.params.notebook)).read_text())["cells"]
+        cells = json.loads((paths.PROJECT / re.search(r"notebooks/\w+\.ipynb", rule.params.run)[0]).read_text())[
+            "cells"
+        ]
         (source,) = ("".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", []))
         parameters = {node.target.id for node in ast.parse(source).body}
         wildcards = {wildcard: names[wildcard] for wildcard in rule.wildcard_names}
