@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from hadyounot.study import paths
@@ -33,10 +32,6 @@ if not workflow.configfiles:  # else what the named study leaves out would be st
     configfile: HERE / "config/study.yaml"
 
 
-for folder in (HERE, Path.cwd()):
-    if {"{", "}"} & {*str(folder)}:
-        raise WorkflowError(f"{folder}: Snakemake takes braces in a folder's name for wildcards; rename it")
-
 study = check_study(config, "the study's configuration")
 jobs = Jobs(study, HERE)
 # in no command and no path, so a run that was moved or copied is still up to date
@@ -44,9 +39,6 @@ os.environ |= {"HADYOUNOT_PROJECT": str(HERE), "HADYOUNOT_PYTHON": sys.executabl
 
 CELLS = [(cell.dataset, cell.model) for cell in study.cells]
 ANALYSED = [(cell.dataset, cell.model) for cell in study.cells if cell.analysed]
-KINDS = {study.models[model].kind: [] for _, model in CELLS}
-for cell in CELLS:
-    KINDS[study.models[cell[1]].kind].append(cell)
 CAPTIONS = sorted(path.stem for path in (HERE / "notebooks/captions").glob("*.rst"))
 
 
@@ -176,7 +168,7 @@ FAMILIES = {"cells": ANALYSED, "family": study.ablations.families}
 TABLES = {  # what each is made of
     "table1_user_study": [],
     "table2_datasets": of_cells(paths.DATASET),
-    **{paths.VALIDITY[kind]: of_cells(*VALIDITY, cells=cells) for kind, cells in KINDS.items()},
+    **{paths.VALIDITY[kind]: of_cells(*VALIDITY, cells=cells) for kind, cells in jobs.by_kind.items()},
     "recommenders": of_cells(paths.QUALITY),
     "signal": of_cells(paths.SIGNAL),
     "mcnemar": of_cells(paths.EVALUATION),
@@ -190,7 +182,7 @@ if ANALYSED:
 TABLES["runtime"] = sorted({*sum(TABLES.values(), jobs.outcomes(CELLS))})
 FIGURES = {
     "figure2_user_ratings": expand(paths.TABLE, table="table1_user_study"),
-    **{f"figure6_validity_{kind}": expand(paths.TABLE, table=paths.VALIDITY[kind]) for kind in KINDS},
+    **{f"figure6_validity_{kind}": expand(paths.TABLE, table=paths.VALIDITY[kind]) for kind in jobs.by_kind},
     "example_card": of_cells(paths.EVALUATION, paths.RATINGS, paths.ITEMS),
     **{f"figure5_generation_time_{'_'.join(cell)}": of_cells(paths.GENERATION_TIME, cells=[cell]) for cell in CELLS},
 }

@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ..settings import ConfigError
 from ..study import paths
 from ..study.cell import RECOMMENDERS
 from ..study.config import StudyConfig
@@ -23,10 +24,24 @@ class Jobs:
     Args:
         study: the study.
         project: the folder of the notebooks.
+
+    Raises:
+        ConfigError: the project or the run lies where Snakemake cannot work.
     """
 
     def __init__(self, study: StudyConfig, project: Path):
         self.study, self.project = study, project
+        for folder in (project, Path.cwd()):
+            if {"{", "}"} & {*str(folder)}:
+                raise ConfigError(f"{folder}: Snakemake takes braces in a folder's name for wildcards; rename it")
+
+    @property
+    def by_kind(self) -> dict[str, list[tuple[str, str]]]:
+        """The cells, by the kind of their recommender."""
+        kinds: dict[str, list[tuple[str, str]]] = {}
+        for cell in self.study.cells:
+            kinds.setdefault(self.study.models[cell.model].kind, []).append((cell.dataset, cell.model))
+        return kinds
 
     def given(self, fields: Sequence[str], wildcards: Mapping[str, str]) -> str:
         """The parameters of a notebook, as JSON: names, and the ``fields`` of its cell's study that decide what
