@@ -5,9 +5,8 @@
     snakemake --configfile config/paper.yaml       the paper's own counts; resumes where it was stopped
     snakemake tables/table2_datasets.csv           one table or figure, and what it needs
 
-A stage is one notebook run on one (dataset, model) cell: it reads files of the stages above it and writes its own. What
-a job is given, the part of the study that decides its numbers, is a parameter, as is a digest of its code: a change of
-either runs it again. Paths are those of lib/hadyounot/study/paths.py, below the working directory.
+A stage is one notebook run on one (dataset, model) cell: it reads files of stages above it and writes its own. What a job
+is given, the part of the study that decides its numbers, is a parameter, as is a digest of its code. Paths: study/paths.py.
 """
 
 import os
@@ -35,7 +34,8 @@ if not workflow.configfiles:  # else what the named study leaves out would be st
 study = check_study(config, "the study's configuration")
 jobs = Jobs(study, HERE)
 # in no command and no path, so a run that was moved or copied is still up to date
-os.environ |= {"HADYOUNOT_PROJECT": str(HERE), "HADYOUNOT_PYTHON": sys.executable}
+os.environ["HADYOUNOT_PROJECT"] = str(HERE)
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 CELLS = [(cell.dataset, cell.model) for cell in study.cells]
 ANALYSED = [(cell.dataset, cell.model) for cell in study.cells if cell.analysed]
@@ -87,38 +87,41 @@ def stage(name, notebook, says, input, output, fields, threads=1, place="{datase
 
 def drawn(name, needs):
     """A table or a figure, of the files that it needs."""
-    output = {"csv": shown(paths.TABLE.format(table=name), name, "Tables"), "twin": f"tables/{name}.md"}
     if name in FIGURES:
         output = {"png": shown(paths.FIGURE.format(figure=name), name, "Figures"), "pdf": f"figures/{name}.pdf"}
     elif name == "examples":
         output = {"twin": shown(paths.EXAMPLES, name, "Tables")}
+    else:
+        output = {"csv": shown(paths.TABLE.format(table=name), name, "Tables"), "twin": f"tables/{name}.md"}
+    told = {f"{kind}_told": f"{file}.provenance.json" for kind, file in output.items() if kind != "twin"}
     return Job(
-        *(f"write_{name}", f"{'figure' if name in FIGURES else 'table'} {name}", {"needs": needs}, output),
+        *(f"write_{name}", f"{'figure' if name in FIGURES else 'table'} {name}", {"needs": needs}, output | told),
         *({"text": f"logs/all/{name}.log"}, f"logs/all/{name}.tsv"),
         {"run": f"report {name}", "given": partial(jobs.given, ()), "code": jobs.drawing},
     )
 
 
-TRAINED = {"ratings": paths.RATINGS, "titles": paths.ITEMS}
-TOLD = {"embeddings": paths.EMBEDDINGS, "surrogates": paths.SURROGATES, "fits": paths.SURROGATE_FITS}
-SIMULATED = {"embeddings": paths.EMBEDDINGS, "outcomes": lambda w: jobs.outcomes([(w.dataset, w.model)])}
+RATED = {"ratings": paths.RATINGS, "users": paths.USERS, "titles": paths.ITEMS}
+TRAINED = RATED | {"embeddings": paths.EMBEDDINGS}
+TOLD = TRAINED | {"surrogates": paths.SURROGATES, "fits": paths.SURROGATE_FITS}
+SIMULATED = TRAINED | {"outcomes": lambda w: jobs.outcomes([(w.dataset, w.model)])}
 SIZE, TOP_K = "explanation.explanation_size", "explanation.top_k"
 USERS = ("counterfactual", "explanation.test_users", SIZE)
 STAGES = [
     stage(
         *("dataset", "10_dataset", "obtain, check and split one dataset (section 5.1, Table 2)", {}),
-        {"ratings": paths.RATINGS, "users": paths.USERS, "titles": paths.ITEMS, "facts": paths.DATASET},
+        RATED | {"facts": paths.DATASET},
         ("train_share", "datasets", SIZE),
         place="{dataset}",
     ),
     stage(
-        *("recommender", "20_recommender", "train the model that is explained, show that it has converged", TRAINED),
+        *("recommender", "20_recommender", "train the model that is explained, show that it has converged", RATED),
         dict(validation=paths.VALIDATION, curve=paths.CURVE, quality=paths.QUALITY, signal=paths.SIGNAL)
         | {"embeddings": paths.EMBEDDINGS},
         ("models", SIZE),
     ),
     stage(
-        *("simulate", "30_simulate", "step 1, Algorithm 1: delete, retrain, record, for some training users", TRAINED),
+        *("simulate", "30_simulate", "step 1, Algorithm 1: delete, retrain, record, for some training users", RATED),
         *({"outcomes": paths.OUTCOMES}, ("models", "counterfactual", SIZE)),
     ),
     stage(
@@ -133,13 +136,13 @@ STAGES = [
     ),
     stage(
         *("evaluate", "60_evaluate", "eq. (2): delete every explanation for real, retrain; and the controls"),
-        {"explanations": paths.EXPLANATIONS},
+        RATED | {"explanations": paths.EXPLANATIONS},
         {"evaluation": paths.EVALUATION, "retrainings": paths.RETRAININGS},
         ("models", *USERS, TOP_K, "explanation.oracle"),
         threads=2,
     ),
     stage(
-        *("naive", "65_naive", "Algorithm 2 on short histories: every deletion up to a size", TRAINED),
+        *("naive", "65_naive", "Algorithm 2 on short histories: every deletion up to a size", RATED),
         *({"naive": paths.NAIVE}, ("models", "naive", SIZE, TOP_K)),
     ),
     stage(
@@ -172,18 +175,20 @@ TABLES = {  # what each is made of
     "recommenders": of_cells(paths.QUALITY),
     "signal": of_cells(paths.SIGNAL),
     "mcnemar": of_cells(paths.EVALUATION),
-    "examples": of_cells(paths.EVALUATION, paths.RATINGS, paths.ITEMS),
+    "examples": of_cells(paths.EVALUATION, *RATED.values()),
 }
 if ANALYSED:
     TABLES |= {
         "ablations": of_cells(*VARIED, **FAMILIES),
         **{Path(path).stem: of_cells(path, cells=ANALYSED) for path in paths.ANALYSES},
     }
-TABLES["runtime"] = sorted({*sum(TABLES.values(), jobs.outcomes(CELLS))})
+TABLES["runtime"] = sorted(
+    {*sum(TABLES.values(), jobs.outcomes(CELLS)), *of_cells(paths.CORRELATION_OUTCOMES, cells=ANALYSED)}
+)
 FIGURES = {
     "figure2_user_ratings": expand(paths.TABLE, table="table1_user_study"),
     **{f"figure6_validity_{kind}": expand(paths.TABLE, table=paths.VALIDITY[kind]) for kind in jobs.by_kind},
-    "example_card": of_cells(paths.EVALUATION, paths.RATINGS, paths.ITEMS),
+    "example_card": of_cells(paths.EVALUATION, *RATED.values()),
     **{f"figure5_generation_time_{'_'.join(cell)}": of_cells(paths.GENERATION_TIME, cells=[cell]) for cell in CELLS},
 }
 for cell in ANALYSED:
@@ -191,11 +196,10 @@ for cell in ANALYSED:
     FIGURES[f"figure7_baseline_correlation_{name}"] = of_cells(paths.MEASURED, paths.CORRELATION, **one)
     FIGURES[f"figure8_tsne_{name}"] = of_cells(paths.PROJECTION, paths.SEPARABILITY, **one)
     for family in [each for each in study.ablations.families if each in ("deletion_size", "search", "sample_size")]:
-        times = of_cells(paths.GENERATION_TIME, paths.ABLATION_TIME, family=family, **one)
+        times = of_cells(paths.GENERATION_TIME, paths.ABLATION_TIME, family=family, **one) * (family == "search")
         FIGURES[f"ablation_{family}_{name}"] = [*expand(paths.TABLE, table="ablations"), *times]
 DRAWN = [drawn(name, needs) for name, needs in (TABLES | FIGURES).items()]
-SHOWN = expand(paths.TABLE, table=[name for name in TABLES if name != "examples"]) + [paths.EXAMPLES]
-SHOWN += expand(paths.FIGURE, figure=FIGURES)
+SHOWN = [str(next(iter(job.output.values()))) for job in DRAWN]
 
 
 wildcard_constraints:
@@ -206,11 +210,7 @@ wildcard_constraints:
 
 
 onstart:
-    from hadyounot.study.datasets import availability, data_folder
-
-    for cell in CELLS:
-        data = availability(cell[0], data_folder(), study.datasets)
-        print(f"{', '.join(cell)}: {len(jobs.outcomes([cell]))} blocks; data {data}", file=sys.stderr)
+    jobs.tell_where_data_are()
 
 
 rule all:
@@ -246,4 +246,4 @@ for job in [
         message:
             job.says
         shell:
-            '"$HADYOUNOT_PYTHON" -m hadyounot.{params.run} --params {params.given:q} --threads {threads} > {log.text:q} 2>&1'
+            "python -m hadyounot.{params.run} --params {params.given:q} --threads {threads} > {log.text:q} 2>&1"

@@ -22,11 +22,11 @@ import pandas as pd
 import torch
 from hadyounot import MatrixFactorization
 from hadyounot.method import effects, linear
+from hadyounot.method.choices import PRODUCTS
 from hadyounot.method.features import Representation, SurrogateData
 from hadyounot.method.outcomes import Outcomes, simulate
 from hadyounot.method.settings import LassoConfig
 from hadyounot.method.surrogates import occurring_classes
-from hadyounot.study.variants import PRODUCTS
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import lars_path_gram, lasso_path
 from timing import QUICK, machine, movielens, publish, race

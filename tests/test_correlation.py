@@ -16,7 +16,8 @@ from hadyounot.study import schemas, store
 
 SURROGATES = {"linear_reg": "reg", "mlp_reg": "reg", "linear_clf": "clf", "mlp_clf": "clf"}  # and what they predict
 REGRESSIONS = [name for name, effect in SURROGATES.items() if effect == "reg"]
-MEASURES = (*correlation.DISTANCES, *correlation.INFLUENCES, *SURROGATES)
+DISTANCES = {"embedding_distance": "euclidean", "cosine_distance": "cosine"}
+MEASURES = (*DISTANCES, "influence", "influence_block", *SURROGATES)
 
 HISTORIES = {0: [4, 1, 6, 3, 2], 1: [5, 2, 7, 1]}  # not in the order of the items
 N_ITEMS, N_TARGETS = 10, 3
@@ -73,7 +74,7 @@ def test_measures_of_a_set_are_made_of_those_of_its_items():
         asked.append((user, target))
         return change[user]
 
-    frame = correlation.measured(ratings, items, outcomes, {"influence_block": block}, predicted)
+    frame = correlation.measured(ratings, items, outcomes, DISTANCES, {"influence_block": block}, predicted)
     assert sorted(asked) == [(0, 9), (1, 0)]
     for row, deletion in enumerate(outcomes.deletions):
         of_target = items[9 if deletion.user == 0 else 0].astype(float)
@@ -91,15 +92,15 @@ def test_measures_of_a_set_are_made_of_those_of_its_items():
         assert found["mlp_reg"] == 3 * row  # that of the first target
         before, after = outcomes.score_before[row, 0], outcomes.score_after[row, 0]
         assert found["score_decrease"] == pytest.approx(before - after, abs=1e-6)
-    assert frame["influence"].isna().all()  # nobody said how that changes
+    assert "influence" not in frame  # nobody said how that changes
 
 
 def test_measures_can_be_kept(tmp_path):
     ratings, (_, items), outcomes = world()
     predicted = dict.fromkeys(SURROGATES, np.ones((12, N_TARGETS)))
-    frame = correlation.measured(ratings, items, outcomes, {}, predicted)
+    frame = correlation.measured(ratings, items, outcomes, DISTANCES, {}, predicted)
     store.write_parquet(tmp_path / "measured.parquet", frame, schemas.MEASURED)
-    quality = correlation.surrogate_quality(outcomes, predicted, frame, REGRESSIONS)
+    quality = correlation.surrogate_quality(outcomes, predicted, frame, REGRESSIONS, {})
     quality.insert(0, "dataset", "toy"), quality.insert(1, "model", "mf")
     store.write_csv(tmp_path / "quality.csv", quality, schemas.SURROGATE_QUALITY)
     found = correlation.correlations(frame)
@@ -186,8 +187,10 @@ def test_surrogate_quality_is_of_all_targets_and_of_the_top_one_beside_influence
     truth = effects.reg(outcomes)
     predicted = {name: truth if effect == "reg" else -truth for name, effect in SURROGATES.items()}
     changes = {name: lambda user, target: np.arange(len(HISTORIES[user])) for name in ("influence", "influence_block")}
-    frame = correlation.measured(ratings, items, outcomes, changes, predicted)
-    table = correlation.surrogate_quality(outcomes, predicted, frame, REGRESSIONS).set_index(["n_targets", "predictor"])
+    frame = correlation.measured(ratings, items, outcomes, DISTANCES, changes, predicted)
+    table = correlation.surrogate_quality(outcomes, predicted, frame, REGRESSIONS, changes).set_index(
+        ["n_targets", "predictor"]
+    )
     assert list(table.loc[3].index) == list(SURROGATES)
     assert set(table.loc[1].index) == {"influence", "influence_block", *SURROGATES}
     assert list(table["n_rows"].unique()) == [36, 12]
@@ -197,6 +200,6 @@ def test_surrogate_quality_is_of_all_targets_and_of_the_top_one_beside_influence
         assert table.loc[(n_targets, "mlp_clf"), "spearman"] == pytest.approx(-1)
     assert table.loc[[(1, "influence"), (1, "influence_block")], ["r2", "r2_within"]].isna().all(axis=None)
     blackbox = correlation.surrogate_quality(
-        outcomes, predicted, correlation.measured(ratings, items, outcomes, {}, predicted), REGRESSIONS
+        outcomes, predicted, correlation.measured(ratings, items, outcomes, DISTANCES, {}, predicted), REGRESSIONS, {}
     )
     assert set(blackbox["predictor"]) == set(SURROGATES)

@@ -1,6 +1,8 @@
 """The repository itself: pins, generated pages, README's code, formats, and nothing in it that should not be."""
 
+import ast
 import doctest
+import importlib.util
 import re
 import subprocess
 import sys
@@ -181,3 +183,13 @@ def test_readme_tells_of_generation_times_what_the_run_shows():
     assert times[["mlp_reg", "mlp_clf"]].gt(times["knn"], axis=0).all(axis=None)
     said = f"the linear ones **no**, by their medians faster in {linear.to_numpy().sum()} of {linear.size} comparisons"
     assert said in (PROJECT / "README.md").read_text()
+
+
+def test_benchmarks_import_what_is_there():
+    for path in sorted((PROJECT / "benchmarks").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "hadyounot":
+                module = importlib.import_module(node.module)
+                for alias in node.names:
+                    found = hasattr(module, alias.name) or importlib.util.find_spec(f"{node.module}.{alias.name}")
+                    assert found, f"{path.name}: {node.module}.{alias.name}"

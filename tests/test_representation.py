@@ -2,8 +2,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hadyounot.method.choices import PRODUCTS
 from hadyounot.method.features import Representation
-from hadyounot.method.settings import PRODUCTS
 from hadyounot.retrain.ratings import Deletion, Ratings
 from hadyounot.rng import generator
 

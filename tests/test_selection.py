@@ -106,7 +106,7 @@ def test_convergence_is_a_verdict_on_twice_the_epochs(halves):
 
 def test_signal_is_the_change_of_own_and_of_others_scores():
     ratings, users = world(), [3, 8]
-    own, others = selection.signal(MF, ratings, users, 2, seed=0, watchers=29)
+    own, others = selection.signal(MF, MF.fit(ratings), ratings, users, 2, seed=0, watchers=29)
     before = MF.fit(ratings).scores(range(30))
     changes = []
     for user in users:

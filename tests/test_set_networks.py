@@ -6,10 +6,11 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
+from hadyounot.method.choices import ENCODERS
 from hadyounot.method.features import Representation
 from hadyounot.method.outcomes import Outcomes
 from hadyounot.method.sets import fit_set_network
-from hadyounot.method.settings import ENCODERS, SetNetworkConfig
+from hadyounot.method.settings import SetNetworkConfig
 from hadyounot.method.surrogates import held_out_users
 from hadyounot.retrain.ratings import Deletion
 from hadyounot.rng import generator

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from hadyounot.method import effects
+from hadyounot.method.choices import ENCODERS, PRODUCT_SETS
 from hadyounot.method.linear import fit_lasso
 from hadyounot.method.outcomes import Outcomes
-from hadyounot.method.settings import ENCODERS, PRODUCT_SETS
 from hadyounot.retrain.ratings import Deletion
 from hadyounot.rng import generator
 from hadyounot.study import methods, paths

@@ -17,9 +17,6 @@ from ..method.surrogates import Surrogate
 from ..retrain.ratings import Ratings
 from . import influence, knn
 
-DISTANCES = {"embedding_distance": "euclidean", "cosine_distance": "cosine"}
-INFLUENCES = ("influence", "influence_block")  # of ``influence.removals``, over all parameters and over a few
-
 
 def predictions(surrogate: Surrogate, representation: Representation, outcomes: Outcomes) -> np.ndarray:
     """g(u, D, i; α) for each deletion and target, see ``Surrogate.predict``: float64 (n, N).
@@ -45,6 +42,7 @@ def measured(
     ratings: Ratings,
     item_embeddings: np.ndarray,
     outcomes: Outcomes,
+    distances: Mapping[str, str],
     changes: Mapping[str, influence.Changes],
     predicted: Mapping[str, np.ndarray],
 ) -> pd.DataFrame:
@@ -57,18 +55,19 @@ def measured(
         ratings: the original training ratings.
         item_embeddings: (n_items, q), the space of KNN.
         outcomes: of n deletions, really retrained.
-        changes: of ``influence.removals``.
+        distances: metric by name, see ``knn.distances``.
+        changes: of ``influence.removals``, by name.
         predicted: (n, N) by surrogate, see ``predictions``.
     """
     users = np.array([deletion.user for deletion in outcomes.deletions], dtype=np.int32)
-    columns = {name: np.full(len(users), np.nan) for name in (*DISTANCES, *INFLUENCES)}
+    columns = {name: np.full(len(users), np.nan) for name in (*distances, *changes)}
     place = np.empty(ratings.n_items, dtype=np.int64)  # of an item in the user's history
     for user in np.unique(users).tolist():
         rows = np.flatnonzero(users == user)
         history, target = ratings.history(user), int(outcomes.targets[rows[0], 0])
         place[history] = np.arange(len(history))
         deleted = place[[outcomes.deletions[row].items for row in rows]]
-        for name, metric in DISTANCES.items():
+        for name, metric in distances.items():
             of_items = knn.distances(item_embeddings, history, target, metric)
             columns[name][rows] = of_items[deleted].mean(axis=1)
         for name, change in changes.items():
@@ -147,7 +146,11 @@ def _order(truth: np.ndarray, predicted: np.ndarray) -> tuple[float, float, floa
 
 
 def surrogate_quality(
-    outcomes: Outcomes, predicted: Mapping[str, np.ndarray], frame: pd.DataFrame, regressions: Collection[str]
+    outcomes: Outcomes,
+    predicted: Mapping[str, np.ndarray],
+    frame: pd.DataFrame,
+    regressions: Collection[str],
+    beside: Collection[str],
 ) -> pd.DataFrame:
     """Each surrogate on all targets, and on the top item alone, where influence functions stand beside them.
 
@@ -155,13 +158,14 @@ def surrogate_quality(
         outcomes: of n deletions, really retrained.
         predicted: (n, N) by surrogate.
         frame: ``measured`` of both.
+        beside: columns of ``frame`` that order sets of the top item: influence functions.
         regressions: surrogates that predict Δŷ_reg itself; what orders without predicting it has no R².
 
     Returns:
         One row per predictor and number of targets: predictor, n_targets, and what ``quality`` returns.
     """
     users, truth = frame["user"].to_numpy(), effects.reg(outcomes)
-    of_top = {name: frame[[name]].to_numpy() for name in INFLUENCES if frame[name].notna().all()}
+    of_top = {name: frame[[name]].to_numpy() for name in beside}
     of_top |= {name: of_rows[:, :1] for name, of_rows in predicted.items()}
     rows = []
     for n_targets, some in ((truth.shape[1], predicted), (1, of_top)):

@@ -13,8 +13,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from ..retrain.ratings import Ratings
+from .choices import PRODUCT_SETS, PRODUCTS
 from .outcomes import Outcomes
-from .settings import PRODUCT_SETS, PRODUCTS
 
 
 @dataclass(frozen=True, eq=False)

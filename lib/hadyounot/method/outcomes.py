@@ -232,7 +232,14 @@ def sample_deletions(ratings: Ratings, user: int, size: int, count: int, seed: i
 
 
 def simulate(
-    recommender: Recommender, ratings: Ratings, users: Sequence[int], size: int, count: int, n_targets: int, seed: int
+    recommender: Recommender,
+    ratings: Ratings,
+    users: Sequence[int],
+    size: int,
+    count: int,
+    n_targets: int,
+    seed: int,
+    trained: Model | None = None,
 ) -> Outcomes:
     """Algorithm 1 for these users: at most ``count`` distinct deletions of ``size`` items each, retrained.
 
@@ -241,4 +248,4 @@ def simulate(
     """
     known_users(users, ratings.n_users)
     deletions = [deletion for user in users for deletion in sample_deletions(ratings, user, size, count, seed)]
-    return record(recommender, ratings, deletions, n_targets)
+    return record(recommender, ratings, deletions, n_targets, trained)

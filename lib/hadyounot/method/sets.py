@@ -15,9 +15,10 @@ from skorch.callbacks import EarlyStopping
 from skorch.helper import predefined_split
 from torch import Tensor, nn
 
+from .choices import ENCODERS
 from .features import Representation
 from .outcomes import Outcomes
-from .settings import ENCODERS, SetNetworkConfig
+from .settings import SetNetworkConfig
 from .surrogates import Fit, held_out_users
 
 CHUNK = 16_384  # deletions predicted at a time: bounds memory, changes no choice

@@ -1,6 +1,5 @@
 """Settings of the surrogates."""
 
-from itertools import combinations
 from typing import Annotated
 
 from pydantic import (
@@ -8,10 +7,6 @@ from pydantic import (
 )
 
 from ..settings import Strict
-
-PRODUCTS = ("user", "target", "residual")  # of a deleted item's embedding, see ``features.Representation``
-PRODUCT_SETS = tuple(some for count in range(1, 4) for some in combinations(PRODUCTS, count))
-ENCODERS = ("mean", "deepsets", "attention", "transformer")  # of a set of deleted items, see ``sets``
 
 
 class LassoConfig(Strict):

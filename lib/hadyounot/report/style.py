@@ -13,9 +13,6 @@ FILL, HEADER = "#3a83b8", "#0b3055"
 FAMILY = "DejaVu Sans"  # comes with matplotlib: the same glyphs on every machine
 
 
-FAMILY = "DejaVu Sans"  # comes with matplotlib: the same glyphs on every machine
-
-
 def use() -> None:
     """Set the look of all figures drawn from now on."""
     seaborn.set_theme(

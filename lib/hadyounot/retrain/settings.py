@@ -70,3 +70,10 @@ class BlackBoxConfig(Strict):
                 plain = "a number, true, false, null or text in quotes, or a list or mapping of these"
                 raise ValueError(f"{name}: {error}; write {plain}") from None
         return settings
+
+
+RECOMMENDERS = {  # by kind: module and class, imported where one is used
+    "mf": ("hadyounot.retrain.mf", "MatrixFactorization"),
+    "ncf": ("hadyounot.retrain.ncf", "NeuralCollaborativeFiltering"),
+    "blackbox": ("hadyounot.retrain.blackbox", "BlackBox"),
+}

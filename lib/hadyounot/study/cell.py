@@ -12,17 +12,11 @@ import numpy as np
 
 from ..retrain.base import Model, Recommender
 from ..retrain.ratings import Ratings
-from ..retrain.settings import BlackBoxConfig
+from ..retrain.settings import RECOMMENDERS, BlackBoxConfig
 from ..rng import generator
 from ..settings import ConfigError
 from . import paths, schemas, store
 from .config import ModelConfig, StudyConfig
-
-RECOMMENDERS = {  # by kind: module and class; imported where one is used, so that no cell hangs on the code of another
-    "mf": ("hadyounot.retrain.mf", "MatrixFactorization"),
-    "ncf": ("hadyounot.retrain.ncf", "NeuralCollaborativeFiltering"),
-    "blackbox": ("hadyounot.retrain.blackbox", "BlackBox"),
-}
 
 
 def recommender(settings: ModelConfig, seed: int) -> Recommender:

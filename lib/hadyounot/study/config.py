@@ -186,13 +186,14 @@ class StudyConfig(Strict):
             family: leave out all other families of ablations.
 
         Raises:
-            KeyError: the study has no such cell.
+            ConfigError: the study has no such cell.
         """
         for cell in self.cells:
             if (cell.dataset, cell.model) == (dataset, model):
                 break
         else:
-            raise KeyError(f"the study has no cell with dataset {dataset!r} and model {model!r}")
+            there = ", ".join(f"{cell.dataset} with {cell.model}" for cell in self.cells)
+            raise ConfigError(f"the study has no cell with dataset {dataset!r} and model {model!r}; it has {there}")
         counts = self._counts(cell)
         if block is not None:
             last = (block + 1) * counts.users_per_block

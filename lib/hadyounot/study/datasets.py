@@ -34,6 +34,7 @@ from .registry import (
     TitlesFile,
     UrlSource,
     WheelSource,
+    ancestors,
     load_datasets,
 )
 from .store import atomic
@@ -138,6 +139,16 @@ def availability(name: str, folder: Path, datasets: dict[str, DatasetConfig] | N
     if remote:
         return f"will be downloaded from {', else '.join(remote)}"
     return f"not found. {_by_hand(row, Path(folder), name)}"
+
+
+def digests(name: str, folder: Path, datasets: dict[str, DatasetConfig]) -> dict[str, str]:
+    """sha256 of those files in the data folder that ``obtain`` may read for a dataset, by their path there: own data
+    that were edited are other data.
+    """
+    sources = [source for each in ancestors(name, datasets) if each in datasets for source in datasets[each].sources]
+    folders = [source for source in sources if isinstance(source, FolderSource)]
+    named = [pair for each in folders for pair in zip(_files(each), _places(each, folder), strict=True)]
+    return {file.path: _sha256(place.read_bytes()) for file, place in named if place.is_file()}
 
 
 def _row(name: str, datasets: dict[str, DatasetConfig]) -> DatasetConfig:

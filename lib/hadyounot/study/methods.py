@@ -6,7 +6,7 @@ A new method is a new row. What a row says is carried out by ``stages.learn``, `
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 
-from ..method.settings import ENCODERS, PRODUCT_SETS, PRODUCTS
+from ..method.choices import ENCODERS, PRODUCT_SETS, PRODUCTS
 from .config import AblationsConfig
 
 
@@ -48,7 +48,7 @@ class Learner:
     @property
     def key(self) -> str:
         """What a run calls the fit: surrogate, effect, and whatever is not as usual."""
-        said = [self.surrogate, self.effect, *(self.products or ())]
+        said = [self.surrogate, self.effect, *(("chosen",) if self.products is None else self.products)]
         said += [name for name in ("mask", "least_penalty") if getattr(self, name)]
         for field in fields(self.sample):
             if (value := getattr(self.sample, field.name)) is not None:
@@ -66,7 +66,7 @@ class Method:
         color: of its marks; families of methods differ in lightness too, so grey tells them apart.
         role: "control" for the floor, the noise and the ceiling, which explain nothing; "ours" for what the paper has
             not; else the paper's, or a variant.
-        baseline: a key of ``stages.BASELINES``, for what learns nothing.
+        baseline: a key of ``stages.explain.BASELINES``, for what learns nothing.
         option: what the baseline is told: a metric, or which parameters.
         learner: the surrogate, for what learns.
         search: of eq. (9): "best", exact where the surrogate is additive and sampled elsewhere; "sampled" or "beam".
@@ -166,22 +166,29 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def _effect(config: AblationsConfig, size: int) -> list[Method]:
-    others = [Method(name, learner=Learner(effect=name)) for name in ("rank", "cross", "score")]
-    return [replace(METHOD["linear_clf"], name="clf"), *others]
+    others = [Method(name, learner=Learner(effect=name), control=BASE.name) for name in ("rank", "cross", "score")]
+    return [replace(METHOD["linear_clf"], name="clf", control=BASE.name), *others]
 
 
 def _deletion_size(config: AblationsConfig, size: int) -> list[Method]:
     share = f"{config.deletion_share:.0%}".replace("%", "-percent")
-    samples = {str(each): Sample(each, deletions=config.deletions_per_user) for each in config.deletion_sizes}
-    samples[share] = Sample(config.deletion_share, deletions=config.deletions_per_user)
-    control = str(size) if size in config.deletion_sizes else None
-    return [Method(name, learner=Learner(sample=sample), control=control) for name, sample in samples.items()]
+    sizes = {str(each): each for each in config.deletion_sizes} | {share: config.deletion_share}
+    own = str(size) if size in config.deletion_sizes else None
+    return [
+        Method(
+            name,
+            # step 1 has recorded deletions of the explanations' size
+            learner=Learner(sample=Sample(None if each == size else each, deletions=config.deletions_per_user)),
+            control=None if name == own else own,
+        )
+        for name, each in sizes.items()
+    ]
 
 
 def _representation(config: AblationsConfig, size: int) -> list[Method]:
     budget, mean = config.set_networks.max_candidates, ENCODERS[0]
     return [
-        Method("mask", learner=Learner(mask=True)),
+        Method("mask", learner=Learner(mask=True), control=BASE.name),
         *(
             Method(name, learner=Learner(name), budget=budget, control=BASE.name if name == mean else mean)
             for name in ENCODERS
@@ -190,7 +197,7 @@ def _representation(config: AblationsConfig, size: int) -> list[Method]:
 
 
 def _penalty(config: AblationsConfig, size: int) -> list[Method]:
-    return [Method("least", learner=Learner(least_penalty=True))]
+    return [Method("least", learner=Learner(least_penalty=True), control=BASE.name)]
 
 
 def _products(config: AblationsConfig, size: int) -> list[Method]:
@@ -219,7 +226,7 @@ def _search(config: AblationsConfig, size: int) -> list[Method]:
 def _sample_size(config: AblationsConfig, size: int) -> list[Method]:
     samples = {f"users-{users}": Sample(users=users) for users in config.sample_users}
     samples |= {f"deletions-{deletions}": Sample(deletions=deletions) for deletions in config.sample_deletions}
-    return [Method(name, learner=Learner(sample=sample)) for name, sample in samples.items()]
+    return [Method(name, learner=Learner(sample=sample), control=BASE.name) for name, sample in samples.items()]
 
 
 FAMILIES: dict[str, tuple[Callable[[AblationsConfig, int], list[Method]], tuple[str, ...]]] = {
@@ -237,8 +244,4 @@ FAMILIES: dict[str, tuple[Callable[[AblationsConfig, int], list[Method]], tuple[
 def family(name: str, config: AblationsConfig, explanation_size: int) -> tuple[Method, ...]:
     """The variants of one family: each differs from ``BASE`` in one choice."""
     variants, _ = FAMILIES[name]
-    found = []
-    for method in variants(config, explanation_size):
-        control = method.control if method.control or name == "deletion_size" else BASE.name
-        found.append(replace(method, family=name, control=None if control == method.name else control))
-    return tuple(found)
+    return tuple(replace(method, family=name) for method in variants(config, explanation_size))

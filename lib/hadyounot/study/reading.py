@@ -19,6 +19,7 @@ CONFIG_FOLDER = Path(__file__).resolve().parents[3] / "config"
 
 
 def unknown_name(key: str, value: str, known: Iterable[str]) -> list[str]:
+    """Problems, for ``report``, with a ``value`` of ``key`` that is not ``known``."""
     return [
         f"unknown {key} {as_yaml(value)}",
         f"known: {', '.join(known)}",
@@ -41,6 +42,11 @@ class _Loader(yaml.SafeLoader):
 
 
 def parsed_yaml(path: Path) -> object:
+    """What a YAML file holds.
+
+    Raises:
+        ConfigError: it cannot be read, or is no YAML; the message names the line.
+    """
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -68,11 +74,13 @@ def parsed_yaml(path: Path) -> object:
 
 
 def report(path: Path | str, problems: dict[str, list[str]]) -> str:
+    """The message of a ConfigError: what is wrong with each field of ``path``, and what to write."""
     blocks = ["\n    ".join([f"{field}: {lines[0]}", *lines[1:]]) for field, lines in problems.items()]
     return "\n  ".join([f"{path}: {len(blocks)} to correct", *blocks])
 
 
 def nearest(word: object, known: Iterable[str]) -> str | None:
+    """The known word that is spelled most like ``word``; None where none is."""
     return next(iter(difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)), None)
 
 

@@ -305,7 +305,7 @@ MCNEMAR = Schema(
         "only_b": _count("users for whom only b's is"),
         "p_value": _share("two-sided"),
         "p_holm": _share(
-            "the same, corrected by Holm for all pairs of the dataset, model and K; those of linear_reg_aware apart"
+            "the same, corrected by Holm for all pairs of the dataset, model and K; those of methods of our own apart"
         ),
     },
 )
@@ -351,25 +351,18 @@ RUNTIME = Schema(
 
 
 MEASURED = Schema(
-    "One item set of a test user: what measures say of it and what really deleting it did to the user's top item. "
-    "The surrogates' predictions follow, a column each.",
+    "One item set of a test user: what really deleting it did to the user's top item, and what measures say of it.",
     {
         "user": _USER,
         "score_decrease": Column(_NUMBER, "score of the top item before, less that after, in stars"),
-        "embedding_distance": Column(
-            _NUMBER, "mean Euclidean distance of the items from the top item; KNN takes the smallest", low=0
-        ),
-        "cosine_distance": Column(_NUMBER, "mean cosine distance, likewise"),
-        **{
-            name: Column(
-                _NUMBER,
-                f"sum of eq. (10) over the items{of}: predicted score decrease, in stars; empty for a black box",
-                nullable=True,
-            )
-            for name, of in (("influence", ""), ("influence_block", ", over a block of parameters"))
-        },
     },
-    others=Column(_NUMBER, 'a surrogate\'s prediction: of Δŷ_reg, in stars, or the logit of "ranked lower"'),
+    others=Column(
+        _NUMBER,
+        "a measure: mean distance of the items from the top item (KNN takes the smallest); sum of eq. (10) over them, "
+        "the predicted score decrease, in stars; or a surrogate's prediction, of Δŷ_reg in stars or the logit of "
+        '"ranked lower"; empty where the model has no such measure',
+        nullable=True,
+    ),
 )
 
 CORRELATION = Schema(

@@ -7,10 +7,10 @@ import pandas as pd
 
 from ..compare.accuracy import rmse
 from ..method.outcomes import sample_deletions
-from ..retrain.base import Recommender
+from ..retrain.base import Model, Recommender
 from ..retrain.blackbox import BlackBox
 from ..retrain.mf import MatrixFactorization
-from ..retrain.ratings import Deletion, Ratings
+from ..retrain.ratings import Ratings
 from ..rng import generator
 
 REGULARIZATIONS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
@@ -112,12 +112,19 @@ def convergence(recommender: Recommender, curve: pd.DataFrame) -> str:
 
 
 def signal(
-    recommender: Recommender, ratings: Ratings, users: Sequence[int], size: int, seed: int, watchers: int = 4
+    recommender: Recommender,
+    trained: Model,
+    ratings: Ratings,
+    users: Sequence[int],
+    size: int,
+    seed: int,
+    watchers: int = 4,
 ) -> tuple[float, float]:
     """How far a deletion moves the scores of its user, and those of others: noise, where recorded effects drown.
 
     Args:
         recommender: retrained without one random ``size``-item deletion of each of the ``users``.
+        trained: what it makes of all ``ratings``.
         ratings: what it is trained on.
         users: who delete.
         size: items deleted.
@@ -136,7 +143,7 @@ def signal(
         watched += [int(user), *chosen.tolist()]
         deletions += [deletion] * (1 + len(chosen))
     everybody = sorted(set(watched))
-    before = recommender.retrain(ratings, [Deletion(user, ()) for user in everybody])
+    before = trained.scores(everybody)
     after = recommender.retrain(ratings, deletions, watched)
     changes = np.abs(after - before[np.searchsorted(everybody, watched)])[:, ratings.rated].mean(axis=1)
     own = np.array([user == deletion.user for user, deletion in zip(watched, deletions, strict=True)])

@@ -109,6 +109,11 @@ def _read(path: Path, place: str, source: str, package: str = "") -> tuple[str, 
 
 
 def cells_of(notebook: Path) -> list[dict[str, Any]]:
+    """The cells of a notebook, as its JSON says.
+
+    Raises:
+        NotebookError: it cannot be read, or is no notebook.
+    """
     try:
         return json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError, KeyError) as error:
@@ -127,6 +132,11 @@ def plain_python(source: str) -> str:
 
 
 def parse_cell(path: Path, place: str, source: str) -> ast.Module:
+    """The syntax tree of a source at a ``place`` of ``path``.
+
+    Raises:
+        NotebookError: it is not Python.
+    """
     try:
         return ast.parse(source)
     except SyntaxError as error:

@@ -45,7 +45,7 @@ def config_page() -> str:
     parts = [
         "# Configuration",
         "",
-        "*Made from `lib/hadyounot/study/config.py` by `python -m hadyounot.workflow.docs`.*",
+        "*Made from the models of `lib/hadyounot/study/config.py` by `python -m hadyounot.workflow.docs`.*",
         "",
         "| file | what it is |",
         "|---|---|",

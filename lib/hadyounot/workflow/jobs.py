@@ -1,12 +1,13 @@
 """What a job of the workflow is given, and what makes it run again. Cheap to import, as the Snakefile does it often."""
 
 import json
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ..retrain.settings import RECOMMENDERS
 from ..settings import ConfigError
 from ..study import paths
-from ..study.cell import RECOMMENDERS
 from ..study.config import StudyConfig
 from ..study.methods import FAMILIES
 from .digest import code_digest, module_digest, package_digest
@@ -14,7 +15,7 @@ from .digest import code_digest, module_digest, package_digest
 # how things look changes no number, and what a study says is given
 UNCOUNTED = (
     *("report", "workflow", "settings", "retrain.settings", "method.settings", "compare.settings"),
-    *("study.config", "study.registry", "study.published", "study.reading"),
+    *("study.config", "study.published", "study.reading"),
 )
 
 
@@ -59,22 +60,37 @@ class Jobs:
         )
         return json.dumps({"settings": of_cell.part("seed", *fields), "folder": ".", **names})
 
-    def code(self, notebook: str, fields: Collection[str], wildcards: Mapping[str, str]) -> list[str]:
-        """Digests of what a notebook does; and, where ``fields`` let it train, of its cell's recommender, whose factory
-        is among them where others wrote it.
+    def code(self, notebook: str, fields: Collection[str], wildcards: Mapping[str, str]) -> list[str | dict[str, str]]:
+        """Digests of what a notebook does; where ``fields`` let it train, of its cell's recommender, with its factory where
+        others wrote that; and where they let it read a dataset, of the files in the data folder.
         """
         found = [code_digest(self.project / paths.NOTEBOOK.format(notebook=notebook), UNCOUNTED)]
         if "models" in fields:
             settings = self.study.models[wildcards["model"]]
             found.append(package_digest(RECOMMENDERS[settings.kind][0], UNCOUNTED))
             if factory := getattr(settings, "factory", None):
-                found.append(module_digest(factory.partition(":")[0]))
+                module = factory.partition(":")[0]
+                ours = module.startswith("hadyounot.")
+                found.append(package_digest(module, UNCOUNTED) if ours else module_digest(module))
+        if "datasets" in fields:
+            from ..study.datasets import data_folder, digests
+
+            found.append(digests(wildcards["dataset"], data_folder(), self.study.datasets))
         return found
 
     @property
     def drawing(self) -> str:
         """A digest of the code of all tables and figures."""
         return package_digest("hadyounot.report")
+
+    def tell_where_data_are(self) -> None:
+        """Say on stderr where each cell's data will come from."""
+        from ..study.datasets import availability, data_folder
+
+        for cell in self.study.cells:
+            data = availability(cell.dataset, data_folder(), self.study.datasets)
+            blocks = len(self.outcomes([(cell.dataset, cell.model)]))
+            print(f"{cell.dataset}, {cell.model}: {blocks} blocks; data {data}", file=sys.stderr)
 
     def outcomes(self, cells: Iterable[tuple[str, str]]) -> list[str]:
         """Files of all blocks of some cells."""

@@ -1,4 +1,4 @@
-"""Runs one notebook strictly, and tells when its code has changed.
+"""Runs one notebook strictly.
 
 ``python -m hadyounot.workflow.notebook NOTEBOOK --params JSON --log LOG.ipynb`` is papermill with the gaps closed:
 an unknown or mistyped parameter is an error, the kernel is this very interpreter, a failing notebook is

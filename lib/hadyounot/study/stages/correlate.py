@@ -9,7 +9,7 @@ from ...compare.influence import removals
 from ...method.outcomes import Outcomes, simulate
 from .. import paths
 from ..cell import Cell
-from ..methods import SURROGATES
+from ..methods import MEASURES, SURROGATES
 from .learn import embeddings, kept_fits, learn
 
 
@@ -42,6 +42,7 @@ def correlate(cell: Cell) -> Correlated:
             study.correlation.sets,
             study.counterfactual.n_targets,
             study.seed,
+            cell.trained,
         )
         learned = learn(kept_fits(cell), SURROGATES)
         predicted = {
@@ -49,11 +50,14 @@ def correlate(cell: Cell) -> Correlated:
             for name, found in learned.items()
         }
         changes = removals(cell.trained, cell.train, cell.recommender(), study.explanation.influence)
-        measured = correlation.measured(cell.train, embeddings(cell)[1], outcomes, changes, predicted)
+        told = {m.measure: changes[m.option] for m in MEASURES if m.baseline == "influence" and m.option in changes}
+        distances = {m.measure: m.option for m in MEASURES if m.baseline == "nearest"}
+        measured = correlation.measured(cell.train, embeddings(cell)[1], outcomes, distances, told, predicted)
+        measured = measured.reindex(columns=["user", "score_decrease", *(method.measure for method in MEASURES)])
         regressions = [method.name for method in SURROGATES if method.learner.effect == "reg"]
         named = {"dataset": cell.dataset, "model": cell.model}
         found = correlation.correlations(measured)
-        quality = correlation.surrogate_quality(outcomes, predicted, measured, regressions)
+        quality = correlation.surrogate_quality(outcomes, predicted, measured, regressions, told)
         for table in (found, quality):
             for place, (column, value) in enumerate(named.items()):
                 table.insert(place, column, value)

@@ -22,19 +22,35 @@ Explainer = Callable[[int, int, np.random.Generator], tuple[int, ...]]
 """(user, target, rng) -> the items of the user's history whose deletion should remove the target."""
 
 
-def _random(cell: Cell, option: str) -> Explainer:
+Baseline = Callable[[str], Explainer | None]
+"""option of a method -> what explains; None where the model does not show what that needs."""
+
+
+def _random(cell: Cell) -> Baseline:
     size = cell.study.explanation.explanation_size
-    return lambda user, target, rng: knn.random_items(cell.train.history(user), size, rng)
+    return lambda option: lambda user, target, rng: knn.random_items(cell.train.history(user), size, rng)
 
 
-def _nearest(cell: Cell, option: str) -> Explainer:
-    _, items = embeddings(cell)
-    size = cell.study.explanation.explanation_size
-    return lambda user, target, rng: knn.nearest(items, cell.train.history(user), target, size, rng, option)
+def _nearest(cell: Cell) -> Baseline:
+    items, size = embeddings(cell)[1], cell.study.explanation.explanation_size
+    return lambda metric: (
+        lambda user, target, rng: knn.nearest(items, cell.train.history(user), target, size, rng, metric)
+    )
 
 
-BASELINES = {"random": _random, "nearest": _nearest}
-"""By name, (cell, option) -> what explains; "influence" beside them is prepared once for all its options."""
+def _influence(cell: Cell) -> Baseline:
+    settings = cell.study.explanation
+    found = influences(cell.trained, cell.train, cell.recommender(), settings.influence)
+
+    def baseline(option: str) -> Explainer | None:
+        explain = found.get(option)
+        return explain and (lambda user, target, rng: explain(user, target, settings.explanation_size, rng))
+
+    return baseline
+
+
+BASELINES = {"random": _random, "nearest": _nearest, "influence": _influence}
+"""By name, cell -> what its options are; prepared once for all, as the Hessian of a neural model takes seconds."""
 
 _SEARCHES = {"best": search.explain, "sampled": search.sampled, "beam": search.beam}
 
@@ -61,21 +77,13 @@ def _surrogate(cell: Cell, method: Method, learned: Learned) -> Explainer:
 
 def _explainers(cell: Cell, methods: Iterable[Method], learned: Mapping[str, Learned]) -> dict[Method, Explainer]:
     """What carries out each method; without those that need what the model does not show."""
-    settings, found = cell.study.explanation, {}
-    size = settings.explanation_size
-
-    @cache  # one for all rows: the Hessian of a neural model takes seconds
-    def by_influence() -> dict[str, Callable]:
-        return influences(cell.trained, cell.train, cell.recommender(), settings.influence)
-
+    baseline = cache(lambda name: BASELINES[name](cell))
+    found = {}
     for method in methods:
         if method.learner:
             found[method] = _surrogate(cell, method, learned[method.name])
-        elif method.baseline == "influence":
-            if explain := by_influence().get(method.option):
-                found[method] = lambda user, target, rng, explain=explain: explain(user, target, size, rng)
-        elif method.baseline:
-            found[method] = BASELINES[method.baseline](cell, method.option)
+        elif method.baseline and (explainer := baseline(method.baseline)(method.option)):
+            found[method] = explainer
     return found
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from ...method import effects
+from ...method.choices import ENCODERS
 from ...method.features import Representation, product_sets
 from ...method.linear import LinearSurrogate, additive_r2, fit_lasso, fit_logistic
 from ...method.mlp import MlpSurrogate, fit_mlp_clf, fit_mlp_reg
 from ...method.outcomes import Outcomes, record, sample_deletions
-from ...method.settings import ENCODERS
 from ...method.surrogates import Fit, Surrogate
 from ...rng import generator
 from .. import paths, schemas
@@ -96,8 +96,9 @@ class Fits:
                 return fit_logistic(data, settings.folds, settings.logistic, rng), told
             case "mlp", "clf":
                 return fit_mlp_clf(data, settings.mlp, generator(seed, "surrogate", "mlp_clf")), told
-            case _:
+            case "mlp", _:
                 return fit_mlp_reg(data, settings.mlp, generator(seed, "surrogate", "mlp_reg")), told
+        raise ValueError(f"{learner.key}: there is no surrogate {learner.surrogate!r}")
 
     def sampled(self, sample: Sample) -> Outcomes:
         """What is learnt from: outcomes of step 1, or of deletions of another size, really retrained.

@@ -50,7 +50,7 @@ def recommender(cell: Cell) -> Trained:
             "n_candidates": int(train.rated.sum()),
         }
         users, size = cell.explainable_users[:SIGNAL_USERS], study.explanation.explanation_size
-        own, others = selection.signal(explained, train, users, size, study.seed)
+        own, others = selection.signal(explained, cell.trained, train, users, size, study.seed)
         arrays = {
             "user_embeddings": cell.trained.user_embeddings,
             "item_embeddings": cell.trained.item_embeddings,

@@ -1,0 +1,130 @@
+"""What makes a job run again: its settings, its code and own data, and nothing else."""
+
+import json
+import shutil
+
+import pytest
+from hadyounot.study.config import load_study
+from hadyounot.study.paths import PROJECT
+from hadyounot.workflow import digest
+from hadyounot.workflow.jobs import Jobs
+
+SMOKE = PROJECT / "config/smoke.yaml"
+MF, NCF, ALS = (
+    {"dataset": "toy", "model": "mf"},
+    {"dataset": "ml-100k-slice", "model": "ncf"},
+    {
+        "dataset": "toy",
+        "model": "als",
+    },
+)
+
+
+@pytest.fixture
+def edited(tmp_path, monkeypatch):
+    """Whether an edit of a module of the library changes what a job hangs on."""
+    package = shutil.copytree(PROJECT / "lib/hadyounot", tmp_path / "hadyounot")
+    monkeypatch.setattr(digest, "PACKAGE", package)
+
+    def changes(module, notebook, fields, wildcards):
+        jobs = Jobs(load_study(SMOKE), PROJECT)
+        before = jobs.code(notebook, fields, wildcards)
+        path = package / f"{module}.py"
+        text = path.read_text()
+        path.write_text(text + "\nEDITED = 1\n")
+        try:
+            return jobs.code(notebook, fields, wildcards) != before
+        finally:
+            path.write_text(text)
+
+    return changes
+
+
+TRAINS, NOT = ("models",), ()
+
+
+@pytest.mark.parametrize(
+    ("module", "notebook", "fields", "wildcards", "counts"),
+    [
+        ("retrain/mf_kernel", "30_simulate", TRAINS, MF, True),
+        ("retrain/ncf_kernel", "30_simulate", TRAINS, NCF, True),
+        ("retrain/ncf_kernel", "30_simulate", TRAINS, MF, False),
+        ("retrain/mf_kernel", "30_simulate", TRAINS, NCF, False),
+        ("retrain/blackbox", "30_simulate", TRAINS, ALS, True),
+        ("retrain/peers", "30_simulate", TRAINS, ALS, True),
+        ("retrain/peers", "30_simulate", TRAINS, MF, False),
+        ("retrain/mf_kernel", "60_evaluate", TRAINS, MF, True),
+        ("retrain/mf_kernel", "40_surrogates", NOT, MF, False),
+        ("method/outcomes", "30_simulate", TRAINS, MF, True),
+        ("method/choices", "40_surrogates", NOT, MF, True),
+        ("method/choices", "30_simulate", TRAINS, MF, False),
+        ("method/linear", "40_surrogates", NOT, MF, True),
+        ("method/search", "50_explain", TRAINS, MF, True),
+        ("method/search", "60_evaluate", TRAINS, MF, False),
+        ("study/methods", "50_explain", TRAINS, MF, True),
+        ("study/methods", "30_simulate", TRAINS, MF, False),
+        ("study/registry", "10_dataset", ("datasets",), {"dataset": "toy"}, True),
+        ("study/readers", "10_dataset", ("datasets",), {"dataset": "toy"}, True),
+        ("study/registry", "20_recommender", TRAINS, MF, False),
+        ("compare/oracle", "60_evaluate", TRAINS, MF, True),
+        ("report/style", "60_evaluate", TRAINS, MF, False),
+        ("workflow/demo", "60_evaluate", TRAINS, MF, False),
+        ("study/config", "60_evaluate", TRAINS, MF, False),
+    ],
+)
+def test_code_that_decides_a_stage_counts_and_no_other(edited, module, notebook, fields, wildcards, counts):
+    assert edited(module, notebook, fields, wildcards) == counts
+
+
+@pytest.mark.parametrize(
+    "module", ["report/style", "report/tables/validity", "report/figures/figure6", "method/effects"]
+)
+def test_code_of_tables_and_figures_counts_for_all_of_them(tmp_path, monkeypatch, module):
+    package = shutil.copytree(PROJECT / "lib/hadyounot", tmp_path / "hadyounot")
+    monkeypatch.setattr(digest, "PACKAGE", package)
+    jobs = Jobs(load_study(SMOKE), PROJECT)
+    before = jobs.drawing
+    path = package / f"{module}.py"
+    path.write_text(path.read_text() + "\nEDITED = 1\n")
+    assert (jobs.drawing != before) == module.startswith("report/")
+
+
+def test_own_data_that_were_edited_are_other_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("HADYOUNOT_DATA", str(tmp_path))
+    row = {"sources": [{"kind": "folder", "ratings": {"path": "a.csv", "user": "u", "item": "i", "rating": "r"}}]}
+    (tmp_path / "study.yaml").write_text(
+        json.dumps(
+            {
+                "models": {"mf": {"kind": "mf"}},
+                "cells": [{"dataset": "mine", "model": "mf"}],
+                "datasets": {"mine": row},
+            }
+        )
+    )
+    jobs = Jobs(load_study(tmp_path / "study.yaml"), PROJECT)
+
+    def code():
+        return jobs.code("10_dataset", ("datasets",), {"dataset": "mine"})
+
+    missing = code()
+    (tmp_path / "a.csv").write_text("u,i,r\na,x,3\n")
+    there = code()
+    (tmp_path / "a.csv").write_text("u,i,r\na,x,4\n")
+    assert len({json.dumps(each) for each in (missing, there, code())}) == 3
+    (tmp_path / "a.csv").write_text("u,i,r\na,x,3\n")
+    assert code() == there  # whatever its time
+
+
+def test_what_a_block_is_given_does_not_hang_on_later_blocks():
+    fields = ("models", "counterfactual", "explanation.explanation_size")
+    study = load_study(SMOKE)
+    more = study.model_copy(update={"counterfactual": study.counterfactual.model_copy(update={"training_users": 25})})
+    few, many = (Jobs(each, PROJECT) for each in (study, more))
+    for block, same in (("000", True), ("001", True), ("002", False)):
+        assert (few.given(fields, MF | {"block": block}) == many.given(fields, MF | {"block": block})) == same
+
+
+def test_a_family_is_given_its_own_settings_alone():
+    given = json.loads(Jobs(load_study(SMOKE), PROJECT).given(("ablations.families",), MF | {"family": "search"}))
+    assert set(given["settings"]["ablations"]) == {"families", "candidates", "beam_width"}
+    assert given["settings"]["ablations"]["families"] == ["search"]
