@@ -39,7 +39,6 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 
 CELLS = [(cell.dataset, cell.model) for cell in study.cells]
 ANALYSED = [(cell.dataset, cell.model) for cell in study.cells if cell.analysed]
-CAPTIONS = sorted(path.stem for path in (HERE / "notebooks/captions").glob("*.rst"))
 
 
 def of_cells(*patterns, cells=CELLS, **names):
@@ -49,7 +48,7 @@ def of_cells(*patterns, cells=CELLS, **names):
 
 def shown(path, name, category, **labels):
     """An output that the report shows, with the text beside it: of the longest name that begins this one."""
-    caption = [stem for stem in CAPTIONS if name.startswith(stem)][-1]
+    caption = max(each.stem for each in (HERE / "notebooks/captions").iterdir() if name.startswith(each.stem))
     return report(path, caption=f"notebooks/captions/{caption}.rst", category=category, labels={"name": name, **labels})
 
 
@@ -63,7 +62,7 @@ class Job(NamedTuple):
     log: dict
     benchmark: str
     params: dict
-    threads: int = 1
+    threads: Any = 1
 
 
 def stage(name, notebook, says, input, output, fields, threads=1, place="{dataset}/{model}"):
@@ -157,6 +156,7 @@ STAGES = [
         SIMULATED | TOLD | {"evaluation": paths.EVALUATION, "unseen": paths.CORRELATION_OUTCOMES},
         {"verdicts": paths.ABLATION, "fits": paths.ABLATION_FITS, "times": paths.ABLATION_TIME},
         ("models", *USERS, "explanation.max_candidates", TOP_K, "surrogates", "ablations.families"),
+        threads=jobs.threads,
     ),
     stage(
         *("tsne", "80_tsne", "Figure 8: the surrogates' training rows in the plane, and how probes do", SIMULATED),

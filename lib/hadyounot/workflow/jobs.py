@@ -9,7 +9,7 @@ from ..retrain.settings import RECOMMENDERS
 from ..settings import ConfigError
 from ..study import paths
 from ..study.config import StudyConfig
-from ..study.methods import FAMILIES
+from ..study.methods import FAMILIES, family
 from .digest import code_digest, module_digest, package_digest
 
 # how things look changes no number, and what a study says is given
@@ -52,13 +52,19 @@ class Jobs:
         if not names:
             return json.dumps({"settings": self.study.part(), "folder": "."})
         cells = [cell for cell in self.study.cells if cell.dataset == names["dataset"]]
-        block, family = names.get("block"), names.get("family")
-        if family:
-            fields = [*fields, *(f"ablations.{field}" for field in FAMILIES[family][1])]
+        block, varied = names.get("block"), names.get("family")
+        if varied:
+            fields = [*fields, *(f"ablations.{field}" for field in FAMILIES[varied][1])]
         of_cell = self.study.of(
-            names["dataset"], names.get("model") or cells[0].model, None if block is None else int(block), family
+            names["dataset"], names.get("model") or cells[0].model, None if block is None else int(block), varied
         )
         return json.dumps({"settings": of_cell.part("seed", *fields), "folder": ".", **names})
+
+    def threads(self, wildcards: Mapping[str, str]) -> int:
+        """Of a family of ablations: two where it simulates deletions of its own, which takes longest."""
+        study = self.study
+        variants = family(wildcards["family"], study.ablations, study.explanation.explanation_size)
+        return 2 if any(method.learner.sample.size for method in variants) else 1
 
     def code(self, notebook: str, fields: Collection[str], wildcards: Mapping[str, str]) -> list[str | dict[str, str]]:
         """Digests of what a notebook does; where ``fields`` let it train, of its cell's recommender, with its factory where
