@@ -177,6 +177,7 @@ def _deletion_size(config: AblationsConfig, size: int) -> list[Method]:
     return [
         Method(
             name,
+            f"{each}" if each >= 1 else f"{100 * each:g} %\nof history",
             # step 1 has recorded deletions of the explanations' size
             learner=Learner(sample=Sample(None if each == size else each, deletions=config.deletions_per_user)),
             control=None if name == own else own,

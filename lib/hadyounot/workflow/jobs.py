@@ -67,8 +67,8 @@ class Jobs:
         return 2 if any(method.learner.sample.size for method in variants) else 1
 
     def code(self, notebook: str, fields: Collection[str], wildcards: Mapping[str, str]) -> list[str | dict[str, str]]:
-        """Digests of what a notebook does; where ``fields`` let it train, of its cell's recommender, with its factory where
-        others wrote that; and where they let it read a dataset, of the files in the data folder.
+        """Digests of what a notebook does; where ``fields`` let it train, of its cell's recommender, and of its factory
+        where others wrote that; and where they let it read a dataset, of the files in the data folder.
         """
         found = [code_digest(self.project / paths.NOTEBOOK.format(notebook=notebook), UNCOUNTED)]
         if "models" in fields:

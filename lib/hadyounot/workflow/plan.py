@@ -59,7 +59,7 @@ def estimate(study: StudyConfig, cell: CellConfig) -> dict[str, str | int | floa
             verified += explained.test_users * len(variants)
             samples = {method.learner.sample for method in variants}
             for sample in samples:
-                if sample.size not in (None, explained.explanation_size):
+                if sample.size is not None:
                     verified += counts.training_users * sample.deletions
 
     settings = study.models[cell.model]

@@ -66,11 +66,9 @@ def deletion_size(table: pd.DataFrame, variants: Sequence[Method], title: str = 
         title: which dataset and model.
     """
     style.use()
-    sizes = [method.learner.sample.size for method in variants]
     figure, axes = plt.subplots(figsize=(5.4, 2.8))
-    _ablated(axes, range(len(sizes)), _of(table, variants), table[table["family"] == "base"], joined="")
-    labels = [f"{size:g}" if size >= 1 else f"{100 * size:g} %\nof history" for size in sizes]
-    axes.set_xticks(range(len(sizes)), labels)
+    _ablated(axes, range(len(variants)), _of(table, variants), table[table["family"] == "base"], joined="")
+    axes.set_xticks(range(len(variants)), [method.label for method in variants])
     axes.set(xlabel="items deleted in each simulated deletion", title=title)
     _from_zero(axes)
     handles, _ = axes.get_legend_handles_labels()

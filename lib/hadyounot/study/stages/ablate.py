@@ -59,7 +59,6 @@ def quality(cell: Cell, learned: Learned, unseen: Outcomes) -> dict[str, float |
     users = np.array([deletion.user for deletion in unseen.deletions])
     predicted = correlation.predictions(learned.surrogate, learned.representation, unseen)
     found = correlation.quality(users, effects.reg(unseen), predicted)
-    size = cell.study.explanation.explanation_size
-    comparable = learned.learner.effect == "reg" and learned.learner.sample.size in (None, size)
+    comparable = learned.learner.effect == "reg" and learned.learner.sample.size is None
     known = {"r2": found["r2"] if comparable else np.nan, "spearman": found["spearman"]}
     return {name: float(value) if np.isfinite(value) else None for name, value in known.items()}

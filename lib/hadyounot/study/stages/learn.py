@@ -111,7 +111,7 @@ class Fits:
 
     def _sample(self, sample: Sample) -> Outcomes:
         cell, users = self.cell, self.cell.training_users[: sample.users].tolist()
-        if sample.size in (None, cell.study.explanation.explanation_size):
+        if sample.size is None:
             if sample.users is sample.deletions is None:
                 return self.outcomes
             owners = np.array([deletion.user for deletion in self.outcomes.deletions])
