@@ -62,10 +62,9 @@ class Job(NamedTuple):
     log: dict
     benchmark: str
     params: dict
-    threads: Any = 1
 
 
-def stage(name, notebook, says, input, output, fields, threads=1, place="{dataset}/{model}"):
+def stage(name, notebook, says, input, output, fields, place="{dataset}/{model}"):
     """A notebook, run on a cell with the ``fields`` of the study that decide what it writes, and kept as a page."""
     page = "_".join([notebook, *(f"{{{part}}}" for part in ("block", "family") if f"{{{part}}}" in str(output))])
     html = shown(paths.HTML.format(cell=place, notebook=page), page, "Notebooks", cell=place)
@@ -80,7 +79,6 @@ def stage(name, notebook, says, input, output, fields, threads=1, place="{datase
             "given": partial(jobs.given, fields),
             "code": partial(jobs.code, notebook, fields),
         },
-        threads,
     )
 
 
@@ -138,7 +136,6 @@ STAGES = [
         RATED | {"explanations": paths.EXPLANATIONS},
         {"evaluation": paths.EVALUATION, "retrainings": paths.RETRAININGS},
         ("models", *USERS, TOP_K, "explanation.oracle"),
-        threads=2,
     ),
     stage(
         *("naive", "65_naive", "Algorithm 2 on short histories: every deletion up to a size", RATED),
@@ -149,14 +146,12 @@ STAGES = [
         dict(outcomes=paths.CORRELATION_OUTCOMES, measured=paths.MEASURED, correlation=paths.CORRELATION)
         | {"quality": paths.SURROGATE_QUALITY},
         ("models", *USERS, "explanation.influence", "correlation"),
-        threads=2,
     ),
     stage(
         *("ablation", "70_ablations", "section 5.3: variants of the linear surrogate that differ in one choice"),
         SIMULATED | TOLD | {"evaluation": paths.EVALUATION, "unseen": paths.CORRELATION_OUTCOMES},
         {"verdicts": paths.ABLATION, "fits": paths.ABLATION_FITS, "times": paths.ABLATION_TIME},
         ("models", *USERS, "explanation.max_candidates", TOP_K, "surrogates", "ablations.families"),
-        threads=jobs.threads,
     ),
     stage(
         *("tsne", "80_tsne", "Figure 8: the surrogates' training rows in the plane, and how probes do", SIMULATED),
@@ -240,7 +235,6 @@ for job in [
             job.benchmark
         conda:
             "envs/environment.yaml"
-        threads: job.threads
         params:
             **job.params,
         message:

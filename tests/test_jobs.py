@@ -128,8 +128,3 @@ def test_a_family_is_given_its_own_settings_alone():
     given = json.loads(Jobs(load_study(SMOKE), PROJECT).given(("ablations.families",), MF | {"family": "search"}))
     assert set(given["settings"]["ablations"]) == {"families", "candidates", "beam_width"}
     assert given["settings"]["ablations"]["families"] == ["search"]
-
-
-def test_a_family_that_retrains_deletions_of_its_own_has_two_threads():
-    jobs = Jobs(load_study(SMOKE), PROJECT)
-    assert [jobs.threads({"family": name}) for name in ("deletion_size", "sample_size", "search")] == [2, 1, 1]

@@ -9,7 +9,7 @@ from ..retrain.settings import RECOMMENDERS
 from ..settings import ConfigError
 from ..study import paths
 from ..study.config import StudyConfig
-from ..study.methods import FAMILIES, family
+from ..study.methods import FAMILIES
 from .digest import code_digest, module_digest, package_digest
 
 # how things look changes no number, and what a study says is given
@@ -59,12 +59,6 @@ class Jobs:
             names["dataset"], names.get("model") or cells[0].model, None if block is None else int(block), varied
         )
         return json.dumps({"settings": of_cell.part("seed", *fields), "folder": ".", **names})
-
-    def threads(self, wildcards: Mapping[str, str]) -> int:
-        """Of a family of ablations: two where it simulates deletions of its own, which takes longest."""
-        study = self.study
-        variants = family(wildcards["family"], study.ablations, study.explanation.explanation_size)
-        return 2 if any(method.learner.sample.size for method in variants) else 1
 
     def code(self, notebook: str, fields: Collection[str], wildcards: Mapping[str, str]) -> list[str | dict[str, str]]:
         """Digests of what a notebook does; where ``fields`` let it train, of its cell's recommender, and of its factory

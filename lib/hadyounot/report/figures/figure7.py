@@ -55,7 +55,9 @@ def baseline_correlation(
         axes.set_title("constant\n" if pd.isna(row["pearson"]) else r)
         axes.set_xlabel(method.panel)
         axes.locator_params(axis="x", nbins=3)
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.4g}"))
+        if sets[method.measure].nunique() == 1:  # around one value ticks lie too close for their labels
+            axes.set_xticks(sets[method.measure].iloc[:1])
         axes.locator_params(axis="y", nbins=4)
         if method is not shown[0]:
             axes.sharey(grid[panels[0]])
