@@ -95,7 +95,7 @@ def markdown(frame: pd.DataFrame) -> str:
     )
     note = (
         "Wall time summed over a stage's jobs, which may run side by side. The last column divides all of it, start "
-        "of the kernel included, by the retraining done: an upper bound. A job may use more than one thread.\n"
+        "of the kernel included, by the retraining done: an upper bound.\n"
     )
     return f"{note}\n{pipes(shown)}"
 
