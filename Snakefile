@@ -34,8 +34,9 @@ if not workflow.configfiles:  # else what the named study leaves out would be st
 study = check_study(config, "the study's configuration")
 jobs = Jobs(study, HERE)
 # in no command and no path, so a run that was moved or copied is still up to date
-os.environ["HADYOUNOT_PROJECT"] = str(HERE)
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ.update(
+    HADYOUNOT_PROJECT=str(HERE), PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+)
 
 CELLS = [(cell.dataset, cell.model) for cell in study.cells]
 ANALYSED = [(cell.dataset, cell.model) for cell in study.cells if cell.analysed]

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,6 +75,12 @@ def said_to_read(name: str) -> list[str]:
     return found + re.findall(r"tables/\S+\.csv", lines)
 
 
+def write(name: str, study: config.StudyConfig, folder: Path) -> int:
+    """The command line, on as many threads as this process has: numba takes no other number afterwards."""
+    params = json.dumps({"settings": study.part(), "folder": str(folder)})
+    return __main__.main([name, "--params", params, "--threads", os.environ["NUMBA_NUM_THREADS"]])
+
+
 @pytest.mark.parametrize("name", [*TABLES, "examples", *FIGURES])
 def test_one_is_written_from_what_it_says_it_reads(run, study, tmp_path, name):
     for pattern in said_to_read(name):
@@ -83,8 +91,7 @@ def test_one_is_written_from_what_it_says_it_reads(run, study, tmp_path, name):
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, copy)
     before = set(tmp_path.rglob("*"))
-    command = [name, "--params", json.dumps({"settings": study.part(), "folder": str(tmp_path)})]
-    assert __main__.main(command) == 0
+    assert write(name, study, tmp_path) == 0
     written = {path.name for path in set(tmp_path.rglob("*")) - before if path.is_file()}
     if name == "examples":
         assert written == {"examples.md"}
@@ -129,8 +136,7 @@ def test_names_are_those_of_the_study(study):
     ],
 )
 def test_what_cannot_be_written_is_one_clear_error(study, tmp_path, capsys, name, told):
-    command = [name, "--params", json.dumps({"settings": study.part(), "folder": str(tmp_path)})]
-    assert __main__.main(command) == 1
+    assert write(name, study, tmp_path) == 1
     assert told in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
