@@ -270,7 +270,7 @@ def zipped(content=CSV, name="stars.csv", **others):
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         for member, text in {name: content, **others}.items():
-            file.writestr(member, text)
+            file.writestr(zipfile.ZipInfo(member), text)  # of no date, as gzipped
     return archive.getvalue()
 
 
