@@ -58,6 +58,10 @@ def baseline_correlation(
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.4g}"))
         if sets[method.measure].nunique() == 1:  # around one value ticks lie too close for their labels
             axes.set_xticks(sets[method.measure].iloc[:1])
+        else:  # long labels fit at the outermost two
+            low, high = axes.get_xlim()
+            ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+            axes.set_xticks(ticks[:: max(len(ticks) - 1, 1)])
         axes.locator_params(axis="y", nbins=4)
         if method is not shown[0]:
             axes.sharey(grid[panels[0]])
