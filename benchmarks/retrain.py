@@ -62,14 +62,14 @@ LANES = simd.LANES
 
 
 @numba.njit(fastmath=True, nogil=True)
-def auto_vectorised(users, items, means, steps, starts, row_items, values, row_steps, regularization, epochs):
+def auto_vectorised(users, items, means, steps, visits, starts, row_items, values, row_steps, regularization, epochs):
     """The kernel of mf_kernel.py as loops over lanes, innermost and contiguous, of a length known when compiling."""
     factors = users.shape[1] - 1
     error, keep = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
     for _ in range(epochs):
-        for user in range(len(starts) - 1):
-            p = users[user]
-            for row in range(starts[user], starts[user + 1]):
+        for visit in range(len(visits)):
+            p = users[visits[visit]]
+            for row in range(starts[visit], starts[visit + 1]):
                 q, step = items[row_items[row]], steps[row_steps[row]]
                 for lane in range(LANES):
                     error[lane] = values[row] - means[lane] - p[factors, lane] - q[factors, lane]
@@ -91,7 +91,7 @@ def auto_vectorised(users, items, means, steps, starts, row_items, values, row_s
 
 def with_auto_vectorised_loops(ratings: Ratings, chosen: list[Deletion]) -> np.ndarray:
     """``MF.retrain`` on that kernel."""
-    shipped, mf_kernel.factor_kernel = mf_kernel.factor_kernel, lambda factors: auto_vectorised
+    shipped, mf_kernel.factor_kernel = mf_kernel.factor_kernel, lambda factors, biased: auto_vectorised
     try:
         return MF.retrain(ratings, chosen)
     finally:

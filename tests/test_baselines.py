@@ -14,6 +14,7 @@ from scipy.optimize import minimize
 from sklearn.neighbors import NearestNeighbors
 
 REGULARIZATION = 0.3
+MF = MatrixFactorization(regularization=REGULARIZATION)
 EXACT = InfluenceConfig(damping=1e-6, tolerance=1e-12, max_iterations=5000)
 N_USERS, N_ITEMS, FACTORS = 20, 15, 3
 
@@ -130,7 +131,7 @@ def test_influence_on_factorization_equals_the_dense_computation(ratings):
     def penalty(b_u, b_i, p, q, u, i):
         return REGULARIZATION * (b_u[u] ** 2 + b_i[i] ** 2 + (p[u] ** 2).sum(-1) + (q[i] ** 2).sum(-1))
 
-    influence = factorization_influence(model, ratings, REGULARIZATION, EXACT)
+    influence = factorization_influence(model, ratings, MF, EXACT)
     parameters = [torch.from_numpy(array) for array in arrays]
     for user, target in ((0, 3), (7, 11)):
         expected = dense_changes(
@@ -140,7 +141,7 @@ def test_influence_on_factorization_equals_the_dense_computation(ratings):
 
 
 def test_conjugate_gradients_are_preconditioned_by_the_blocks_of_single_users_and_items(ratings, trained):
-    influence = factorization_influence(trained[1], ratings, REGULARIZATION, EXACT)
+    influence = factorization_influence(trained[1], ratings, MF, EXACT)
     size = len(trained[0])
     hessian = np.column_stack([influence._hessian.matvec(unit) for unit in np.eye(size)])
     owners = np.concatenate([np.arange(N_USERS + N_ITEMS), np.repeat(np.arange(N_USERS + N_ITEMS), FACTORS)])
@@ -172,7 +173,7 @@ def test_influence_serves_any_differentiable_model(ratings):
 def test_influence_predicts_real_leave_one_out_retraining(ratings, trained):
     """Sign and size: predicted change of the score against that of a model really trained without the rating."""
     theta, model = trained
-    influence = factorization_influence(model, ratings, REGULARIZATION, EXACT)
+    influence = factorization_influence(model, ratings, MF, EXACT)
     truth, full, block = [], [], []
     for user in range(0, N_USERS, 3):
         target = int(np.setdiff1d(np.arange(N_ITEMS), ratings.history(user))[0])
@@ -181,7 +182,7 @@ def test_influence_predicts_real_leave_one_out_retraining(ratings, trained):
             after, mean = optimum(ratings, np.delete(np.arange(len(ratings)), row), theta)
             truth.append(MatrixFactorizationModel(mean, *unpack(after)).scores([user])[0, target] - before)
         full.extend(influence.changes(user, target))
-        block.extend(factorization_block(model, ratings, REGULARIZATION, user, target))
+        block.extend(factorization_block(model, ratings, MF, user, target))
     truth, full, block = np.array(truth), np.array(full), np.array(block)
     for name, predicted in (("full", full), ("block", block)):
         print(f"{name}: Pearson correlation with the truth {np.corrcoef(predicted, truth)[0, 1]:.3f}")
@@ -211,28 +212,27 @@ def test_block_is_the_derivative_of_the_users_own_ridge_regression(ratings, trai
         (score(1 - step * (np.arange(len(rows)) == j)) - score(np.ones(len(rows)))) / step for j in range(len(rows))
     ]
     # at the optimum of everything the user's own parameters are at that of their block
-    assert factorization_block(model, ratings, REGULARIZATION, user, target) == pytest.approx(
-        expected, rel=1e-2, abs=1e-4
-    )
+    assert factorization_block(model, ratings, MF, user, target) == pytest.approx(expected, rel=1e-2, abs=1e-4)
 
 
 def test_block_without_regularization_bears_a_history_shorter_than_its_parameters(ratings, trained):
     _, model = trained
     user = int(ratings.users[0])
     short = ratings.select(ratings.rows_of(user)[: FACTORS - 1])
-    assert np.isfinite(factorization_block(model, short, 0.0, user, 0)).all()
+    unregularised = MatrixFactorization(regularization=0)
+    assert np.isfinite(factorization_block(model, short, unregularised, user, 0)).all()
 
 
 def test_explanations_are_the_most_negative_changes(ratings, trained):
     _, model = trained
     methods = influences(model, ratings, MatrixFactorization(factors=FACTORS, regularization=REGULARIZATION), EXACT)
-    influence = factorization_influence(model, ratings, REGULARIZATION, EXACT)
+    influence = factorization_influence(model, ratings, MF, EXACT)
     for user in (1, 6):
         target = int(np.setdiff1d(np.arange(N_ITEMS), ratings.history(user))[0])
         history = ratings.history(user)
         changes = {
             "influence": influence.changes(user, target),
-            "influence_block": factorization_block(model, ratings, REGULARIZATION, user, target),
+            "influence_block": factorization_block(model, ratings, MF, user, target),
         }
         for name, method in methods.items():
             assert method(user, target, 3, generator(0, "e")) == tuple(history[np.argsort(changes[name])[:3]])
@@ -248,6 +248,6 @@ def test_a_black_box_has_no_influence(ratings):
 
 def test_too_few_iterations_are_an_error(ratings, trained):
     _, model = trained
-    hurried = factorization_influence(model, ratings, REGULARIZATION, EXACT.model_copy(update={"max_iterations": 2}))
+    hurried = factorization_influence(model, ratings, MF, EXACT.model_copy(update={"max_iterations": 2}))
     with pytest.raises(RuntimeError, match=r"item 1 for user 0.*in 2 iterations; raise influence.damping"):
         hurried.changes(0, 1)

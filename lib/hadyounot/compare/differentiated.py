@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd import grad
 from torch.autograd.functional import jvp
 
-from ..retrain.mf import MatrixFactorizationModel
+from ..retrain.mf import MatrixFactorization, MatrixFactorizationModel
 from ..retrain.ncf import NeuralCollaborativeFilteringModel
 from ..retrain.ratings import Ratings
 from ..rng import generator
@@ -153,7 +153,7 @@ def _flat(tensors: Sequence[Tensor]) -> np.ndarray:
 
 
 def factorization_influence(
-    model: MatrixFactorizationModel, ratings: Ratings, regularization: float, config: InfluenceConfig
+    model: MatrixFactorizationModel, ratings: Ratings, recommender: MatrixFactorization, config: InfluenceConfig
 ) -> Influence:
     """Influence on matrix factorisation, whose loss on a rating r_ui is
     (r_ui - f(u, i))² + regularization · (b_u² + b_i² + |p_u|² + |q_i|²): a visit shrinks the rows it visits, so an
@@ -166,13 +166,14 @@ def factorization_influence(
     Args:
         model: θ̂.
         ratings: what it was trained on.
-        regularization: that of its training.
+        recommender: what trained it.
         config: see ``Influence``.
     """
-    mean = float(model.mean)
+    mean, biased, regularization = float(model.mean), float(recommender.biased), recommender.regularization
 
     def predict(b_u: Tensor, b_i: Tensor, p: Tensor, q: Tensor, users: Tensor, items: Tensor) -> Tensor:
-        return mean + b_u[users] + b_i[items] + (p[users] * q[items]).sum(dim=1)
+        # without biases theirs are 0, tied to nothing
+        return mean + biased * (b_u[users] + b_i[items]) + (p[users] * q[items]).sum(dim=1)
 
     def penalty(b_u: Tensor, b_i: Tensor, p: Tensor, q: Tensor, users: Tensor, items: Tensor) -> Tensor:
         of_users, of_items = b_u.square() + p.square().sum(dim=1), b_i.square() + q.square().sum(dim=1)
@@ -180,7 +181,7 @@ def factorization_influence(
 
     arrays = (model.user_biases, model.item_biases, model.user_embeddings, model.item_embeddings)
     parameters = [torch.from_numpy(array.astype(np.float64)) for array in arrays]
-    ridge = regularization, config.damping
+    ridge = biased, regularization, config.damping
     of_users = _inverse_blocks(ratings.users, model.item_embeddings[ratings.items], ratings.n_users, *ridge)
     of_items = _inverse_blocks(ratings.items, model.user_embeddings[ratings.users], ratings.n_items, *ridge)
 
@@ -199,7 +200,7 @@ def factorization_influence(
 
 
 def _inverse_blocks(
-    rows: np.ndarray, others: np.ndarray, count: int, regularization: float, damping: float
+    rows: np.ndarray, others: np.ndarray, count: int, biased: float, regularization: float, damping: float
 ) -> np.ndarray:
     """Inverses of the blocks of the damped Gauss-Newton Hessian that belong to each user, or each item.
 
@@ -207,11 +208,12 @@ def _inverse_blocks(
         rows: (n,), user (or item) of each rating.
         others: (n, f), embedding of its item (or user).
         count: number of users (or items).
+        biased: 1, or 0 where there are no biases.
 
     Returns:
         float64 (count, f + 1, f + 1), bias first.
     """
-    design = np.insert(others.astype(np.float64), 0, 1, axis=1)
+    design = np.insert(others.astype(np.float64), 0, biased, axis=1)
     identity = np.eye(design.shape[1])
     groups = np.split(design[np.argsort(rows, kind="stable")], np.cumsum(np.bincount(rows, minlength=count))[:-1])
     blocks = [2 * (group.T @ group + len(group) * regularization * identity) / len(rows) for group in groups]

@@ -55,10 +55,9 @@ def _(
 ) -> dict[str, Changes]:
     from . import differentiated  # PyTorch takes longer to import than all the rest
 
-    regularization = recommender.regularization
     return {
-        "influence": differentiated.factorization_influence(model, ratings, regularization, config).changes,
-        "influence_block": partial(factorization_block, model, ratings, regularization),
+        "influence": differentiated.factorization_influence(model, ratings, recommender, config).changes,
+        "influence_block": partial(factorization_block, model, ratings, recommender),
     }
 
 
@@ -75,21 +74,22 @@ def _(
 
 
 def factorization_block(
-    model: MatrixFactorizationModel, ratings: Ratings, regularization: float, user: int, target: int
+    model: MatrixFactorizationModel, ratings: Ratings, recommender: MatrixFactorization, user: int, target: int
 ) -> np.ndarray:
     """Eq. (10) over the user's own parameters (b_u, p_u) alone, the item side held fixed: ``Changes``, float64.
 
-    With x_j = (1, q_j) the loss is quadratic in them, so its Hessian Σ_j (x_j x_jᵀ + regularization · 1) is exact and
-    is solved directly. Cheng et al., KDD 2019, add the target's own parameters to the block.
+    With x_j = (1, q_j), or (0, q_j) where there are no biases, the loss is quadratic in them, so its Hessian
+    Σ_j (x_j x_jᵀ + regularization · 1) is exact and is solved directly. Cheng et al., KDD 2019, add the target's own
+    parameters to the block.
     """
     rows = ratings.rows_of(user)
     design, at_target = (
-        np.insert(model.item_embeddings[items].astype(np.float64), 0, 1, axis=-1)
+        np.insert(model.item_embeddings[items].astype(np.float64), 0, recommender.biased, axis=-1)
         for items in (ratings.items[rows], target)
     )
     own = np.insert(model.user_embeddings[user].astype(np.float64), 0, model.user_biases[user])
     errors = ratings.values[rows] - model.mean - model.item_biases[ratings.items[rows]] - design @ own
-    hessian = design.T @ design + len(rows) * regularization * np.eye(len(own))
-    gradients = -errors[:, None] * design + regularization * own
+    hessian = design.T @ design + len(rows) * recommender.regularization * np.eye(len(own))
+    gradients = -errors[:, None] * design + recommender.regularization * own
     # least squares, as without regularisation a short history leaves directions undetermined
     return gradients @ np.linalg.lstsq(hessian, at_target)[0]

@@ -18,11 +18,13 @@ PREFETCH = 4  # ratings ahead: the next items' rows are on their way while this 
 
 
 @intrinsic(prefer_literal=True)
-def _visit_user(context, factors, users, items, means, steps, row_items, values, row_steps, user, begin, end, decay):
+def _visit_user(
+    context, factors, biased, users, items, means, steps, row_items, values, row_steps, user, begin, end, decay
+):
     """SGD over one user's ratings, whose parameters stay in registers from the first to the last of them."""
     count = factors.literal_value + 1  # the bias is the last row
     signature = types.void(
-        factors, users, items, means, steps, row_items, values, row_steps, user, begin, end, types.float32
+        factors, biased, users, items, means, steps, row_items, values, row_steps, user, begin, end, types.float32
     )
 
     def generate(context, builder, signature, args):
@@ -36,9 +38,9 @@ def _visit_user(context, factors, users, items, means, steps, row_items, values,
             "llvm.prefetch.p0",
         )
         user_table, item_table, mean_row, step_table, row_items, values, row_steps = (
-            context.make_array(signature.args[k])(context, b, args[k]).data for k in range(1, 8)
+            context.make_array(signature.args[k])(context, b, args[k]).data for k in range(2, 9)
         )
-        user, begin, end, decay = args[8:]
+        user, begin, end, decay = args[9:]
 
         def wide(number):
             return ir.Constant(WIDE, number)
@@ -105,8 +107,11 @@ def _visit_user(context, factors, users, items, means, steps, row_items, values,
             q[k] = load(item_table, item_start, k)
             after.append(multiply_add(pull, q[k], b.fmul(keep, p[k])))
             store(multiply_add(pull, p[k], b.fmul(keep, q[k])), item_table, item_start, k)
-        after.append(b.fadd(pull, b.fmul(keep, p[-1])))
-        store(b.fadd(pull, b.fmul(keep, q[-1])), item_table, item_start, count - 1)
+        if biased.literal_value:
+            after.append(b.fadd(pull, b.fmul(keep, p[-1])))
+            store(b.fadd(pull, b.fmul(keep, q[-1])), item_table, item_start, count - 1)
+        else:
+            after.append(p[-1])  # stays 0
         following = b.add(row, wide(1))
         b.cbranch(b.icmp_signed("<", following, end), loop, done)
         for phi, first, later in ((row, begin, following), *zip(p, before, after, strict=True)):
@@ -126,31 +131,35 @@ def _visit_user(context, factors, users, items, means, steps, row_items, values,
 
 
 @functools.cache
-def factor_kernel(factors: int) -> Callable[..., None]:
-    """SGD on biased matrix factorisation with ``factors`` factors, all lanes at once, in place.
+def factor_kernel(factors: int, biased: bool) -> Callable[..., None]:
+    """SGD on matrix factorisation with ``factors`` factors, all lanes at once, in place.
 
-    The number of factors is a constant of the compiled code. (As an argument made literal by ``numba.literally``
-    it would cost a type inference, milliseconds under a global lock, at every call.) The kernel takes
+    Without ``biased`` the biases stay as they are, 0. Both arguments are constants of the compiled code. (Made literal
+    by ``numba.literally`` they would cost a type inference, milliseconds under a global lock, at every call.) The
+    kernel takes
 
         users: float32 (n_users, f + 1, LANES), embeddings and, last, the bias; from ``lane_zeros``.
         items: float32 (n_items, f + 1, LANES), likewise.
         means: float32 (LANES,), each lane's global mean.
         steps: float32 (m, LANES), learning rates; row 0 for ratings that no lane skips, 0 where a lane skips.
-        starts: int64 (n_users + 1,), where each user's ratings begin.
-        row_items: int32 (n + PREFETCH,), item of each rating, grouped by user.
+        visits: int64 (v,), user of each run of ratings, in the order of training.
+        starts: int64 (v + 1,), where each run begins.
+        row_items: int32 (n + PREFETCH,), item of each rating, run by run.
         values: float32 (n,), the ratings.
         row_steps: int32 (n,), which row of ``steps`` each rating uses.
         regularization: float32, L2.
         epochs: int, passes over the ratings.
     """
 
+    updates_biases = int(biased)
+
     @numba.njit(nogil=True, cache=True)
-    def train(users, items, means, steps, starts, row_items, values, row_steps, regularization, epochs):
+    def train(users, items, means, steps, visits, starts, row_items, values, row_steps, regularization, epochs):
         for _ in range(epochs):
-            for user in range(len(starts) - 1):
+            for visit in range(len(visits)):
                 _visit_user(
-                    factors, users, items, means, steps, row_items, values, row_steps,
-                    user, starts[user], starts[user + 1], regularization,
+                    factors, updates_biases, users, items, means, steps, row_items, values, row_steps,
+                    visits[visit], starts[visit], starts[visit + 1], regularization,
                 )  # fmt: skip
 
     return train

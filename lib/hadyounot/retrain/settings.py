@@ -12,7 +12,7 @@ from ..settings import Strict
 
 
 class MatrixFactorizationConfig(Strict):
-    """Biased matrix factorisation trained by stochastic gradient descent."""
+    """Matrix factorisation trained by stochastic gradient descent."""
 
     kind: Literal["mf"] = Field("mf", description="Which recommender this is.")
     factors: int = Field(16, ge=1, description="Length of a user's and an item's embedding.")
@@ -20,6 +20,17 @@ class MatrixFactorizationConfig(Strict):
     learning_rate: float = Field(0.01, gt=0, description="Step of the gradient descent.")
     regularization: float = Field(0.02, ge=0, description="Weight of the squared norm in the loss (L2).")
     init_scale: float = Field(0.1, ge=0, description="Standard deviation of the initial embeddings.")
+    biased: bool = Field(
+        True, description="Whether a score has the mean rating and biases of user and item beside their embeddings."
+    )
+    protocol: Literal["pinned", "rebuilt", "reseeded", "reshuffled", "warm"] = Field(
+        "pinned",
+        description="What a retraining keeps of the original's: ids, initial weights and order of ratings (pinned); "
+        "none of the ids, which are given anew by first appearance in the ratings left, and with them initial weights "
+        "and order, as by toolkits that build a fresh training set (rebuilt); all but the initial weights (reseeded); "
+        "all but the order, a permutation of the ratings left (reshuffled); the trained weights too (warm).",
+    )
+    warm_epochs: int = Field(5, ge=1, description="Passes of a retraining that starts from the trained weights.")
 
 
 class NeuralCollaborativeFilteringConfig(Strict):

@@ -103,6 +103,22 @@ def skip(row_steps: np.ndarray, deleted: Sequence[np.ndarray], step: float) -> n
     return steps
 
 
+def only(lanes: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
+    """The step of each lane on each rating, where only some lanes learn from it.
+
+    Args:
+        lanes: uint32 (n,), a bit for each lane that learns from a rating, the lowest for lane 0.
+        step: of these.
+
+    Returns:
+        float32 (m, LANES), and int32 (n,): which row of it holds the steps on each rating.
+    """
+    kinds, rows = np.unique(lanes, return_inverse=True)
+    steps = lane_zeros(len(kinds))
+    steps[:] = np.where(kinds[:, None] >> np.arange(LANES, dtype=np.uint32) & 1, np.float32(step), np.float32(0))
+    return steps, rows.astype(np.int32)
+
+
 # ---- a number per lane as a numba type: a kernel is plain Python, and each of its operations one SIMD instruction
 
 
