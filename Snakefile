@@ -164,15 +164,22 @@ STAGES = [
 VALIDITY = paths.EVALUATION, paths.RETRAININGS, paths.SURROGATES, paths.SURROGATE_FITS
 VARIED = paths.ABLATION, paths.ABLATION_FITS, paths.EVALUATION, paths.SURROGATE_QUALITY
 FAMILIES = {"cells": ANALYSED, "family": study.ablations.families}
+REREAD = ANALYSED if "reading" in study.ablations.families else []
 TABLES = {  # what each is made of
     "table1_user_study": [],
     "table2_datasets": of_cells(paths.DATASET),
     **{paths.VALIDITY[kind]: of_cells(*VALIDITY, cells=cells) for kind, cells in jobs.by_kind.items()},
     "recommenders": of_cells(paths.QUALITY),
     "signal": of_cells(paths.SIGNAL),
+    "sutva": of_cells(paths.SIGNAL),
+    "worlds": of_cells(paths.EVALUATION, paths.QUALITY) + of_cells(paths.ABLATION, cells=REREAD, family="reading"),
     "mcnemar": of_cells(paths.EVALUATION),
     "examples": of_cells(paths.EVALUATION, *RATED.values()),
 }
+if study.repeats:
+    TABLES["replication"] = TABLES["mcnemar"]
+if "rebuilt" in study.protocols:
+    TABLES["renumbered"] = TABLES["examples"]
 if ANALYSED:
     TABLES |= {
         "ablations": of_cells(*VARIED, **FAMILIES),
@@ -184,9 +191,12 @@ TABLES["runtime"] = sorted(
 FIGURES = {
     "figure2_user_ratings": expand(paths.TABLE, table="table1_user_study"),
     **{f"figure6_validity_{kind}": expand(paths.TABLE, table=paths.VALIDITY[kind]) for kind in jobs.by_kind},
+    "what_decides_validity": expand(paths.TABLE, table="worlds"),
     "example_card": of_cells(paths.EVALUATION, *RATED.values()),
     **{f"figure5_generation_time_{'_'.join(cell)}": of_cells(paths.GENERATION_TIME, cells=[cell]) for cell in CELLS},
 }
+if len(study.protocols) > 1:
+    FIGURES["protocols"] = FIGURES["what_decides_validity"]
 for cell in ANALYSED:
     name, one = "_".join(cell), {"cells": [cell]}
     FIGURES[f"figure7_baseline_correlation_{name}"] = of_cells(paths.MEASURED, paths.CORRELATION, **one)

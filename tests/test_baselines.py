@@ -234,9 +234,11 @@ def test_explanations_are_the_most_negative_changes(ratings, trained):
             "influence": influence.changes(user, target),
             "influence_block": factorization_block(model, ratings, MF, user, target),
         }
-        for name, method in methods.items():
-            assert method(user, target, 3, generator(0, "e")) == tuple(history[np.argsort(changes[name])[:3]])
-        assert methods.keys() == changes.keys()
+        for name, change in changes.items():
+            assert methods[name](user, target, 3, generator(0, "e")) == tuple(history[np.argsort(change)[:3]])
+            printed = methods[f"{name}_as_printed"](user, target, 3, generator(0, "e"))
+            assert printed == tuple(history[np.argsort(-change)[:3]])
+        assert len(methods) == 2 * len(changes)
 
 
 def test_a_black_box_has_no_influence(ratings):

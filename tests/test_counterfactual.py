@@ -204,7 +204,7 @@ def test_too_few_candidates():
     with pytest.raises(ValueError, match=said):
         compare(ratings, [Deletion(0, ())], scores, scores, few + 1)
     with pytest.raises(ValueError, match=said):
-        record(None, ratings, [Deletion(0, ())], few + 1)  # before anything is trained
+        record(MF, ratings, [Deletion(0, ())], few + 1)  # before anything is trained
 
 
 def test_a_user_who_rated_everything_cannot_be_explained():

@@ -1126,7 +1126,7 @@ def test_a_study_and_a_registry_that_are_right(tmp_path):
     ("old", "new", "said"),
     [
         ("factors", "factor", ["models.mf.factor: unknown key, with the value 4", "epochs", "write `factors: 4`"]),
-        ("factors: 4", "zzz: 4", ["models.mf.zzz: unknown key", "allowed: kind, factors,", "remove zzz"]),
+        ("factors: 4", "zzz: 4", ["models.mf.zzz: unknown key", "allowed: seed, ", "kind, factors,", "remove zzz"]),
         ("factors: 4", "factors: 0", ["models.mf.factors: Input", "equal to 1, not 0", "write `factors: 16`, say"]),
         ("factors: 4", "factors: four", ["models.mf.factors: ", "valid integer", "not four", "write `factors: 16`"]),
         (

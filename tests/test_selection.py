@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hadyounot.compare.accuracy import rmse
+from hadyounot.method.outcomes import candidates, top_items
 from hadyounot.retrain.ratings import Ratings
 from hadyounot.rng import generator
 from hadyounot.study import schemas, selection, store
@@ -106,15 +107,23 @@ def test_convergence_is_a_verdict_on_twice_the_epochs(halves):
 
 def test_signal_is_the_change_of_own_and_of_others_scores():
     ratings, users = world(), [3, 8]
-    own, others = selection.signal(MF, MF.fit(ratings), ratings, users, 2, seed=0, watchers=29)
+    found = selection.signal(MF, MF.fit(ratings), ratings, users, 2, seed=0, watchers=29)
     before = MF.fit(ratings).scores(range(30))
-    changes = []
+    changes, moved = [], []
     for user in users:
         (deletion,) = selection.sample_deletions(ratings, user, 2, 1, 0)
         kept = ~((ratings.users == user) & np.isin(ratings.items, deletion.items))
         after = MF.fit(ratings.select(kept)).scores(range(30))
         changes.append(np.abs(after - before)[:, ratings.rated].mean(axis=1))
+        masks = [candidates(ratings, each) for each in range(30)]
+        tops = [[top_items(*row, 1)[0] for row in zip(scores, masks, strict=True)] for scores in (before, after)]
+        moved.append(np.not_equal(*tops))
+    own, others = found["own_change"], found["others_change"]
     assert own == pytest.approx(np.mean([change[user] for user, change in zip(users, changes, strict=True)]), rel=1e-5)
     strangers = np.concatenate([np.delete(change, user) for user, change in zip(users, changes, strict=True)])
     assert others == pytest.approx(strangers.mean(), rel=1e-5)
     assert own > 3 * others
+    assert (found["own"], found["others"]) == (2, 58)
+    of_own = sum(moves[user] for user, moves in zip(users, moved, strict=True))
+    assert (found["own_top1_changed"], found["others_top1_changed"]) == (of_own, np.sum(moved) - of_own)
+    assert 0 < found["others_top1_changed"] < 58

@@ -76,7 +76,14 @@ def test_every_variant_differs_from_its_control_in_one_choice():
             if method.control is None:
                 continue
             control = variants.get(method.control) or METHOD[method.control]
+            if method.baseline:
+                assert (method.baseline, method.option) == (control.baseline, f"{control.option}_as_printed")
+                continue
             choices = {
+                **{
+                    name: lambda m, name=name: getattr(m.learner, name)
+                    for name in ("ungrouped", "biases", "readmitted")
+                },
                 "surrogate": lambda m: (
                     m.learner.surrogate,
                     m.learner.effect == "clf",

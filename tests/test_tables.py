@@ -39,6 +39,9 @@ STUDY = config.check_study(
 )
 
 
+SIGNAL = {"own_change": 0.5, "own": 14, "own_top1_changed": 8, "others": 56, "others_top1_changed": 7}
+
+
 def make_cell(folder, dataset="ml-100k", model="mf", seed=0) -> Cell:
     """A cell with invented artefacts: 14 users with 9 training ratings and 3 test ratings, 10 explained."""
     cell, rng = Cell(STUDY.of(dataset, model), dataset, model, folder), np.random.default_rng(seed)
@@ -57,7 +60,7 @@ def make_cell(folder, dataset="ml-100k", model="mf", seed=0) -> Cell:
     facts = {"users": N_USERS, "items": N_ITEMS, "interactions": len(users), "train": int(is_train.sum())}
     store.write_json(cell.path(paths.DATASET), facts | {"name": dataset, "test": int((~is_train).sum())})
     quality = {"factors": 16, "epochs": 7, "train_rmse": 0.71234, "test_rmse": 0.95, "ndcg_10": 0.25}
-    store.write_json(cell.path(paths.SIGNAL), {"own_change": 0.5, "others_change": 0.125 if model == "mf" else 0})
+    store.write_json(cell.path(paths.SIGNAL), SIGNAL | {"others_change": 0.125 if model == "mf" else 0})
     store.write_json(
         cell.path(paths.QUALITY), quality | {"same_top1_share": 0.125, "distinct_top1": 9, "n_candidates": 10}
     )
@@ -81,8 +84,8 @@ def make_cell(folder, dataset="ml-100k", model="mf", seed=0) -> Cell:
             for name in Outcomes.__dataclass_fields__
             if name != "deletions" and not name.startswith("top1")
         }
-        top1 = np.ones(n, np.float32)
-        outcomes = Outcomes(deletions, **arrays, top1_score_before=top1, top1_score_after=top1)
+        top1 = {name: np.ones(n, np.float32) for name in Outcomes.__dataclass_fields__ if name.startswith("top1")}
+        outcomes = Outcomes(deletions, **arrays, **top1)
         store.write(cell.path(paths.OUTCOMES, block=block), outcomes.columns(), schemas.OUTCOMES)
     return cell
 

@@ -24,15 +24,22 @@ def influences(
     model: Model, ratings: Ratings, recommender: Recommender, config: InfluenceConfig
 ) -> dict[str, Callable[[int, int, int, np.random.Generator], tuple[int, ...]]]:
     """Eq. (10) as methods (user, target, size, rng) -> the items whose removal is predicted to lower the target's score
-    most: ``influence`` over all parameters and ``influence_block`` over a few. None where ``removals`` has none.
+    most: ``influence`` over all parameters and ``influence_block`` over a few. None where ``removals`` has none. With
+    ``_as_printed`` the sign is that of the paper's eq. (10), which takes those whose removal raises it most.
 
     A method raises ValueError where the history has fewer than ``size`` items, and what its ``Changes`` raise.
     """
 
-    def explain(changes: Changes, user: int, target: int, size: int, rng: np.random.Generator) -> tuple[int, ...]:
-        return search.exact(-changes(user, target), ratings.history(user), size, rng)
+    def explain(
+        changes: Changes, sign: int, user: int, target: int, size: int, rng: np.random.Generator
+    ) -> tuple[int, ...]:
+        return search.exact(sign * changes(user, target), ratings.history(user), size, rng)
 
-    return {name: partial(explain, changes) for name, changes in removals(model, ratings, recommender, config).items()}
+    return {
+        name + printed: partial(explain, changes, sign)
+        for name, changes in removals(model, ratings, recommender, config).items()
+        for printed, sign in (("", -1), ("_as_printed", 1))
+    }
 
 
 @singledispatch

@@ -99,14 +99,15 @@ def oracle_pools(
     after = _retrained(recommender, ratings, searched)
     refined = []
     for user, old, deletions, new, rng in zip(users, before, searched, after, rngs, strict=True):
-        eligible = candidates(ratings, user)
+        eligible = candidates(ratings, user, recommender.remove_seen)
         behind = margins(new, eligible, int(top_items(old, eligible, 1)[0]))
         refined.append(oracle_refine(deletions, behind, size, config, rng))
     again = _retrained(recommender, ratings, refined)
     pools = []
     for old, deletions, new, better, newer in zip(before, searched, after, refined, again, strict=True):
         pool, scores = (better, newer) if better else (deletions, new)
-        pools.append(compare(ratings, pool, np.broadcast_to(old, scores.shape), scores, n_targets=1))
+        old = np.broadcast_to(old, scores.shape)
+        pools.append(compare(ratings, pool, old, scores, 1, recommender.remove_seen))
     return pools, sum(map(len, searched)) + sum(map(len, refined))
 
 

@@ -86,6 +86,26 @@ def paired_change(valid: np.ndarray, base: np.ndarray) -> tuple[float, float, fl
     return (gained - lost) / n, max(more - less - half, -1.0), min(more - less + half, 1.0)
 
 
+def hierarchical_interval(valid: np.ndarray, rng: np.random.Generator, resamples: int = 5000) -> tuple[float, float]:
+    """95 % percentile interval of a share that was measured again and again, by the hierarchical bootstrap.
+
+    Splits are drawn with replacement, and for each of them its seeds and its users, which are crossed (Davison and
+    Hinkley, Bootstrap Methods and their Application, 1997, 3.8). ``scipy.stats.bootstrap`` draws one level alone.
+
+    Args:
+        valid: bool (splits, seeds, users).
+        rng: draws.
+        resamples: how often.
+    """
+    splits, seeds, users = valid.shape
+    drawn = valid[rng.integers(splits, size=(resamples, splits))]
+    for axis, count in ((2, seeds), (3, users)):
+        chosen = rng.integers(count, size=(resamples, splits, count))
+        drawn = np.take_along_axis(drawn, np.expand_dims(chosen, 5 - axis), axis)
+    low, high = np.quantile(drawn.mean(axis=(1, 2, 3)), [0.025, 0.975])
+    return float(low), float(high)
+
+
 def _ranks(evaluation: pd.DataFrame) -> pd.DataFrame:
     """rank_after: a row per (user, target), a column per method in the order given."""
     twice = evaluation[evaluation.duplicated(["method", "user"])]

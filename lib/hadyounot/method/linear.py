@@ -103,7 +103,12 @@ def _lasso(moments: np.ndarray, penalties: np.ndarray) -> np.ndarray:
 
 
 def fit_lasso(
-    data: SurrogateData, folds: int, config: LassoConfig, rng: np.random.Generator, least_penalty: bool = False
+    data: SurrogateData,
+    folds: int,
+    config: LassoConfig,
+    rng: np.random.Generator,
+    least_penalty: bool = False,
+    grouped: bool = True,
 ) -> Fit:
     """LASSO of Δŷ_reg on eq. (8): squared loss of eq. (7), features standardised, intercept not penalised.
 
@@ -116,6 +121,7 @@ def fit_lasso(
         config: the penalties.
         rng: draws the folds.
         least_penalty: leave only the smallest of the penalties to choose from.
+        grouped: whether all deletions of a user are in one fold; else each is in any, and users leak.
 
     Returns:
         curve: penalty, fold, mse (stars²), r2, n_rows, all on the held-out users of the fold.
@@ -124,11 +130,10 @@ def fit_lasso(
     Raises:
         ValueError: fewer users than folds, or all effects are equal.
     """
-    fold_of = grouped_folds(data.users, folds, rng)
+    fold_of = grouped_folds(data.users, folds, rng) if grouped else rng.permutation(len(data.users)) % folds
     moments = np.zeros((folds, *2 * (2 + sum(data.widths),)))
-    for user in np.unique(data.users):
-        deletions = np.flatnonzero(data.users == user)
-        moments[fold_of[deletions[0]]] += _moments(data.select(deletions))
+    for user, fold in np.unique([data.users, fold_of], axis=1).T:
+        moments[fold] += _moments(data.select((data.users == user) & (fold_of == fold)))
     everything = moments.sum(axis=0)
     largest = np.abs(_correlations(everything)[1]).max()
     if not largest > 0:

@@ -1,7 +1,7 @@
 """Step 1: counterfactual outcomes, by really retraining (Algorithm 1)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import comb
 from typing import Self
@@ -22,7 +22,8 @@ class Outcomes:
     """What became of N targets in n counterfactual models, recorded raw: every Δŷ is a function of it.
 
     Candidates for recommendation are the items with a training rating, minus the user's original history: a
-    deleted item is not offered again. Ranks start at 1, the best.
+    deleted item is not offered again. Unless the recommender does not remove what was seen: then all of them are, and
+    a target may lie in the history. Ranks start at 1, the best.
 
     Attributes:
         deletions: n deletions, one per retrained model.
@@ -33,8 +34,10 @@ class Outcomes:
         score_before: float32 (n, N), stars.
         score_after: float32 (n, N), stars.
         benchmark_score_after: float32 (n, N), of the item now at the target's old rank (j in eq. 3).
+        benchmark_score_after_readmitted: float32 (n, N), likewise had the deleted items become candidates again.
         top1_score_before: float32 (n,).
         top1_score_after: float32 (n,).
+        top1_score_after_readmitted: float32 (n,).
     """
 
     deletions: tuple[Deletion, ...]
@@ -45,8 +48,10 @@ class Outcomes:
     score_before: np.ndarray
     score_after: np.ndarray
     benchmark_score_after: np.ndarray
+    benchmark_score_after_readmitted: np.ndarray
     top1_score_before: np.ndarray
     top1_score_after: np.ndarray
+    top1_score_after_readmitted: np.ndarray
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
@@ -64,6 +69,11 @@ class Outcomes:
             deletions=tuple(self.deletions[row] for row in rows),
             **{name: getattr(self, name)[list(rows)] for name in arrays},
         )
+
+    def readmitted(self) -> Self:
+        """The same on another reading: what was deleted may be recommended again."""
+        after = ("rank_after", "benchmark_score_after", "top1_score_after")
+        return replace(self, **{name: getattr(self, f"{name}_readmitted") for name in after})
 
     def columns(self) -> dict[str, np.ndarray | list]:
         """As the columns of a table, schema ``schemas.OUTCOMES``: a row per deletion."""
@@ -84,20 +94,21 @@ class Outcomes:
         return cls(deletions, columns.pop("target"), **columns)
 
 
-def candidates(ratings: Ratings, user: int) -> np.ndarray:
-    """bool (n_items,): items that may be recommended to the user."""
+def candidates(ratings: Ratings, user: int, remove_seen: bool = True) -> np.ndarray:
+    """bool (n_items,): items that may be recommended to the user; those of the history too unless ``remove_seen``."""
     mask = ratings.rated.copy()
-    mask[ratings.history(user)] = False
+    if remove_seen:
+        mask[ratings.history(user)] = False
     return mask
 
 
-def enough_candidates(ratings: Ratings, user: int, n_targets: int) -> np.ndarray:
+def enough_candidates(ratings: Ratings, user: int, n_targets: int, remove_seen: bool) -> np.ndarray:
     """``candidates``.
 
     Raises:
         ValueError: there are fewer than ``n_targets``.
     """
-    mask = candidates(ratings, user)
+    mask = candidates(ratings, user, remove_seen)
     count = int(np.count_nonzero(mask))
     if count < n_targets:
         fix = f"lower n_targets={n_targets} to {count}, or leave the user out" if count else "leave the user out"
@@ -125,7 +136,12 @@ def ranks(scores: np.ndarray, candidates: np.ndarray, targets: np.ndarray) -> np
 
 
 def compare(
-    ratings: Ratings, deletions: Sequence[Deletion], before: np.ndarray, after: np.ndarray, n_targets: int
+    ratings: Ratings,
+    deletions: Sequence[Deletion],
+    before: np.ndarray,
+    after: np.ndarray,
+    n_targets: int,
+    remove_seen: bool = True,
 ) -> Outcomes:
     """Outcomes of the top ``n_targets`` items of each deletion's user.
 
@@ -135,6 +151,7 @@ def compare(
         before: float32 (n, n_items), scores for each deletion's user under the original model.
         after: float32 (n, n_items), likewise under the counterfactual model.
         n_targets: N.
+        remove_seen: see ``candidates``.
 
     Raises:
         ValueError: a user has fewer candidates.
@@ -144,16 +161,18 @@ def compare(
         name: np.empty((n, n_targets), np.int32)
         for name in ("targets", "rank_before", "rank_after", "rank_after_readmitted")
     }
-    scores = {
-        name: np.empty((n, n_targets), np.float32) for name in ("score_before", "score_after", "benchmark_score_after")
-    }
-    top1 = {name: np.empty(n, np.float32) for name in ("top1_score_before", "top1_score_after")}
+    names = "score_before", "score_after", "benchmark_score_after", "benchmark_score_after_readmitted"
+    scores = {name: np.empty((n, n_targets), np.float32) for name in names}
+    names = "top1_score_before", "top1_score_after", "top1_score_after_readmitted"
+    top1 = {name: np.empty(n, np.float32) for name in names}
     for row, deletion in enumerate(deletions):
-        eligible = enough_candidates(ratings, deletion.user, n_targets)
+        eligible = enough_candidates(ratings, deletion.user, n_targets, remove_seen)
         targets = top_items(before[row], eligible, n_targets)
         old, ordered = ranks(before[row], eligible, targets), np.sort(after[row, eligible])[::-1]
         new = ranks(after[row], eligible, targets)
-        deleted = after[row, list(deletion.items)]
+        absent = [item for item in deletion.items if not eligible[item]]
+        deleted = after[row, absent]
+        with_deleted = np.sort(np.concatenate([ordered, deleted]))[::-1]
         integers["targets"][row] = targets
         integers["rank_before"][row] = old
         integers["rank_after"][row] = new
@@ -161,8 +180,10 @@ def compare(
         scores["score_before"][row] = before[row, targets]
         scores["score_after"][row] = after[row, targets]
         scores["benchmark_score_after"][row] = ordered[old - 1]
+        scores["benchmark_score_after_readmitted"][row] = with_deleted[old - 1]
         top1["top1_score_before"][row] = before[row, targets[0]]
         top1["top1_score_after"][row] = ordered[0]
+        top1["top1_score_after_readmitted"][row] = with_deleted[0]
     return Outcomes(tuple(deletions), **integers, **scores, **top1)
 
 
@@ -187,14 +208,15 @@ def record(
     """
     users = sorted({deletion.user for deletion in deletions})
     for user in users:
-        enough_candidates(ratings, user, n_targets)
+        enough_candidates(ratings, user, n_targets, recommender.remove_seen)
     original = recommender.fit(ratings) if trained is None else trained
     originals = dict(zip(users, original.scores(users), strict=True))
     parts = []
     for start in tqdm(range(0, len(deletions), CHUNK), desc="retrain", unit="chunk", mininterval=10):
         chunk = deletions[start : start + CHUNK]
         before = np.stack([originals[deletion.user] for deletion in chunk])
-        parts.append(compare(ratings, chunk, before, recommender.retrain(ratings, chunk), n_targets))
+        after = recommender.retrain(ratings, chunk)
+        parts.append(compare(ratings, chunk, before, after, n_targets, recommender.remove_seen))
     return Outcomes.concatenate(parts)
 
 

@@ -30,6 +30,10 @@ class Model(Protocol):
 class Recommender(Protocol):
     """A way to train models, and many counterfactual models at once."""
 
+    @property
+    def remove_seen(self) -> bool:
+        """Whether items of the user's history, deleted ones too, are left out of recommendations."""
+
     def fit(self, ratings: Ratings) -> Model:
         """θ̂: the model trained on all ratings."""
 

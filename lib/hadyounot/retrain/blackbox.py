@@ -84,12 +84,14 @@ class BlackBox:
     Args:
         factory: see above; a lambda or a class of a notebook will do.
         factors: length of the embeddings, where the object has not both of its own: see ``svd_embeddings``.
+        remove_seen: see ``Recommender``.
     """
 
-    def __init__(self, factory: Callable[[], Scorer] | Scorer, factors: int = 16):
+    def __init__(self, factory: Callable[[], Scorer] | Scorer, factors: int = 16, remove_seen: bool = True):
         is_object = hasattr(factory, "fit") and not isinstance(factory, type)
         self.factory = partial(_copied, factory) if is_object else factory
         self.factors = factors
+        self.remove_seen = remove_seen
 
     def fit(self, ratings: Ratings) -> BlackBoxModel:
         """The model trained on all ratings.

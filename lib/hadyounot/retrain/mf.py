@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from ..rng import generator
 from . import mf_kernel, protocols, simd
@@ -60,8 +59,6 @@ class MatrixFactorization(MatrixFactorizationConfig):
     Raises:
         ValueError: a setting is out of range; the message names it.
     """
-
-    seed: int = Field(0, ge=0, description="Root of the initial weights.")
 
     def fit(self, ratings: Ratings) -> MatrixFactorizationModel:
         """The model trained on all ratings.

@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import Field
 
 from ..rng import generator
 from . import ncf_kernel, simd
@@ -125,8 +124,6 @@ class NeuralCollaborativeFiltering(NeuralCollaborativeFilteringConfig):
     Raises:
         ValueError: a setting is out of range; the message names it.
     """
-
-    seed: int = Field(0, ge=0, description="Root of the initial weights and of the order of examples.")
 
     def fit(self, ratings: Ratings) -> NeuralCollaborativeFilteringModel:
         """The model trained on all ratings.

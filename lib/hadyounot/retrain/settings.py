@@ -11,7 +11,18 @@ from pydantic import (
 from ..settings import Strict
 
 
-class MatrixFactorizationConfig(Strict):
+class RecommenderConfig(Strict):
+    """What every recommender is told."""
+
+    seed: int = Field(
+        0, ge=0, description="Root of its random numbers; in a study beside the study's own, which 0 leaves as it is."
+    )
+    remove_seen: bool = Field(
+        True, description="Whether items of the user's history, deleted ones too, are left out of recommendations."
+    )
+
+
+class MatrixFactorizationConfig(RecommenderConfig):
     """Matrix factorisation trained by stochastic gradient descent."""
 
     kind: Literal["mf"] = Field("mf", description="Which recommender this is.")
@@ -33,7 +44,7 @@ class MatrixFactorizationConfig(Strict):
     warm_epochs: int = Field(5, ge=1, description="Passes of a retraining that starts from the trained weights.")
 
 
-class NeuralCollaborativeFilteringConfig(Strict):
+class NeuralCollaborativeFilteringConfig(RecommenderConfig):
     """NeuMF: matrix factorisation and a perceptron under one output layer, trained by Adam on minibatches."""
 
     kind: Literal["ncf"] = Field("ncf", description="Which recommender this is.")
@@ -56,7 +67,7 @@ class NeuralCollaborativeFilteringConfig(Strict):
         return layers
 
 
-class BlackBoxConfig(Strict):
+class BlackBoxConfig(RecommenderConfig):
     """A recommender that others wrote, with `fit` and `scores`, retrained once per deletion."""
 
     kind: Literal["blackbox"] = Field("blackbox", description="Which recommender this is.")

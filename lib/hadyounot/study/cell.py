@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from ..method.outcomes import candidates
 from ..retrain.base import Model, Recommender
 from ..retrain.ratings import Ratings
 from ..retrain.settings import RECOMMENDERS, BlackBoxConfig
@@ -20,15 +21,17 @@ from .config import ModelConfig, StudyConfig
 
 
 def recommender(settings: ModelConfig, seed: int) -> Recommender:
-    """What a study's model says.
+    """What a study's model says, in a study of this seed.
 
     Raises:
         ConfigError: there is no such factory of a black box.
     """
     module, name = RECOMMENDERS[settings.kind]
     kind = getattr(importlib.import_module(module), name)
+    if settings.seed:
+        seed = int(generator(seed, "model", settings.seed).integers(2**31))
     if not isinstance(settings, BlackBoxConfig):
-        return kind(**settings.model_dump(), seed=seed)
+        return kind(**settings.model_dump() | {"seed": seed})
     try:
         factory = pkgutil.resolve_name(settings.factory)
     except (ImportError, AttributeError) as error:
@@ -36,7 +39,7 @@ def recommender(settings: ModelConfig, seed: int) -> Recommender:
             f"models: the blackbox factory {settings.factory!r} cannot be imported ({error}); write "
             "package.module:name of something installed or on PYTHONPATH"
         ) from error
-    return kind(partial(factory, **settings.settings, seed=seed), settings.factors)
+    return kind(partial(factory, **settings.settings, seed=seed), settings.factors, settings.remove_seen)
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,10 @@ class Cell:
                 f" {self.study.explanation.explanation_size} training items, but {asked} is {start + count}: lower it"
             )
         return self.explainable_users[start : start + count]
+
+    def candidates(self, user: int) -> np.ndarray:
+        """bool (n_items,): what may be recommended to the user; see ``outcomes.candidates``."""
+        return candidates(self.train, user, self.study.models[self.model].remove_seen)
 
     @property
     def training_users(self) -> np.ndarray:

@@ -47,9 +47,9 @@ class AblationsConfig(Strict):
     """Notebook 70: one choice changed at a time, on cells that are `analysed`."""
 
     families: list[
-        Literal["effect", "deletion_size", "representation", "penalty", "products", "search", "sample_size"]
+        Literal["effect", "deletion_size", "representation", "penalty", "products", "search", "sample_size", "reading"]
     ] = Field(
-        ["effect", "deletion_size", "representation", "penalty", "products", "search", "sample_size"],
+        ["effect", "deletion_size", "representation", "penalty", "products", "search", "sample_size", "reading"],
         description="What is varied.",
     )
     deletion_sizes: list[Annotated[int, Field(ge=1)]] = Field(
@@ -234,9 +234,36 @@ class StudyConfig(Strict):
         _without_defaults(study, part)
         return study
 
+    @property
+    def protocols(self) -> set[str]:
+        """Of its recommenders."""
+        return {getattr(self.models[cell.model], "protocol", "pinned") for cell in self.cells}
+
+    @property
+    def repeats(self) -> bool:
+        """Whether there are other splits, or seeds of recommenders, than its own."""
+        seeds = any(self.models[cell.model].seed for cell in self.cells)
+        return seeds or any(self.datasets[cell.dataset].same for cell in self.cells)
+
+    def world(self, model: str) -> str:
+        """The model of the same settings that has no seed, protocol and reading of its own, or else the first of them:
+        its name.
+        """
+
+        def parts(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+            settings = self.models[name]
+            own = {"seed", "remove_seen", "protocol", "warm_epochs"}
+            return settings.model_dump(exclude=own), settings.model_dump(include=own, exclude_defaults=True)
+
+        alike = [name for name in self.models if parts(name)[0] == parts(model)[0]]
+        return min(alike, key=lambda name: bool(parts(name)[1]))
+
     def original(self, dataset: str) -> str:
-        """The dataset whose numbers in the paper stand beside those of ``dataset``: another one where it stands in."""
-        return self.datasets[dataset].stands_for or dataset
+        """The dataset whose numbers in the paper stand beside those of ``dataset``: another one where it stands in for
+        that, or is another split of it.
+        """
+        row = self.datasets[dataset]
+        return self.original(row.same[0]) if row.same else row.stands_for or dataset
 
 
 def _without_defaults(model: BaseModel, given: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ from .registry import (
     FolderSource,
     PlantedSource,
     RatingsFile,
+    SameSource,
     SliceSource,
     TitlesFile,
     UrlSource,
@@ -124,7 +125,7 @@ def availability(name: str, folder: Path, datasets: dict[str, DatasetConfig] | N
     for source in row.sources:
         if isinstance(source, PlantedSource):
             return "made from its seed"
-        if isinstance(source, SliceSource | DrawSource):
+        if isinstance(source, SliceSource | DrawSource | SameSource):
             return availability(source.dataset, folder, datasets)
         if isinstance(source, FolderSource):
             places = [_places(source, Path(folder))]
@@ -161,8 +162,8 @@ def _row(name: str, datasets: dict[str, DatasetConfig]) -> DatasetConfig:
     return datasets[name]
 
 
-def split(ratings: Ratings, train_share: float, seed: int, dataset: str) -> np.ndarray:
-    """Which ratings train: bool (n,), exactly round(train_share * n) of them, drawn from (seed, dataset).
+def split(ratings: Ratings, train_share: float, seed: int, dataset: str, *number: int) -> np.ndarray:
+    """Which ratings train: bool (n,), exactly round(train_share * n) of them, drawn from (seed, dataset, *number).
 
     Raises:
         DataError: no rating would be left on one side.
@@ -175,7 +176,7 @@ def split(ratings: Ratings, train_share: float, seed: int, dataset: str) -> np.n
             "to test; choose a train_share that leaves at least one on both sides"
         )
     train = np.zeros(n, dtype=bool)
-    train[generator(seed, "split", dataset).permutation(n)[:n_train]] = True
+    train[generator(seed, "split", dataset, *number).permutation(n)[:n_train]] = True
     return train
 
 
@@ -356,6 +357,10 @@ def _from_draw(source: DrawSource, folder: Path, name: str, datasets: dict[str, 
     return Obtained(_part(frame, whole.ratings), f"{source.users:,} users drawn from {whole.source}", whole.files)
 
 
+def _from_same(source: SameSource, folder: Path, name: str, datasets: dict[str, DatasetConfig]) -> Obtained:
+    return obtain(source.dataset, folder, datasets)
+
+
 _READ: dict[type, Callable[..., Obtained]] = {
     FolderSource: _from_folder,
     UrlSource: _from_url,
@@ -363,6 +368,7 @@ _READ: dict[type, Callable[..., Obtained]] = {
     PlantedSource: _from_seed,
     SliceSource: _from_slice,
     DrawSource: _from_draw,
+    SameSource: _from_same,
 }
 
 

@@ -35,6 +35,9 @@ class Learner:
         products: of the representation, of ``PRODUCTS``; None for those that predict held-out training users best.
         mask: deleted items are told apart by a multi-hot mask instead of their embeddings.
         least_penalty: of the LASSO: the smallest that cross-validation may choose, whatever it chooses.
+        ungrouped: of the LASSO: deletions of one user are in different folds of its cross-validation.
+        biases: the recommender's biases of user and item are appended to their embeddings.
+        readmitted: effects are those had the deleted items become candidates again, and so is what is verified.
         sample: what it learns from.
     """
 
@@ -43,13 +46,16 @@ class Learner:
     products: tuple[str, ...] | None = ()
     mask: bool = False
     least_penalty: bool = False
+    ungrouped: bool = False
+    biases: bool = False
+    readmitted: bool = False
     sample: Sample = Sample()
 
     @property
     def key(self) -> str:
         """What a run calls the fit: surrogate, effect, and whatever is not as usual."""
         said = [self.surrogate, self.effect, *(("chosen",) if self.products is None else self.products)]
-        said += [name for name in ("mask", "least_penalty") if getattr(self, name)]
+        said += [field.name for field in fields(self) if getattr(self, field.name) is True]
         for field in fields(self.sample):
             if (value := getattr(self.sample, field.name)) is not None:
                 said.append(f"{field.name}={value}")
@@ -95,6 +101,11 @@ class Method:
     def explains(self) -> bool:
         """Whether it names items; reseed and oracle do not."""
         return self.baseline is not None or self.learner is not None
+
+    @property
+    def rank_after(self) -> str:
+        """The column of a verdict that says where the target is then, on the method's reading."""
+        return "rank_after_readmitted" if self.learner and self.learner.readmitted else "rank_after"
 
     @property
     def measure_label(self) -> str:
@@ -214,6 +225,23 @@ def _products(config: AblationsConfig, size: int) -> list[Method]:
     ]
 
 
+def _reading(config: AblationsConfig, size: int) -> list[Method]:
+    return [
+        *(
+            replace(
+                method,
+                name=f"readmitted-{method.name}",
+                learner=replace(method.learner, readmitted=True),
+                control=method.name,
+            )
+            for method in SURROGATES
+        ),
+        Method("ungrouped", learner=Learner(ungrouped=True), control=BASE.name),
+        Method("biases", learner=Learner(biases=True), control=BASE.name),
+        Method("influence-as-printed", baseline="influence", option="influence_as_printed", control="influence"),
+    ]
+
+
 def _search(config: AblationsConfig, size: int) -> list[Method]:
     searches = {f"sampled-{budget}": ("sampled", budget) for budget in config.candidates}
     searches |= {"greedy": ("beam", 1), f"beam-{config.beam_width}": ("beam", config.beam_width)}
@@ -238,6 +266,7 @@ FAMILIES: dict[str, tuple[Callable[[AblationsConfig, int], list[Method]], tuple[
     "products": (_products, ()),
     "search": (_search, ("candidates", "beam_width")),
     "sample_size": (_sample_size, ("sample_users", "sample_deletions")),
+    "reading": (_reading, ()),
 }
 """By what is varied: its variants, and which settings of the ablations they hang on."""
 

@@ -206,6 +206,14 @@ class DrawSource(Strict):
     seed: int = Field(0, ge=0, description="Root of the draw.")
 
 
+class SameSource(Strict):
+    """Another dataset, split anew: other ratings train, and other users are explained."""
+
+    kind: Literal["same"] = Field("same", description="Another dataset as it is, split anew.")
+    dataset: str = Field(description="The dataset.")
+    split: int = Field(ge=1, description="Number of the split: root of its random numbers beside the study's seed.")
+
+
 class CountsConfig(Strict):
     """The size of a dataset."""
 
@@ -227,7 +235,7 @@ class DatasetConfig(Strict):
     title: str | None = Field(None, description="What tables call it; the row's name by default.")
     sources: list[
         Annotated[
-            FolderSource | UrlSource | WheelSource | PlantedSource | SliceSource | DrawSource,
+            FolderSource | UrlSource | WheelSource | PlantedSource | SliceSource | DrawSource | SameSource,
             Field(discriminator="kind"),
         ]
     ] = Field(min_length=1, description="Where the data may be, in the order in which they are tried.")
@@ -251,6 +259,12 @@ class DatasetConfig(Strict):
         None, description="Terms of use, shown before the data are first downloaded into a folder."
     )
     citation: str | None = Field(None, description="What to cite.")
+
+    @property
+    def same(self) -> tuple[str, int] | None:
+        """The dataset that this one is another split of, and the number of the split."""
+        (first, *_) = self.sources
+        return (first.dataset, first.split) if isinstance(first, SameSource) else None
 
 
 DatasetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]

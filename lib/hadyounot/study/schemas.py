@@ -63,6 +63,7 @@ _TARGETS = {
     "benchmark_score_after": Column(
         pa.list_(_STARS), "score after of the item now at the target's old rank, in stars: j in eq. (3)"
     ),
+    "benchmark_score_after_readmitted": Column(pa.list_(_STARS), "the same, if deleted items were candidates again"),
 }
 
 OUTCOMES = Schema(
@@ -72,6 +73,7 @@ OUTCOMES = Schema(
         "deleted": _DELETED,
         "top1_score_before": Column(_STARS, "highest score of a candidate before, in stars"),
         "top1_score_after": Column(_STARS, "highest score of a candidate after, in stars"),
+        "top1_score_after_readmitted": Column(_STARS, "the same, if deleted items were candidates again"),
         **_TARGETS,
     },
     same_length=tuple(_TARGETS),
@@ -212,14 +214,15 @@ _SHARE_OF_USERS = {
     "ci_high": _share("upper end"),
 }
 
+_SHARE_OF_USERS_OF_METHOD = {"method": _METHOD, **_SHARE_OF_USERS}
+
 TABLE_VALIDITY = Schema(
     "Validity of one method at one K (the paper's Tables 3 and 4). Beside a stand-in are the paper's numbers of what "
     "it stands in for.",
     {
         "dataset": _DATASET,
         "model": _MODEL,
-        "method": _METHOD,
-        **_SHARE_OF_USERS,
+        **_SHARE_OF_USERS_OF_METHOD,
         "paper": _share(
             "validity in the paper; empty where it has none",
             nullable=True,
@@ -256,6 +259,86 @@ SIGNAL = Schema(
             low=0,
             nullable=True,
         ),
+    },
+)
+
+SUTVA = Schema(
+    "Who is recommended another item once one user deletes as many items as an explanation has: that user, and others.",
+    {
+        "dataset": _DATASET,
+        "model": _MODEL,
+        "own": _count("deleting users"),
+        "own_top1_changed": _count("of these, whose top recommendation is another one then"),
+        "others": _count("users who deleted nothing, drawn anew for each deletion"),
+        "others_top1_changed": _count("of these, likewise"),
+        "others_share": _share("others_top1_changed / others"),
+        "ci_low": _share("lower end of its Wilson interval, 95 %"),
+        "ci_high": _share("upper end"),
+    },
+)
+
+_RECOMMENDER = Column(_TEXT, "kind of recommender")
+_WORLD = Column(_TEXT, "the first of the study's models with these settings, whatever its seed and protocol")
+_PROTOCOL = Column(_TEXT, "what a retraining keeps of the original's")
+_SEEDS = {
+    "split_seed": Column(_INDEX, "number of the split; 0 is the study's own", low=0),
+    "model_seed": Column(_INDEX, "root of the recommender's random numbers beside the study's", low=0),
+}
+_PAPER = _share("validity in the paper; empty where it has none", nullable=True)
+
+WORLDS = Schema(
+    "Validity of one method at one K, in one world, protocol and reading.",
+    {
+        "dataset": _DATASET,
+        "recommender": _RECOMMENDER,
+        "world": _WORLD,
+        "protocol": _PROTOCOL,
+        "reading": Column(
+            _TEXT,
+            "what may be recommended: no item of the original history (unseen); deleted items, once they are deleted "
+            "(readmitted); any item with a training rating (seen)",
+        ),
+        **_SEEDS,
+        **_SHARE_OF_USERS_OF_METHOD,
+        "paper": _PAPER,
+        "test_rmse": Column(_NUMBER, "error on the test ratings, in stars; empty for other scores", nullable=True),
+        "ndcg_at_10": _share("normalised discounted cumulative gain of the top 10"),
+        "distinct_top1": _count("different top recommendations"),
+        "train_gap": Column(_NUMBER, "error on the test ratings less that on the training ratings", nullable=True),
+    },
+)
+
+REPLICATION = Schema(
+    "Validity of one method at one K in one world, over splits and seeds of the recommender.",
+    {
+        "dataset": _DATASET,
+        "recommender": _RECOMMENDER,
+        "world": _WORLD,
+        "method": _METHOD,
+        "top_k": _TOP_K,
+        "n_splits": _count("splits"),
+        "n_seeds": _count("seeds of the recommender on each"),
+        "n_users": _count("test users of each"),
+        "validity": _share("mean over all"),
+        "ci_low": _share("lower end of the hierarchical bootstrap's interval, 95 %"),
+        "ci_high": _share("upper end"),
+        "lowest": _share("of the repetitions"),
+        "highest": _share("of the repetitions"),
+        "sd_of_seeds": Column(_NUMBER, "standard deviation over seeds, a mean over splits", low=0, nullable=True),
+        "paper": _PAPER,
+    },
+)
+
+RENUMBERED = Schema(
+    "Validity of one method's explanations in a rebuilt world: of those that renumber anybody, and of the others.",
+    {
+        "dataset": _DATASET,
+        "recommender": _RECOMMENDER,
+        "world": _WORLD,
+        "protocol": _PROTOCOL,
+        **_SEEDS,
+        **_SHARE_OF_USERS_OF_METHOD,
+        "renumbers": Column(pa.bool_(), "whether anybody whose ratings are not all deleted has another number then"),
     },
 )
 

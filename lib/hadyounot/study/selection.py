@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..compare.accuracy import rmse
-from ..method.outcomes import sample_deletions
+from ..method.outcomes import candidates, sample_deletions, top_items
 from ..retrain.base import Model, Recommender
 from ..retrain.blackbox import BlackBox
 from ..retrain.mf import MatrixFactorization
@@ -119,7 +119,7 @@ def signal(
     size: int,
     seed: int,
     watchers: int = 4,
-) -> tuple[float, float]:
+) -> dict[str, float]:
     """How far a deletion moves the scores of its user, and those of others: noise, where recorded effects drown.
 
     Args:
@@ -132,8 +132,9 @@ def signal(
         watchers: how many others are looked at for each deletion.
 
     Returns:
-        mean |score after - score before| over the items with a rating: of the deleting users, and of the others; in
-        the units of the scores.
+        ``own_change``, ``others_change``: mean |score after - score before| over the items with a rating, of the
+        deleting users and of the others, in the units of the scores; and ``own_top1_changed`` of ``own`` deleting
+        users, ``others_top1_changed`` of ``others``: who is recommended another item then.
     """
     deletions, watched = [], []
     for user in users:
@@ -143,8 +144,15 @@ def signal(
         watched += [int(user), *chosen.tolist()]
         deletions += [deletion] * (1 + len(chosen))
     everybody = sorted(set(watched))
-    before = trained.scores(everybody)
+    before = trained.scores(everybody)[np.searchsorted(everybody, watched)]
     after = recommender.retrain(ratings, deletions, watched)
-    changes = np.abs(after - before[np.searchsorted(everybody, watched)])[:, ratings.rated].mean(axis=1)
+    changes = np.abs(after - before)[:, ratings.rated].mean(axis=1)
+    eligible = [candidates(ratings, user, recommender.remove_seen) for user in watched]
+    tops = [[top_items(*each, 1)[0] for each in zip(scores, eligible, strict=True)] for scores in (before, after)]
+    moved = np.not_equal(*tops)
     own = np.array([user == deletion.user for user, deletion in zip(watched, deletions, strict=True)])
-    return float(changes[own].mean()), float(changes[~own].mean())
+    found = {}
+    for name, who in (("own", own), ("others", ~own)):
+        found |= {name: int(who.sum()), f"{name}_change": float(changes[who].mean())}
+        found[f"{name}_top1_changed"] = int(moved[who].sum())
+    return found

@@ -57,7 +57,7 @@ def estimate(study: StudyConfig, cell: CellConfig) -> dict[str, str | int | floa
         for name in study.ablations.families:
             variants = family(name, study.ablations, explained.explanation_size)
             verified += explained.test_users * len(variants)
-            samples = {method.learner.sample for method in variants}
+            samples = {method.learner.sample for method in variants if method.learner}
             for sample in samples:
                 if sample.size is not None:
                     verified += counts.training_users * sample.deletions

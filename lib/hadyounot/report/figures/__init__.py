@@ -11,6 +11,8 @@ What each reads, by the names of ``study.paths``:
     ablation_deletion_size, ablation_sample_size
                                 tables/ablations.csv
     ablation_search             tables/ablations.csv; GENERATION_TIME and ABLATION_TIME (family search) of its cell
+    what_decides_validity, protocols
+                                tables/worlds.csv
     example_card                EVALUATION, RATINGS, USERS, ITEMS of all cells, and two models retrained
 
 What notebooks draw of their own stage is here too: ``generation_time``, ``validity``, ``learning_curve`` and so on are
@@ -68,6 +70,8 @@ FIGURES = {
     "figure2_user_ratings": Figure("figure2"),
     "figure5_generation_time": Figure("figure5", "all"),
     **{f"figure6_validity_{kind}": Figure("figure6") for kind in paths.VALIDITY},
+    "what_decides_validity": Figure("worlds"),
+    "protocols": Figure("worlds"),
     "example_card": Figure("card"),
     "figure7_baseline_correlation": Figure("figure7", "analysed"),
     "figure8_tsne": Figure("figure8", "analysed"),
@@ -81,6 +85,8 @@ def names(study: StudyConfig) -> dict[str, tuple[str, tuple[str, str] | None]]:
     """The figures that a study has: by file name, which of ``FIGURES``, and the dataset and model that it is about."""
     kinds = {study.models[cell.model].kind for cell in study.cells}
     absent = {f"figure6_validity_{kind}" for kind in paths.VALIDITY if kind not in kinds}
+    if len(study.protocols) == 1:
+        absent.add("protocols")
     found = {}
     for name, figure in FIGURES.items():
         if name in absent or figure.family not in ("", *study.ablations.families):

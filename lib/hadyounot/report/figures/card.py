@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ...method.outcomes import candidates, top_items
+from ...method.outcomes import top_items
 from ...retrain.ratings import Deletion
 from ...study import paths
 from ...study.cell import Cell
@@ -33,7 +33,7 @@ def verified_example(cell: Cell, best_rated: int = 6, shown: int = 5) -> dict[st
     explanation = found.loc[name]
     train, titles, deleted = cell.train, cell.ratings.titles, explanation["items"]
     before, after = cell.recommender().retrain(train, [Deletion(user, ()), Deletion(user, tuple(deleted.tolist()))])
-    eligible = candidates(train, user)
+    eligible = cell.candidates(user)
     watched = train.rows_of(user)
     best = watched[np.argsort(-train.values[watched], kind="stable")][:best_rated]
     return {

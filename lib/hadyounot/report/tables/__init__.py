@@ -7,7 +7,10 @@ What each reads, of all cells unless said otherwise, by the names of ``study.pat
     table3_mf, table4_ncf, validity_blackbox
                         EVALUATION, RETRAININGS, SURROGATES, SURROGATE_FITS, of cells with such a recommender
     recommenders        QUALITY
-    signal              SIGNAL
+    signal, sutva       SIGNAL
+    worlds              EVALUATION, QUALITY; and of analysed cells ABLATION of the family reading, where there is one
+    replication         EVALUATION
+    renumbered          EVALUATION, RATINGS, USERS, ITEMS
     mcnemar             EVALUATION
     naive               NAIVE, of analysed cells
     ablations           EVALUATION, SURROGATE_QUALITY, and of every family ABLATION and ABLATION_FITS, of analysed cells
@@ -37,6 +40,10 @@ TABLES = {  # by name, the module that makes it: imported when it is asked for, 
     "ablations": "ablations",
     "recommenders": "study",
     "signal": "study",
+    "sutva": "study",
+    "worlds": "worlds",
+    "replication": "worlds",
+    "renumbered": "worlds",
     "correlation": "analyses",
     "surrogate_quality": "analyses",
     "separability": "analyses",
@@ -52,6 +59,10 @@ def names(study: StudyConfig) -> list[str]:
     absent = {table for kind, table in paths.VALIDITY.items() if kind not in kinds}
     if not any(cell.analysed for cell in study.cells):
         absent |= set(ANALYSES)
+    if not study.repeats:
+        absent.add("replication")
+    if "rebuilt" not in study.protocols:
+        absent.add("renumbered")
     return [name for name in TABLES if name not in absent]
 
 

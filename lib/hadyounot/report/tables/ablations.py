@@ -8,14 +8,18 @@ from ...compare import statistics
 from ...study import paths, schemas
 from ...study.cell import Cell
 from ...study.config import StudyConfig
-from ...study.methods import BASE, family
+from ...study.methods import BASE, METHODS, Method, family
 from .common import Table, analysed, pipes, texts
 
 
-def _ranks(tested: pd.DataFrame) -> dict[str, pd.Series]:
-    """rank_after by (user, target), of each method or variant."""
-    placed = tested.set_index(["user", "target"])
-    return {name: rows["rank_after"] for name, rows in placed.groupby("method", sort=False)}
+def _ranks(tested: pd.DataFrame, methods: Iterable[Method]) -> dict[str, pd.Series]:
+    """Where the target is then, on its reading, by (user, target), of each of the methods that explained anything."""
+    placed = dict(list(tested.set_index(["user", "target"]).groupby("method", sort=False)))
+    return {
+        method.name: placed[method.name][method.rank_after].rename("rank_after")
+        for method in methods
+        if method.name in placed
+    }
 
 
 def _changes(name: str, other: str | None, ranks: dict[str, pd.Series], k: int, columns: tuple[str, ...]) -> dict:
@@ -35,15 +39,15 @@ def ablations(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
     rows = []
     for cell in cells:
         top_k = cell.study.explanation.top_k
-        methods, quality = _ranks(cell.read(paths.EVALUATION)), cell.read(paths.SURROGATE_QUALITY)
+        methods, quality = _ranks(cell.read(paths.EVALUATION), METHODS), cell.read(paths.SURROGATE_QUALITY)
         of_base = quality[quality["predictor"] == BASE.name].nlargest(1, "n_targets").iloc[0]
         for each in ("base", *cell.study.ablations.families):
             variants, ranks, facts = (BASE,), methods, {BASE.name: of_base}
             if each != "base":
                 variants = family(each, cell.study.ablations, cell.study.explanation.explanation_size)
-                ranks = methods | _ranks(cell.read(paths.ABLATION, family=each))
+                ranks = methods | _ranks(cell.read(paths.ABLATION, family=each), variants)
                 facts = cell.read(paths.ABLATION_FITS, family=each)["variants"]
-            for variant in variants:
+            for variant in (one for one in variants if one.name in ranks):
                 name, base = variant.name, None if variant is BASE else BASE.name
                 if not ranks[name].index.equals(ranks[BASE.name].index):
                     raise ValueError(f"{cell.dataset}, {cell.model}: {each} {name} and {BASE.name} explain other users")
@@ -59,7 +63,7 @@ def ablations(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
                             *(name, variant.control, ranks, k),
                             ("change_from_control", "control_ci_low", "control_ci_high"),
                         )
-                        | {figure: facts[name][figure] for figure in ("r2", "spearman")}
+                        | {figure: facts.get(name, {}).get(figure) for figure in ("r2", "spearman")}
                     )
     frame = pd.DataFrame(rows, columns=list(schemas.ABLATIONS.columns))
     return frame.astype(dict.fromkeys(("paper_change", "r2", "spearman"), "float64"))

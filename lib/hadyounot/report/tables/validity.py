@@ -16,8 +16,12 @@ from .common import Table, footnotes, mark, pipes, span, stand_ins
 
 def evaluation(cell: Cell) -> pd.DataFrame:
     """What notebook 60 left, methods in their order."""
+    return ordered(cell.read(paths.EVALUATION))
+
+
+def ordered(tested: pd.DataFrame) -> pd.DataFrame:
+    """Verdicts, the methods in their order."""
     names = [method.name for method in METHODS]
-    tested = cell.read(paths.EVALUATION)
     return tested.sort_values("method", key=lambda methods: methods.map(names.index), kind="stable")
 
 

@@ -39,9 +39,8 @@ def ablate(cell: Cell, name: str) -> tuple[pd.DataFrame, dict[str, Any], pd.Data
         facts = {
             "retrained": retrained + sum(fits.simulated.values()) + 1,  # the original
             "variants": {
-                each.name: {"key": learned[each.name].learner.key, "report": learned[each.name].report}
-                | quality(cell, learned[each.name], unseen)
-                for each in methods
+                name: {"key": found.learner.key, "report": found.report} | quality(cell, found, unseen)
+                for name, found in learned.items()
             },
         }
         return tested, facts, times
@@ -56,6 +55,8 @@ def quality(cell: Cell, learned: Learned, unseen: Outcomes) -> dict[str, float |
         ``r2``, None where it learnt another effect or from deletions of another size, whose offset and scale differ;
         and ``spearman``, the mean rank correlation within a user and target; see ``correlation.quality``.
     """
+    if learned.learner.readmitted:
+        unseen = unseen.readmitted()
     users = np.array([deletion.user for deletion in unseen.deletions])
     predicted = correlation.predictions(learned.surrogate, learned.representation, unseen)
     found = correlation.quality(users, effects.reg(unseen), predicted)

@@ -13,7 +13,8 @@ def dataset(cell: Cell) -> dict[str, Any]:
     def make() -> tuple:
         obtained = obtain(cell.dataset, data_folder(), cell.study.datasets)
         ratings = obtained.ratings
-        train = split(ratings, cell.study.train_share, cell.study.seed, cell.dataset)
+        drawn = cell.study.datasets[cell.dataset].same or (cell.dataset,)
+        train = split(ratings, cell.study.train_share, cell.study.seed, *drawn)
         facts = {
             "name": cell.dataset,
             "source": obtained.source,

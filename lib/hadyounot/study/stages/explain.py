@@ -11,7 +11,7 @@ from tqdm import tqdm
 from ...compare import knn
 from ...compare.influence import influences
 from ...method import search
-from ...method.outcomes import candidates, top_items
+from ...method.outcomes import top_items
 from ...rng import generator
 from .. import paths
 from ..cell import Cell
@@ -91,7 +91,7 @@ def targets(cell: Cell) -> dict[int, int]:
     """The top recommendation of every test user, by user: what is explained."""
     users = cell.test_users.tolist()
     scores = zip(users, cell.trained.scores(users), strict=True)
-    return {user: int(top_items(each, candidates(cell.train, user), 1)[0]) for user, each in scores}
+    return {user: int(top_items(each, cell.candidates(user), 1)[0]) for user, each in scores}
 
 
 def explain(cell: Cell, methods: Iterable[Method], learned: Mapping[str, Learned]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -79,6 +79,8 @@ class Fits:
         study, seed = self.cell.study, self.cell.study.seed
         settings, told = study.surrogates, representation(self.cell, learner)
         learnt = self.sampled(learner.sample)
+        if learner.readmitted:
+            learnt = learnt.readmitted()
         effect = _EFFECTS[learner.effect](learnt)
         if learner.surrogate in ENCODERS:
             from ...method.sets import fit_set_network  # torch takes a second to import
@@ -90,7 +92,8 @@ class Fits:
         match learner.surrogate, learner.effect:
             case "lasso", _:
                 rng = generator(seed, "surrogate", "linear_reg")
-                return fit_lasso(data, settings.folds, settings.lasso, rng, learner.least_penalty), told
+                choice = learner.least_penalty, not learner.ungrouped
+                return fit_lasso(data, settings.folds, settings.lasso, rng, *choice), told
             case "logistic", _:
                 rng = generator(seed, "surrogate", "linear_clf")
                 return fit_logistic(data, settings.folds, settings.logistic, rng), told
@@ -135,17 +138,19 @@ def choices(cell: Cell, learner: Learner) -> list[Learner]:
     return [replace(learner, products=some) for some in product_sets(*embeddings(cell))]
 
 
-def embeddings(cell: Cell) -> tuple[np.ndarray, np.ndarray]:
-    """φ_u: float32 (n_users, p), and φ_i: float32 (n_items, q), of the model that is explained."""
-    arrays = cell.read(paths.EMBEDDINGS)
-    return arrays["user_embeddings"], arrays["item_embeddings"]
+def embeddings(cell: Cell, biases: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """φ_u: float32 (n_users, p), and φ_i: float32 (n_items, q), of the model that is explained; with its ``biases``,
+    if it has any, appended.
+    """
+    arrays, parts = cell.read(paths.EMBEDDINGS), ["embeddings", "biases"][: 1 + biases]
+    return tuple(np.hstack([arrays[f"{side}_{part}"] for part in parts]) for side in ("user", "item"))
 
 
 def representation(cell: Cell, learner: Learner) -> Representation:
     """What a surrogate is told about a deletion; eq. (8) where the learner asks for nothing else."""
     mask = np.eye(cell.train.n_items, dtype=np.float32) if learner.mask else None
     residuals = cell.read(paths.EMBEDDINGS)["residuals"]
-    return Representation(*embeddings(cell), learner.products, mask, cell.train, residuals)
+    return Representation(*embeddings(cell, learner.biases), learner.products, mask, cell.train, residuals)
 
 
 def learn(fits: Fits, methods: Iterable[Method]) -> dict[str, Learned]:

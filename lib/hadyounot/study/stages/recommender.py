@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ...compare.accuracy import ndcg, rmse, top1_concentration
-from ...method.outcomes import candidates, top_items
+from ...method.outcomes import top_items
 from .. import paths, selection
 from ..cell import Cell
 
@@ -37,7 +37,7 @@ def recommender(cell: Cell) -> Trained:
         everyone = np.arange(train.n_users)
         scores = cell.trained.scores(everyone)
         same, distinct = top1_concentration(
-            np.array([top_items(scores[user], candidates(train, user), 1)[0] for user in everyone])
+            np.array([top_items(scores[user], cell.candidates(user), 1)[0] for user in everyone])
         )
         quality = {
             "factors": cell.trained.item_embeddings.shape[1],
@@ -50,17 +50,23 @@ def recommender(cell: Cell) -> Trained:
             "n_candidates": int(train.rated.sum()),
         }
         users, size = cell.explainable_users[:SIGNAL_USERS], study.explanation.explanation_size
-        own, others = selection.signal(explained, cell.trained, train, users, size, study.seed)
+        biases = {side: getattr(cell.trained, f"{side}_biases", None) for side in ("user", "item")}
+        counts = {"user": train.n_users, "item": train.n_items}
         arrays = {
             "user_embeddings": cell.trained.user_embeddings,
             "item_embeddings": cell.trained.item_embeddings,
+            # of no width where there are none
+            **{
+                f"{side}_biases": np.empty((counts[side], 0), np.float32) if each is None else each[:, None]
+                for side, each in biases.items()
+            },
             "residuals": train.values - scores[train.users, train.items],
         }
         return (
             selection.validate(explained, train, study.seed, cell.dataset),
             selection.learning_curve(explained, train, cell.test),
             quality,
-            {"own_change": own, "others_change": others},
+            selection.signal(explained, cell.trained, train, users, size, study.seed),
             arrays,
         )
 

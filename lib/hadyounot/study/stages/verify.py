@@ -75,9 +75,10 @@ def _of(method: str, outcomes: Outcomes) -> pd.DataFrame:
 def reseed(cell: Cell) -> pd.DataFrame:
     """Nothing deleted, other initial weights: schema ``schemas.EVALUATION``."""
     users = cell.test_users.tolist()
-    other = cell.recommender("reseed").fit(cell.train)
-    nothing = [Deletion(user, ()) for user in users]
-    return _of("reseed", compare(cell.train, nothing, cell.trained.scores(users), other.scores(users), n_targets=1))
+    recommender = cell.recommender("reseed")
+    nothing, before, after = [Deletion(user, ()) for user in users], cell.trained, recommender.fit(cell.train)
+    scores = before.scores(users), after.scores(users)
+    return _of("reseed", compare(cell.train, nothing, *scores, 1, recommender.remove_seen))
 
 
 def oracle(cell: Cell, tested: pd.DataFrame) -> tuple[pd.DataFrame, int, int]:

@@ -1,0 +1,117 @@
+"""What decides validity: methods in every world, and in every protocol of a world."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import PercentFormatter
+
+from ...study.cell import Cell
+from ...study.config import StudyConfig
+from ...study.methods import METHOD
+from .. import style
+from . import marks
+
+SHOWN = {"knn": "v", "influence": "s", "mlp_reg": "^", "linear_reg": "o", "linear_reg_aware": "D"}
+"""Methods by their markers: the baselines, the paper's two regressions and ours."""
+
+PAPER = "linear_reg"  # whose validity in the paper is the line
+
+
+def what_decides_validity(table: pd.DataFrame) -> Figure:
+    """Schema ``schemas.WORLDS``: a row per world, as trained least to most on the same data, a column per K."""
+    chosen = table[(table["protocol"] == "pinned") & (table["reading"] == "unseen")]
+    order = chosen["test_rmse"] - chosen["train_gap"]
+    return _grid(chosen.assign(order=-order.fillna(0), row=chosen["world"]))
+
+
+def protocols(table: pd.DataFrame) -> Figure:
+    """Schema ``schemas.WORLDS``: a row per protocol and reading of the worlds that have several."""
+    chosen = table.assign(row=table["protocol"].where(table["reading"] == "unseen", table["reading"] + ", pinned"))
+    several = chosen.groupby(["dataset", "recommender", "world"])["protocol"].transform("nunique") > 1
+    chosen = chosen[several]
+    return _grid(chosen.assign(order=0, recommender=chosen["recommender"] + ", " + chosen["world"]))
+
+
+def _grid(table: pd.DataFrame) -> Figure:
+    """Rows by ``row`` in the order of ``order``, under a heading for each dataset and ``recommender``; columns by K."""
+    style.use()
+    table = table[(table["split_seed"] == 0) & (table["model_seed"] == 0)]
+    top_k = sorted(table["top_k"].unique())
+    places, headings, y = {}, {}, 0.0
+    for group, rows in table.groupby(["dataset", "recommender"], sort=False):
+        headings[group] = y
+        for name in rows.sort_values("order", kind="stable")["row"].unique():
+            y += 1
+            places[*group, name] = y
+        y += 1.6
+    figure, grid = plt.subplots(
+        1, len(top_k), figsize=(1.6 + 2.1 * len(top_k), 1.1 + 0.24 * y), sharey=True, squeeze=False
+    )
+    for axes, k in zip(grid[0], top_k, strict=True):
+        for (*group, name), place in places.items():
+            there = table[(table["top_k"] == k) & (table["row"] == name)]
+            _row(axes, place, there[(there["dataset"] == group[0]) & (there["recommender"] == group[1])])
+        axes.set(xlim=(-0.03, 1.03), ylim=(y - 1, -0.6), xlabel="validity (% of users)")
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
+        axes.set_title(f"K = {k}")
+        axes.set_yticks([*places.values()], [name for *_, name in places])
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x", color=style.BAND)
+    for (dataset, recommender), place in headings.items():
+        grid[0, 0].annotate(
+            f"{dataset} · {recommender}",
+            *((0, place), (-4, 0)),
+            xycoords=grid[0, 0].get_yaxis_transform(),
+            textcoords="offset points",
+            **{"ha": "right", "va": "center", "weight": "bold", "fontsize": 8},
+        )
+    figure.legend(handles=_legend(table), loc="outside lower center", ncols=4)
+    return figure
+
+
+def _row(axes: Axes, place: float, rows: pd.DataFrame) -> None:
+    by_method = rows.drop_duplicates("method").set_index("method")
+    shares = by_method["validity"]
+    half = 0.36
+    for low, high in ((0, shares.get("random", 0)), (shares.get("oracle", 1), 1)):
+        axes.fill_betweenx([place - half, place + half], low, high, color="0.86", linewidth=0, zorder=0)
+    if "reseed" in shares:
+        axes.plot([shares["reseed"]] * 2, [place - half, place + half], color=style.FAINT, linewidth=2.2, zorder=1)
+    printed = by_method["paper"].get(PAPER)
+    if pd.notna(printed):
+        axes.plot([printed] * 2, [place - 0.5, place + 0.5], color=style.ACCENT, linewidth=1.1, zorder=2)
+    for name, marker in SHOWN.items():
+        if name in shares:
+            axes.plot(
+                *(shares[name], place, marker),
+                **{"color": METHOD[name].color, "markersize": 5, "markeredgecolor": "white", "markeredgewidth": 0.5},
+                **{"clip_on": False, "zorder": 3},
+            )
+
+
+def _legend(table: pd.DataFrame) -> Sequence[Line2D | Patch]:
+    present = set(table["method"])
+    found = [
+        Line2D([], [], marker=marker, linestyle="", color=METHOD[name].color, markersize=5, label=METHOD[name].label)
+        for name, marker in SHOWN.items()
+        if name in present
+    ]
+    found.append(Line2D([], [], color=style.FAINT, linewidth=2.2, label=METHOD["reseed"].label))
+    if table["paper"].notna().any():
+        found.append(Line2D([], [], color=style.ACCENT, linewidth=1.1, label=f"{METHOD[PAPER].label}, the paper"))
+    found.append(Patch(color="0.86", label="below random, above oracle"))
+    return found
+
+
+def _drawn(study: StudyConfig, cells: list[Cell], folder: Path, figure: Callable[[pd.DataFrame], Figure]) -> Figure:
+    return figure(marks.table("worlds", folder))
+
+
+FIGURES = {each.__name__: partial(_drawn, figure=each) for each in (what_decides_validity, protocols)}

@@ -1,0 +1,189 @@
+"""What decides validity: the same methods in every world, protocol and reading of a study, and over its repetitions."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...compare import statistics
+from ...retrain.protocols import Numbering
+from ...retrain.ratings import Deletion
+from ...rng import generator
+from ...study import paths, schemas
+from ...study.cell import Cell
+from ...study.config import StudyConfig
+from ...study.methods import METHOD, family, in_order
+from .common import Table, pipes, span, texts
+from .validity import evaluation, ordered
+
+
+def place(cell: Cell, study: StudyConfig) -> dict[str, Any]:
+    """What sets the cell apart from others of the study."""
+    dataset, split = study.datasets[cell.dataset].same or (cell.dataset, 0)
+    settings = study.models[cell.model]
+    return {
+        "dataset": dataset,
+        "recommender": cell.kind,
+        "world": study.world(cell.model),
+        "protocol": getattr(settings, "protocol", "pinned"),
+        "split_seed": split,
+        "model_seed": settings.seed,
+    }
+
+
+def readings(cell: Cell, study: StudyConfig) -> Iterator[tuple[str, pd.DataFrame]]:
+    """By reading, verdicts on all methods and controls, schema ``schemas.EVALUATION``: effects, surrogates and what is
+    verified are all on that reading.
+    """
+    tested = evaluation(cell)
+    if not study.models[cell.model].remove_seen:
+        yield "seen", tested
+        return
+    yield "unseen", tested
+    if cell.study.cells[0].analysed and "reading" in study.ablations.families:
+        variants = family("reading", study.ablations, study.explanation.explanation_size)
+        learnt = {method.control: method.name for method in variants if method.learner and method.learner.readmitted}
+        relearnt = cell.read(paths.ABLATION, family="reading")
+        parts = [tested[~tested["method"].isin(learnt)]]
+        parts += [relearnt[relearnt["method"] == name].assign(method=original) for original, name in learnt.items()]
+        readmitted = pd.concat(parts, ignore_index=True)
+        readmitted = ordered(readmitted)
+        yield "readmitted", readmitted.assign(rank_after=readmitted["rank_after_readmitted"])
+
+
+def worlds(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
+    """Schema ``schemas.WORLDS``: each cell on each reading, by method and K."""
+    frames = []
+    for cell in cells:
+        quality = cell.read(paths.QUALITY)
+        paper = study.published.validity(cell.kind, study.original(cell.dataset))
+        said = {"test_rmse": quality["test_rmse"], "ndcg_at_10": quality["ndcg_10"]}
+        said |= {"distinct_top1": quality["distinct_top1"], "train_gap": quality["test_rmse"] - quality["train_rmse"]}
+        for reading, tested in readings(cell, study):
+            ours = statistics.validity(tested, study.explanation.top_k)
+            ours["paper"] = [paper.get(key, np.nan) for key in zip(ours["method"], ours["top_k"], strict=True)]
+            frames.append(ours.assign(**place(cell, study), reading=reading, **said))
+    return pd.concat(frames, ignore_index=True)[list(schemas.WORLDS.columns)]
+
+
+def replication(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
+    """Schema ``schemas.REPLICATION``: the worlds that the study has on several splits or from several seeds.
+
+    Raises:
+        ValueError: a world is not repeated with every seed on every split.
+    """
+    worlds: dict[tuple[str, str, str], dict[tuple[int, int], Cell]] = {}
+    for cell in cells:
+        where = place(cell, study)
+        if where["protocol"] == "pinned" and study.models[cell.model].remove_seen:
+            name = where["dataset"], where["recommender"], where["world"]
+            worlds.setdefault(name, {})[where["split_seed"], where["model_seed"]] = cell
+    rows = []
+    for name, repeated in worlds.items():
+        splits, seeds = (sorted(set(each)) for each in zip(*repeated, strict=True))
+        if len(repeated) == 1:
+            continue
+        if len(repeated) < len(splits) * len(seeds):
+            raise ValueError(f"{name}: give it a cell for each of the seeds {seeds} on each of the splits {splits}")
+        paper = study.published.validity(name[1], study.original(name[0]))
+        ranks = {at: evaluation(cell).pivot(index="user", columns="method", values="rank_after") for at, cell in
+                 repeated.items()}  # fmt: skip
+        for method in in_order(ranks[splits[0], seeds[0]]):
+            for k in study.explanation.top_k:
+                valid = np.array([[ranks[split, seed][method] > k for seed in seeds] for split in splits])
+                shares = valid.mean(axis=2)
+                low, high = statistics.hierarchical_interval(valid, generator(study.seed, "replication"))
+                deviation = shares.std(axis=1, ddof=1).mean() if len(seeds) > 1 else np.nan
+                counts, found = valid.shape, (valid.mean(), low, high, shares.min(), shares.max(), deviation)
+                rows.append((*name, method, k, *counts, *found, paper.get((method, k), np.nan)))
+    return pd.DataFrame(rows, columns=list(schemas.REPLICATION.columns))
+
+
+def renumbered(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
+    """Schema ``schemas.RENUMBERED``: of cells that are rebuilt, explanations that give anybody another number, and
+    those that do not.
+    """
+    frames = [pd.DataFrame(columns=list(schemas.RENUMBERED.columns))]
+    for cell in cells:
+        where = place(cell, study)
+        if where["protocol"] != "rebuilt":
+            continue
+        tested, numbering = evaluation(cell), Numbering(cell.train)
+        tested = tested[tested["method"].map(lambda name: METHOD[name].explains)]
+        deletions = [Deletion(*each) for each in zip(tested["user"], map(tuple, tested["items"]), strict=True)]
+        kinds = pd.Series([numbering.renumbers(rows) for rows in cell.train.deleted_rows(deletions)], tested.index)
+        for moved in (True, False):
+            for method, rows in tested[kinds == moved].groupby("method", sort=False):
+                shares = statistics.validity(rows, study.explanation.top_k)
+                frames.append(shares.assign(**where, method=method, renumbers=moved))
+    return pd.concat(frames[1:] or frames, ignore_index=True)[list(schemas.RENUMBERED.columns)]
+
+
+def _percent(row: Any) -> str:
+    return f"{100 * row.validity:.1f} [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """Schema ``schemas.WORLDS``: for each dataset, recommender, reading and K a table of methods by world."""
+    parts = [
+        "Validity in percent: the same explanations learnt, searched and verified in each world. A world is how the "
+        "recommender is regularised and trained; a protocol is what a retraining keeps of the original's; a reading is "
+        "what may be recommended. Repetitions on other splits and from other seeds are in `replication`.\n"
+    ]
+    first = frame[(frame["split_seed"] == 0) & (frame["model_seed"] == 0)]
+    for (dataset, kind, reading, k), rows in first.groupby(["dataset", "recommender", "reading", "top_k"], sort=False):
+        wide = rows.assign(text=100 * rows["validity"]).pivot(
+            index=["world", "protocol", "test_rmse", "ndcg_at_10"], columns="method", values="text"
+        )
+        wide = wide.reindex(pd.MultiIndex.from_frame(rows[wide.index.names].drop_duplicates()))
+        wide = wide[in_order(wide.columns)].map("{:.1f}".format)
+        wide.columns = [METHOD[name].label for name in wide.columns]
+        shown = wide.reset_index().rename(columns={"test_rmse": "test RMSE", "ndcg_at_10": "nDCG@10"})
+        for name, spelled in (("test RMSE", "{:.3f}"), ("nDCG@10", "{:.4f}")):
+            shown[name] = texts(shown[name], spelled)
+        parts.append(f"\n## {dataset}, {kind}, {reading}, K = {k} ({span(rows['n_users'])} users)\n\n{pipes(shown)}")
+    return "".join(parts)
+
+
+def replication_markdown(frame: pd.DataFrame) -> str:
+    """Schema ``schemas.REPLICATION``: methods by K, for each world."""
+    parts = [
+        "Validity in percent over splits and seeds, with a 95 % interval of the hierarchical bootstrap over splits, "
+        "seeds and users, and from the lowest to the highest of the repetitions.\n"
+    ]
+    for (dataset, kind, world), rows in frame.groupby(["dataset", "recommender", "world"], sort=False):
+        told = [f"{_percent(row)}, {100 * row.lowest:.1f} to {100 * row.highest:.1f}" for row in rows.itertuples()]
+        wide = rows.assign(text=told).pivot(index="method", columns="top_k", values="text")
+        wide = wide.reindex(in_order(wide.index))
+        wide.columns = [f"K = {k}" for k in wide.columns]
+        wide.insert(0, "method", [METHOD[name].label for name in wide.index])
+        one = rows.iloc[0]
+        counts = f"{one['n_splits']} splits × {one['n_seeds']} seeds × {one['n_users']} users"
+        parts.append(f"\n## {dataset}, {kind}, {world} ({counts})\n\n{pipes(wide)}")
+    return "".join(parts)
+
+
+def renumbered_markdown(frame: pd.DataFrame) -> str:
+    """Schema ``schemas.RENUMBERED``, rounded."""
+    parts = [
+        "Rebuilt training sets give ids by first appearance: validity, in percent, of explanations that delete the "
+        "first appearance of a user or an item, so that anybody is numbered anew, and of those that do not.\n"
+    ]
+    for (dataset, kind, world), rows in frame.groupby(["dataset", "recommender", "world"], sort=False):
+        told = rows.assign(
+            text=[f"{_percent(row)} of {row.n_users}" for row in rows.itertuples()],
+            column=rows["renumbers"].map({True: "renumbers", False: "does not"}) + rows["top_k"].map(", K = {}".format),
+        )
+        wide = told.pivot(index="method", columns="column", values="text")[told["column"].unique()].fillna("")
+        wide = wide.reindex(in_order(wide.index))
+        wide.insert(0, "method", [METHOD[name].label for name in wide.index])
+        parts.append(f"\n## {dataset}, {kind}, {world}\n\n{pipes(wide)}")
+    return "".join(parts)
+
+
+TABLES = {
+    "worlds": Table(schemas.WORLDS, worlds, lambda frame, cells, study: markdown(frame)),
+    "replication": Table(schemas.REPLICATION, replication, lambda frame, cells, study: replication_markdown(frame)),
+    "renumbered": Table(schemas.RENUMBERED, renumbered, lambda frame, cells, study: renumbered_markdown(frame)),
+}
