@@ -178,6 +178,8 @@ if ANALYSED:
         "ablations": of_cells(*VARIED, **FAMILIES),
         **{Path(path).stem: of_cells(path, cells=ANALYSED) for path in paths.ANALYSES},
     }
+TABLES["verdict"] = of_cells(paths.DATASET, paths.EVALUATION, paths.GENERATION_TIME)
+TABLES["verdict"] += of_cells(paths.ABLATION, paths.CORRELATION, paths.SEPARABILITY, **FAMILIES)
 TABLES["runtime"] = sorted(
     {*sum(TABLES.values(), jobs.outcomes(CELLS)), *of_cells(paths.CORRELATION_OUTCOMES, cells=ANALYSED)}
 )
