@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 REPRODUCED, IN_DIRECTION, IN_SOME_WORLDS = "reproduced", "in direction", "in some worlds"
 NOT, CONTRADICTED, NOT_TESTABLE = "not", "contradicted", "not testable by code"
 VERDICTS = REPRODUCED, IN_DIRECTION, IN_SOME_WORLDS, NOT, CONTRADICTED, NOT_TESTABLE
@@ -94,9 +96,10 @@ def weakest(
         comparisons: confidence -> estimate, low, high.
         side: the one that is claimed.
     """
-    alone = [compared(0.95) for compared in comparisons]
-    together = [compared(1 - 0.05 / len(comparisons)) for compared in comparisons]
+    alone, together = (
+        np.array([compared(confidence) for compared in comparisons])
+        for confidence in (0.95, 1 - 0.05 / len(comparisons))
+    )
     lows, highs = (alone, together) if side == "above" else (together, alone)
-    least = min if side == "above" else max
-    found = [least(each[0] for each in alone), least(each[1] for each in lows), least(each[2] for each in highs)]
-    return Measurement(*found)
+    least = np.min if side == "above" else np.max  # of numbers among which one is unknown it is unknown
+    return Measurement(*(float(least(each)) for each in (alone[:, 0], lows[:, 1], highs[:, 2])))

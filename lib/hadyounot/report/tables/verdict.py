@@ -160,7 +160,8 @@ def expected(claim: TestedClaim, dataset: str, kind: str, study: StudyConfig) ->
             tolerance = 0.0
         case CorrelationClaim():
             tolerance = study.claims.correlation_tolerance
-    return Expected(side, bound, _printed(claim, dataset, kind, study), tolerance)
+    paper = _printed(claim, dataset, kind, study)
+    return Expected(side, bound, None if paper is None else round(paper, 6), tolerance)  # percent of shares are inexact
 
 
 def _found(claim: TestedClaim, worlds: list[World]) -> Iterator[tuple[str, str, str, Measurement]]:
@@ -212,7 +213,7 @@ def _row(claim: TestedClaim, worlds: list[World], study: StudyConfig) -> dict:
     if missing:
         told.append(f"not measured: {', '.join(missing)}")
     if first is None:
-        first = _printed(claim, claim.datasets[0], claim.recommenders[0], study), None, None, None
+        first = expected(claim, claim.datasets[0], claim.recommenders[0], study).paper, None, None, None
         told.append("`snakemake --configfile config/paper.yaml` measures it")
     numbers = dict(zip(("paper", "ours", "ci_low", "ci_high"), first, strict=True))
     return numbers | {"worlds": "; ".join(told), "verdict": over_worlds(verdicts)}
