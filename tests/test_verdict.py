@@ -40,7 +40,7 @@ BELOW = Expected("below", bound=0.5, paper=0.175, tolerance=0.05)
         (NUMBER, (87.5, 83, 91), "not"),
         (NUMBER, (13, 8, 21), "not"),
         (NUMBER, (13, nan, nan), "not"),
-        (NUMBER, (100 * 0.87, nan, nan), "reproduced"),  # the last digit decides nothing
+        (Expected(paper=62, tolerance=5), (100 * 0.57, nan, nan), "reproduced"),  # the last digit decides nothing
         (SIZED, (44, 35, 54), "reproduced"),
         (SIZED, (20, 10, 30), "in direction"),
         (SIZED, (80, 70, 90), "in direction"),
@@ -420,7 +420,7 @@ def test_correlations_times_probes_and_counts_are_read_as_they_are(tmp_path):
     one = {"datasets": ["ml-100k"], "recommenders": ["mf"]}
     said = [
         claimed("correlation", measure="influence", side="below", bound=0.5, **one),
-        claimed("correlation", measure="linear_reg", minus="influence", side="above", **one),
+        claimed("correlation", measure="influence", minus="linear_reg", side="below", **one),
         claimed("time", methods=["linear_reg", "mlp_reg"], against="influence", side="below", **one),
         claimed("time", methods=["linear_reg", "mlp_reg"], against="knn", side="above", **one),
         claimed("separability", bound=0.8, **one),
@@ -431,7 +431,7 @@ def test_correlations_times_probes_and_counts_are_read_as_they_are(tmp_path):
         "seconds": {"influence": 2.0, "linear_reg": 0.5, "mlp_reg": 1.0, "knn": 0.75},
     }
     frame = judged(study_of(*said), tmp_path, planted, planted | {"auc": (0.9, 0.85, 0.95)})
-    assert frame["ours"].tolist() == pytest.approx([0.34, 0.56, 0.5, 0.5 / 0.75, 0.6, 100_000])
+    assert frame["ours"].tolist() == pytest.approx([0.34, -0.56, 0.5, 0.5 / 0.75, 0.6, 100_000])
     assert frame["verdict"].tolist() == [R, R, R, C, "in some worlds", R]
     assert frame["paper"].fillna(-1).tolist() == [0.356, -1, -1, -1, -1, 100_000]
     assert frame["worlds"].iloc[-1] == "ml-100k: 100,000, paper 100,000: reproduced"  # a dataset counts once

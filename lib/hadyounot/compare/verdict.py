@@ -10,7 +10,7 @@ REPRODUCED, IN_DIRECTION, IN_SOME_WORLDS = "reproduced", "in direction", "in som
 NOT, CONTRADICTED, NOT_TESTABLE = "not", "contradicted", "not testable by code"
 VERDICTS = REPRODUCED, IN_DIRECTION, IN_SOME_WORLDS, NOT, CONTRADICTED, NOT_TESTABLE
 
-_ROUNDING = 1e-9  # 87 - 82 of shares is a little more than 5
+_ROUNDING = 1e-9  # 62 - 100 * 0.57 is a little more than 5
 
 
 class Measurement(NamedTuple):

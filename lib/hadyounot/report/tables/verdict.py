@@ -73,14 +73,17 @@ class World:
         return _percent(statistics.paired_change(valid, others, confidence))
 
     def varied(self, claim: AblationClaim) -> Measurement | None:
-        """What a variant changes; None where the study has no such variant."""
+        """What a variant changes; None where the study has no such variant.
+
+        Raises:
+            ValueError: a variant of its family explains other users or targets than ``BASE``.
+        """
         settings, size = self.cell.study.ablations, self.cell.study.explanation.explanation_size
         if claim.family not in settings.families:
             return None
         if claim.variant not in [variant.name for variant in family(claim.family, settings, size)]:
             return None
-        varied = self.cell.read(paths.ABLATION, family=claim.family).query("method == @claim.variant")
-        base = self.tested.query("method == @BASE.name")
+        varied, base = self.cell.read(paths.ABLATION, family=claim.family), self.tested.query("method == @BASE.name")
         ranks = statistics.ranks(pd.concat([base, varied], ignore_index=True))
         valid, before = (ranks[name].to_numpy() > claim.top_k for name in (claim.variant, BASE.name))
         return _percent(statistics.paired_change(valid, before))
