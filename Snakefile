@@ -105,6 +105,7 @@ TOLD = TRAINED | {"surrogates": paths.SURROGATES, "fits": paths.SURROGATE_FITS}
 SIMULATED = TRAINED | {"outcomes": lambda w: jobs.outcomes([(w.dataset, w.model)])}
 SIZE, TOP_K = "explanation.explanation_size", "explanation.top_k"
 USERS = ("counterfactual", "explanation.test_users", SIZE)
+NAMES = "explanation.max_candidates", "explanation.influence"
 STAGES = [
     stage(
         *("dataset", "10_dataset", "obtain, check and split one dataset (section 5.1, Table 2)", {}),
@@ -130,7 +131,7 @@ STAGES = [
     stage(
         *("explain", "50_explain", "step 3, eq. (9), and the baselines: items for each test user and method", TOLD),
         {"explanations": paths.EXPLANATIONS, "times": paths.GENERATION_TIME},
-        ("models", *USERS, "explanation.max_candidates", "explanation.influence"),
+        ("models", *USERS, *NAMES),
     ),
     stage(
         *("evaluate", "60_evaluate", "eq. (2): delete every explanation for real, retrain; and the controls"),
@@ -152,7 +153,7 @@ STAGES = [
         *("ablation", "70_ablations", "section 5.3: variants of the linear surrogate that differ in one choice"),
         SIMULATED | TOLD | {"evaluation": paths.EVALUATION, "unseen": paths.CORRELATION_OUTCOMES},
         {"verdicts": paths.ABLATION, "fits": paths.ABLATION_FITS, "times": paths.ABLATION_TIME},
-        ("models", *USERS, "explanation.max_candidates", TOP_K, "surrogates", "ablations.families"),
+        ("models", *USERS, *NAMES, TOP_K, "surrogates", "ablations.families"),
     ),
     stage(
         *("tsne", "80_tsne", "Figure 8: the surrogates' training rows in the plane, and how probes do", SIMULATED),
@@ -185,6 +186,8 @@ if ANALYSED:
         "ablations": of_cells(*VARIED, **FAMILIES),
         **{Path(path).stem: of_cells(path, cells=ANALYSED) for path in paths.ANALYSES},
     }
+TABLES["verdict"] = of_cells(paths.DATASET, paths.EVALUATION, paths.GENERATION_TIME)
+TABLES["verdict"] += of_cells(paths.ABLATION, paths.CORRELATION, paths.SEPARABILITY, **FAMILIES)
 TABLES["runtime"] = sorted(
     {*sum(TABLES.values(), jobs.outcomes(CELLS)), *of_cells(paths.CORRELATION_OUTCOMES, cells=ANALYSED)}
 )

@@ -40,7 +40,7 @@ projection: {users: 8, points: 80, perplexity: 10}
 
 TABLES = [
     *("table1_user_study", "table2_datasets", "table3_mf", "mcnemar", "naive", "ablations", "recommenders", "signal"),
-    *("correlation", "surrogate_quality", "separability", "runtime"),
+    *("correlation", "surrogate_quality", "separability", "verdict", "runtime"),
 ]
 FIGURES = [
     *("figure2_user_ratings", "figure5_generation_time_toy_mf", "figure6_validity_mf", "example_card"),
@@ -118,7 +118,7 @@ def test_names_are_those_of_the_study(study):
     plain = config.check_study(plain, "plain")
     assert tables.names(plain) == [
         *("table1_user_study", "table2_datasets", "table3_mf", "validity_blackbox", "mcnemar", "recommenders"),
-        *("signal", "runtime"),
+        *("signal", "verdict", "runtime"),
     ]
     assert list(figures.names(plain)) == [
         *("figure2_user_ratings", "figure5_generation_time_toy_mf", "figure5_generation_time_toy_own"),

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest, norm, quantile_test
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
@@ -24,9 +24,9 @@ def validity(evaluation: pd.DataFrame, top_k: Sequence[int]) -> pd.DataFrame:
     Raises:
         ValueError: a method explains a user twice, or not the users that the others explain.
     """
-    ranks = _ranks(evaluation)
-    n = len(ranks)
-    rows = [(method, k, n, int((ranks[method] > k).sum())) for method in ranks for k in top_k]
+    placed = ranks(evaluation)
+    n = len(placed)
+    rows = [(method, k, n, int((placed[method] > k).sum())) for method in placed for k in top_k]
     table = pd.DataFrame(rows, columns=["method", "top_k", "n_users", "n_valid"])
     table["validity"] = table["n_valid"] / n
     table["ci_low"], table["ci_high"] = proportion_confint(table["n_valid"], n, alpha=0.05, method="wilson")
@@ -49,10 +49,10 @@ def mcnemar(evaluation: pd.DataFrame, top_k: Sequence[int], apart: Sequence[str]
     Raises:
         ValueError: as ``validity``.
     """
-    ranks = _ranks(evaluation)
+    placed = ranks(evaluation)
     tables = []
     for k in top_k:
-        valid = ranks > k
+        valid = placed > k
         rows = []
         for a, b in combinations(valid, 2):
             only_a, only_b = int((valid[a] & ~valid[b]).sum()), int((valid[b] & ~valid[a]).sum())
@@ -67,14 +67,15 @@ def mcnemar(evaluation: pd.DataFrame, top_k: Sequence[int], apart: Sequence[str]
     return pd.concat(tables, ignore_index=True)
 
 
-def paired_change(valid: np.ndarray, base: np.ndarray) -> tuple[float, float, float]:
-    """Difference of two shares of the same users, with its 95 % interval.
+def paired_change(valid: np.ndarray, base: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
+    """Difference of two shares of the same users, with its interval.
 
     The interval is Wald's with Laplace's adjustment (Bonett and Price, British Journal of Mathematical and Statistical
     Psychology 2012).
 
     Args:
         valid, base: bool (n,).
+        confidence: of the interval.
 
     Returns:
         the share of ``valid`` minus that of ``base``, and the interval's ends.
@@ -82,7 +83,7 @@ def paired_change(valid: np.ndarray, base: np.ndarray) -> tuple[float, float, fl
     n = len(valid)
     gained, lost = (int((a & ~b).sum()) for a, b in ((valid, base), (base, valid)))
     more, less = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
-    half = norm.ppf(0.975) * np.sqrt((more + less - (more - less) ** 2) / (n + 2))
+    half = norm.ppf((1 + confidence) / 2) * np.sqrt((more + less - (more - less) ** 2) / (n + 2))
     return (gained - lost) / n, max(more - less - half, -1.0), min(more - less + half, 1.0)
 
 
@@ -106,17 +107,52 @@ def hierarchical_interval(valid: np.ndarray, rng: np.random.Generator, resamples
     return float(low), float(high)
 
 
-def _ranks(evaluation: pd.DataFrame) -> pd.DataFrame:
-    """rank_after: a row per (user, target), a column per method in the order given."""
+def independent_difference(a: tuple[float, float, float], b: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Difference of two independent estimates, each with its interval, with an interval of the same confidence.
+
+    Variances are recovered from the ends (Zou and Donner, Statistics in Medicine 2008).
+
+    Args:
+        a, b: estimate, low, high.
+
+    Returns:
+        ``a`` minus ``b``, and the interval's ends.
+    """
+    (x, x_low, x_high), (y, y_low, y_high) = a, b
+    return x - y, x - y - np.hypot(x - x_low, y_high - y), x - y + np.hypot(x_high - x, y - y_low)
+
+
+def median(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
+    """Median, with its interval between two order statistics, which supposes no distribution (Conover, Practical
+    Nonparametric Statistics 1999, section 3.2).
+
+    Args:
+        values: (n,), n at least 1.
+        confidence: the least that the interval may have.
+
+    Returns:
+        the median, and the interval's ends; an end is NaN where so few values have none.
+    """
+    middle = float(np.median(values))
+    low, high = quantile_test(values, q=middle, p=0.5).confidence_interval(confidence)
+    return middle, float(low), float(high)
+
+
+def ranks(evaluation: pd.DataFrame) -> pd.DataFrame:
+    """rank_after: a row per (user, target), a column per method in the order given.
+
+    Raises:
+        ValueError: as ``validity``.
+    """
     twice = evaluation[evaluation.duplicated(["method", "user"])]
     if len(twice):
         row = twice.iloc[0]
         raise ValueError(f"{row['method']} explains user {row['user']} twice: give one row per method and user")
-    ranks = evaluation.pivot(index=["user", "target"], columns="method", values="rank_after")
-    ranks = ranks[list(evaluation["method"].unique())]
-    if ranks.isna().any(axis=None):
-        (user, target), method = ranks.isna().stack().idxmax()[:2], ranks.isna().any().idxmax()
+    placed = evaluation.pivot(index=["user", "target"], columns="method", values="rank_after")
+    placed = placed[list(evaluation["method"].unique())]
+    if placed.isna().any(axis=None):
+        (user, target), method = placed.isna().stack().idxmax()[:2], placed.isna().any().idxmax()
         raise ValueError(
             f"{method} does not explain target {target} of user {user}: evaluate all methods on the same users"
         )
-    return ranks
+    return placed

@@ -20,6 +20,7 @@ from ..compare.settings import CorrelationConfig, InfluenceConfig, NaiveConfig, 
 from ..method.settings import SetNetworkConfig, SurrogateConfig
 from ..retrain.settings import BlackBoxConfig, MatrixFactorizationConfig, NeuralCollaborativeFilteringConfig
 from ..settings import ConfigError, Strict
+from .claims import ClaimsConfig, load_claims
 from .published import PublishedConfig, load_published
 from .reading import CONFIG_FOLDER, parsed_yaml, problems_of, report, unknown_name
 from .registry import DatasetConfig, DatasetName, ancestors, load_datasets
@@ -128,6 +129,9 @@ class StudyConfig(Strict):
     )
     published: PublishedConfig | None = Field(
         None, description="The paper's numbers that stand beside ours; those of published.yaml by default."
+    )
+    claims: ClaimsConfig | None = Field(
+        None, description="The paper's claims that are judged; those of claims.yaml by default."
     )
 
     @model_validator(mode="after")
@@ -285,7 +289,7 @@ def load_study(path: Path, datasets: Path = CONFIG_FOLDER / "datasets.yaml") -> 
 
 def check_study(parsed: object, source: Path | str, datasets: Path = CONFIG_FOLDER / "datasets.yaml") -> StudyConfig:
     """The study that ``parsed``, the content of ``source``, describes, over the registry ``datasets``: with the rows of
-    its datasets and the paper's numbers, so that it says all there is to know.
+    its datasets and the paper's numbers and claims, so that it says all there is to know.
 
     Raises:
         ConfigError: a field is wrong, or a cell names an unknown dataset or model.
@@ -306,6 +310,7 @@ def check_study(parsed: object, source: Path | str, datasets: Path = CONFIG_FOLD
         update={
             "datasets": {name: registry[name] for name in used},
             "published": study.published or load_published(),
+            "claims": study.claims or load_claims(),
         }
     )
 

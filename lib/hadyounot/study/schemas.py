@@ -414,6 +414,37 @@ TABLE_NAIVE = Schema(
     },
 )
 
+VERDICT = Schema(
+    "One claim of the paper, judged by rule. Numbers of a validity are in percent of users, those of a difference of "
+    "two in percentage points, others as the claim says.",
+    {
+        "claim": Column(_TEXT, "the claim, with the unit of its number"),
+        "where": Column(_TEXT, "where in the paper"),
+        "paper": Column(
+            _NUMBER,
+            "the number in the paper, of the dataset and kind of the world beside it; empty where it has none",
+            nullable=True,
+        ),
+        "ours": Column(
+            _NUMBER,
+            "ours of the first world in the study's order, not of the nearest; empty where none was measured",
+            nullable=True,
+        ),
+        "ci_low": Column(_NUMBER, "lower end of its 95 % interval; empty where there are too few users", nullable=True),
+        "ci_high": Column(_NUMBER, "upper end", nullable=True),
+        "worlds": Column(
+            _TEXT, "of each world that was measured: our number with its interval, the paper's, and the verdict there"
+        ),
+        "verdict": Column(
+            _TEXT,
+            "over all worlds: reproduced, in direction, in some worlds, not, contradicted, or not testable by code; "
+            "empty where none was measured",
+            nullable=True,
+        ),
+        "command": Column(_TEXT, "what regenerates the evidence"),
+    },
+)
+
 RUNTIME = Schema(
     "What one stage cost, over all cells; it differs from run to run.",
     {

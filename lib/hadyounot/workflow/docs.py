@@ -55,6 +55,7 @@ def config_page() -> str:
         "| `toy.yaml` | the planted world alone: what a notebook opened by hand shows |",
         "| `datasets.yaml` | the registry of datasets; its head shows the row for your own data |",
         "| `published.yaml` | the numbers printed in the paper |",
+        "| `claims.yaml` | what the paper claims, what measures it, and when ours agrees |",
         "",
         "Unknown keys are errors. Any field can be set for one run: `snakemake --config seed=1`. Settings of the",
         "machine (cores, cluster) are in `profiles/`, not here.",

@@ -17,6 +17,8 @@ What each reads, of all cells unless said otherwise, by the names of ``study.pat
     correlation         CORRELATION, of analysed cells
     surrogate_quality   SURROGATE_QUALITY, of analysed cells
     separability        SEPARABILITY, of analysed cells
+    verdict             DATASET, EVALUATION, GENERATION_TIME; and of analysed cells CORRELATION, SEPARABILITY, and of
+                        every family ABLATION
     runtime             BENCHMARK of every stage, where there is one; DATASET, QUALITY, OUTCOMES, RETRAININGS; and of
                         analysed cells NAIVE, CORRELATION_OUTCOMES, and of every family ABLATION_FITS
     examples            EVALUATION, RATINGS, USERS, ITEMS; it is Markdown alone
@@ -47,6 +49,7 @@ TABLES = {  # by name, the module that makes it: imported when it is asked for, 
     "correlation": "analyses",
     "surrogate_quality": "analyses",
     "separability": "analyses",
+    "verdict": "verdict",
     "runtime": "cost",
 }
 

@@ -87,8 +87,7 @@ def replication(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
         if len(repeated) < len(splits) * len(seeds):
             raise ValueError(f"{name}: give it a cell for each of the seeds {seeds} on each of the splits {splits}")
         paper = study.published.validity(name[1], study.original(name[0]))
-        ranks = {at: evaluation(cell).pivot(index="user", columns="method", values="rank_after") for at, cell in
-                 repeated.items()}  # fmt: skip
+        ranks = {at: statistics.ranks(evaluation(cell)) for at, cell in repeated.items()}
         for method in in_order(ranks[splits[0], seeds[0]]):
             for k in study.explanation.top_k:
                 valid = np.array([[ranks[split, seed][method] > k for seed in seeds] for split in splits])

@@ -1,0 +1,281 @@
+"""Every claim of the paper beside what was measured of it, and the verdict that ``compare.verdict`` gives by rule."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import product
+
+import pandas as pd
+
+from ...compare import statistics
+from ...compare.verdict import NOT_TESTABLE, VERDICTS, Expected, Measurement, over_worlds, weakest
+from ...study import paths, schemas
+from ...study.cell import Cell
+from ...study.claims import (
+    AblationClaim,
+    ClaimsConfig,
+    CorrelationClaim,
+    DatasetClaim,
+    DifferenceClaim,
+    FallClaim,
+    GapClaim,
+    PeopleClaim,
+    SeparabilityClaim,
+    TestedClaim,
+    TimeClaim,
+    ValidityClaim,
+)
+from ...study.config import StudyConfig
+from ...study.methods import BASE, family
+from .common import Table, pipes
+
+
+@dataclass(frozen=True)
+class World:
+    """What one cell shows, each artefact read once.
+
+    Attributes:
+        cell: the cell.
+        dataset: the paper's, where the cell's stands in for it.
+    """
+
+    cell: Cell
+    dataset: str
+
+    @property
+    def analysed(self) -> bool:
+        """Whether the study analyses it."""
+        return self.cell.study.cells[0].analysed
+
+    @cached_property
+    def tested(self) -> pd.DataFrame:
+        """What notebook 60 left."""
+        return self.cell.read(paths.EVALUATION)
+
+    @cached_property
+    def ranks(self) -> pd.DataFrame:
+        """See ``statistics.ranks``."""
+        return statistics.ranks(self.tested)
+
+    @cached_property
+    def seconds(self) -> pd.DataFrame:
+        """Generation time: a row per user, a column per method."""
+        return self.cell.read(paths.GENERATION_TIME).pivot(index="user", columns="method", values="seconds")
+
+    @cached_property
+    def pearson(self) -> pd.DataFrame:
+        """Correlation with the score decrease: a row per user, a column per measure."""
+        return self.cell.read(paths.CORRELATION).pivot(index="user", columns="measure", values="pearson")
+
+    def change(self, better: str, worse: str, top_k: int, confidence: float = 0.95) -> tuple[float, float, float]:
+        """Validity of a method less that of another, in percentage points, with its interval."""
+        valid, others = (self.ranks[method].to_numpy() > top_k for method in (better, worse))
+        return _percent(statistics.paired_change(valid, others, confidence))
+
+    def varied(self, claim: AblationClaim) -> Measurement | None:
+        """What a variant changes; None where the study has no such variant.
+
+        Raises:
+            ValueError: a variant of its family explains other users or targets than ``BASE``.
+        """
+        settings, size = self.cell.study.ablations, self.cell.study.explanation.explanation_size
+        if claim.family not in settings.families:
+            return None
+        if claim.variant not in [variant.name for variant in family(claim.family, settings, size)]:
+            return None
+        varied, base = self.cell.read(paths.ABLATION, family=claim.family), self.tested.query("method == @BASE.name")
+        ranks = statistics.ranks(pd.concat([base, varied], ignore_index=True))
+        valid, before = (ranks[name].to_numpy() > claim.top_k for name in (claim.variant, BASE.name))
+        return _percent(statistics.paired_change(valid, before))
+
+
+def _percent(found: tuple[float, float, float]) -> Measurement:
+    return Measurement(*(100 * each for each in found))
+
+
+def _measured(claim: TestedClaim, world: World) -> Measurement | None:
+    """What a world shows of a claim that is about one world; None where it was not measured there."""
+    if isinstance(claim, AblationClaim | CorrelationClaim | SeparabilityClaim) and not world.analysed:
+        return None
+    match claim:
+        case DatasetClaim():
+            count = world.cell.read(paths.DATASET)[claim.count]
+            return Measurement(count, count, count)
+        case ValidityClaim():
+            rows = statistics.validity(world.tested, [claim.top_k]).set_index("method")
+            return _percent(rows.loc[claim.method, ["validity", "ci_low", "ci_high"]])
+        case DifferenceClaim():
+            pairs = product(claim.better, claim.worse)
+            return weakest([partial(world.change, *pair, claim.top_k) for pair in pairs], "above")
+        case FallClaim():
+            ranks = world.ranks[claim.method].to_numpy()
+            return _percent(statistics.paired_change(ranks > claim.top_k, ranks > 1))
+        case AblationClaim():
+            return world.varied(claim)
+        case CorrelationClaim():
+            pearson = world.pearson[claim.measure] - (world.pearson[claim.minus] if claim.minus else 0)
+            return Measurement(*statistics.median(pearson.dropna().to_numpy())) if pearson.notna().any() else None
+        case TimeClaim():
+            ratios = world.seconds[claim.methods].div(world.seconds[claim.against], axis=0)
+            return weakest([partial(statistics.median, ratio) for ratio in ratios.to_numpy().T], claim.side)
+        case SeparabilityClaim():
+            probes = world.cell.read(paths.SEPARABILITY).set_index("probe")
+            return Measurement(*probes.loc["linear", ["auc", "auc_low", "auc_high"]])
+
+
+def _printed(claim: TestedClaim, dataset: str, kind: str, study: StudyConfig) -> float | None:
+    """The number in the paper, of one of its datasets and kind of recommender; None where it prints none."""
+    validity = {key: 100 * share for key, share in study.published.validity(kind, dataset).items()}
+    match claim:
+        case DatasetClaim():
+            row = study.datasets.get(dataset)
+            return getattr(row.paper, claim.count, None) if row else None
+        case ValidityClaim():
+            return validity.get((claim.method, claim.top_k))
+        case DifferenceClaim():
+            keys = [[(method, claim.top_k) for method in pair] for pair in product(claim.better, claim.worse)]
+            known = all(key in validity for pair in keys for key in pair)
+            return min(validity[better] - validity[worse] for better, worse in keys) if known else None
+        case FallClaim():
+            keys = (claim.method, claim.top_k), (claim.method, 1)
+            return validity[keys[0]] - validity[keys[1]] if all(key in validity for key in keys) else None
+        case GapClaim():
+            one = DifferenceClaim.model_construct(better=[claim.better], worse=[claim.worse], top_k=claim.top_k)
+            first, second = (_printed(one, dataset, each, study) for each in claim.recommenders)
+            return None if first is None or second is None else first - second
+        case AblationClaim():
+            change = study.published.ablation(kind, dataset, claim.family, claim.variant, claim.top_k)
+            return claim.paper if claim.paper is not None or change is None else 100 * change
+        case CorrelationClaim():
+            return None if claim.minus else study.published.correlations(kind, dataset).get(claim.measure)
+    return None
+
+
+def expected(claim: TestedClaim, dataset: str, kind: str, study: StudyConfig) -> Expected:
+    """What the paper says of one of its datasets and a kind of recommender."""
+    side, bound, tolerance = getattr(claim, "side", None), getattr(claim, "bound", 0.0), study.claims.tolerance
+    match claim:
+        case DifferenceClaim() | GapClaim():
+            side = "above"
+        case FallClaim() | SeparabilityClaim():
+            side = "below"
+        case DatasetClaim():
+            tolerance = 0.0
+        case CorrelationClaim():
+            tolerance = study.claims.correlation_tolerance
+    paper = _printed(claim, dataset, kind, study)
+    return Expected(side, bound, None if paper is None else round(paper, 6), tolerance)  # percent of shares are inexact
+
+
+def _found(claim: TestedClaim, worlds: list[World]) -> Iterator[tuple[str, str, str, Measurement]]:
+    """What was measured: name of the world, the paper's dataset, kind of recommender, measurement."""
+    about = [world for world in worlds if world.dataset in claim.datasets]
+    if isinstance(claim, GapClaim):
+        first, second = ([world for world in about if world.cell.kind == kind] for kind in claim.recommenders)
+        for a, b in product(first, second):
+            if a.cell.dataset == b.cell.dataset:
+                gaps = (each.change(claim.better, claim.worse, claim.top_k) for each in (a, b))
+                found = Measurement(*statistics.independent_difference(*gaps))
+                yield f"{a.cell.dataset}, {a.cell.model} − {b.cell.model}", a.dataset, a.cell.kind, found
+        return
+    about = [world for world in about if world.cell.kind in claim.recommenders]
+    if isinstance(claim, DatasetClaim):
+        about = list({world.cell.dataset: world for world in reversed(about)}.values())[::-1]
+    for world in about:
+        measured = _measured(claim, world)
+        if measured is not None:
+            name = world.cell.dataset
+            name += "" if isinstance(claim, DatasetClaim) else f", {world.cell.model}"
+            yield name, world.dataset, world.cell.kind, measured
+
+
+def _number(value: float, digits: int) -> str:
+    return "?" if pd.isna(value) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:z.{digits}g}"
+
+
+def _printed_number(value: float | None) -> str:
+    return "" if pd.isna(value) else _number(value, 4)
+
+
+def _span(found: Measurement) -> str:
+    estimate, low, high = (_number(each, 3) for each in found)
+    return estimate if low == high == estimate else f"{estimate} [{low}, {high}]"
+
+
+def _row(claim: TestedClaim, worlds: list[World], study: StudyConfig) -> dict:
+    """One tested claim: the first world's number, every world's, and the verdict over them."""
+    told, verdicts, first, seen = [], [], None, set()
+    for name, dataset, kind, measured in _found(claim, worlds):
+        said = expected(claim, dataset, kind, study)
+        verdicts.append(said.in_world(measured))
+        paper = "" if said.paper is None else f", paper {_printed_number(said.paper)}"
+        told.append(f"{name}: {_span(measured)}{paper}: {verdicts[-1]}")
+        first = first or (said.paper, *measured)
+        seen.add(dataset)
+    missing = [dataset for dataset in claim.datasets if dataset not in seen]
+    if missing:
+        told.append(f"not measured: {', '.join(missing)}")
+    if first is None:
+        first = expected(claim, claim.datasets[0], claim.recommenders[0], study).paper, None, None, None
+        told.append("`snakemake --configfile config/paper.yaml` measures it")
+    numbers = dict(zip(("paper", "ours", "ci_low", "ci_high"), first, strict=True))
+    return numbers | {"worlds": "; ".join(told), "verdict": over_worlds(verdicts)}
+
+
+def _said(claim: PeopleClaim, study: StudyConfig) -> dict:
+    """One claim by people, with the number that the paper prints."""
+    row = getattr(study.published.user_study, claim.method) if claim.method else None
+    return {
+        "paper": row and getattr(row, claim.number),
+        "worlds": "none: people have to be asked",
+        "verdict": NOT_TESTABLE,
+    }
+
+
+def verdict(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
+    """Schema ``schemas.VERDICT``: one row per claim, in the order of claims.yaml."""
+    worlds = [World(cell, study.original(cell.dataset)) for cell in cells]
+    rows = []
+    for claim in study.claims.claims:
+        row = _said(claim, study) if isinstance(claim, PeopleClaim) else _row(claim, worlds, study)
+        rows.append({"claim": claim.claim, "where": claim.where, "command": claim.command} | row)
+    frame = pd.DataFrame(rows, columns=list(schemas.VERDICT.columns))
+    return frame.astype(dict.fromkeys(("paper", "ours", "ci_low", "ci_high"), "float64"))
+
+
+def markdown(frame: pd.DataFrame, claims: ClaimsConfig) -> str:
+    """Schema ``schemas.VERDICT``: the rule in words, how many claims got which verdict, and all of them."""
+    counts = frame["verdict"].value_counts()
+    said = [f"{name}: {counts[name]}" for name in VERDICTS if name in counts]
+    said += [f"not measured by this study: {n}"] if (n := int(frame["verdict"].isna().sum())) else []
+    shown = pd.DataFrame(
+        {
+            "claim": frame["claim"],
+            "where": frame["where"],
+            "paper": [_printed_number(value) for value in frame["paper"]],
+            "ours": [
+                "" if pd.isna(row[0]) else _span(Measurement(*row))
+                for row in frame[["ours", "ci_low", "ci_high"]].to_numpy(dtype=float)
+            ],
+            "verdict": [f"**{each}**" if isinstance(each, str) else "" for each in frame["verdict"]],
+            "worlds": frame["worlds"].str.replace("; ", "<br>", regex=False),
+            "evidence": [f"`{command}`" for command in frame["command"]],
+        }
+    )
+    return (
+        "Every claim of the paper, judged by rule. A world is a recommender of this study on a dataset. A claimed "
+        "number is reproduced there if it lies in our 95 % interval, or within a tolerance of our estimate "
+        f"({claims.tolerance:g} percentage points; {claims.correlation_tolerance:g} of a correlation; none of others); "
+        "else it is not. A claimed side or order is reproduced if our whole interval lies on that side and the number "
+        "agrees or the paper prints none; in direction if the number does not agree; contradicted if the interval lies "
+        "on the other side; else it is not borne out. Over worlds: reproduced if in all; in direction if at least that "
+        "in all; in some worlds if in some; contradicted if in all; else not. A verdict is over the worlds that are "
+        "named beside it. Ours is the first of them, in the study's order, however near or far the others lie. "
+        "Intervals are not corrected for the number of claims.\n\n"
+        f"{'; '.join(said)}.\n\n{pipes(shown)}"
+    )
+
+
+TABLES = {
+    "verdict": Table(schemas.VERDICT, verdict, lambda frame, cells, study: markdown(frame, study.claims)),
+}
