@@ -52,7 +52,7 @@ class TruncatedSVDConfig(Strict):
     factors: int = Field(16, ge=1, description="Length of a user's and an item's embedding: singular vectors kept.")
     binary: bool = Field(False, description="Whether the matrix holds 1 for each rating, whatever it says.")
     tolerance: float = Field(
-        1e-11,
+        1e-10,
         gt=0,
         description="When retraining has converged: residual of its vectors relative to the largest eigenvalue.",
     )

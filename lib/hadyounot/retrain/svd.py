@@ -1,4 +1,4 @@
-"""Truncated singular value decomposition of the matrix of ratings ("PureSVD"; Cremonesi, Koren, Turrin, RecSys 2010)."""
+"""Truncated singular value decomposition of the ratings ("SVD", PureSVD; Cremonesi, Koren, Turrin, RecSys 2010)."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +16,8 @@ from .base import checked, known_users
 from .ratings import Deletion, Ratings
 from .settings import TruncatedSVDConfig
 
-SPARE = 16  # singular vectors of the original kept beyond ``factors``: without them the last ones converge slowly
-STEPS, STEPS_PER_CHECK = 200, 4  # of the iteration at most, and between tests whether it has converged
+SPARE = 32  # singular vectors of the original kept beyond ``factors``: without them the last ones converge slowly
+STEPS, STEPS_PER_CHECK = 200, 3  # of the iteration at most, and between tests whether it has converged
 NEGLIGIBLE = 1e-14  # relative size of a direction that may be rounding alone
 
 
@@ -100,6 +100,11 @@ class TruncatedSVD(TruncatedSVDConfig):
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(run, [range(k, len(deletions), threads) for k in range(threads)]))
         return scores
+
+    def objective(self, model: TruncatedSVDModel, ratings: Ratings) -> float:
+        """The squared distance of the model from the matrix, over the number of ratings: stars²."""
+        near = np.square(model.user_embeddings, dtype=np.float64).sum()  # |A V Vᵀ|² = |A V|²
+        return float((np.square(self._matrix(ratings).data).sum() - near) / len(ratings))
 
     def _matrix(self, ratings: Ratings) -> csr_array:
         """A: float64 (n_users, n_items).
