@@ -28,14 +28,15 @@ def require_row(scores: np.ndarray, matrix: np.ndarray, user: int, recommender: 
     """The scores are those of NumPy's decomposition, within what ``TruncatedSVD.retrain`` promises."""
     _, values, vectors = np.linalg.svd(matrix, full_matrices=False)
     k, row, squares = recommender.factors, matrix[user], np.append(values, 0) ** 2
+    gap = squares[k - 1] - squares[k]
     if squares[k - 1] < 1e-20 * squares[0]:  # all of the matrix is kept
-        expected, conditioned = row, 1
+        expected, condition = row, 1
     else:
-        expected, conditioned = (
+        expected, condition = (
             vectors[:k].T @ (vectors[:k] @ row),
-            squares[0] / max(squares[k - 1] - squares[k], 1e-300),
-        )
-    allowed = (recommender.tolerance * conditioned + 4 * FLOAT32) * np.linalg.norm(row)
+            squares[0] / max(gap, 1e-300),
+        )  # any of equals will do
+    allowed = (recommender.tolerance * condition + 4 * FLOAT32) * np.linalg.norm(row)
     assert np.abs(scores - expected).max() <= allowed
 
 
@@ -126,6 +127,13 @@ def test_equal_singular_values_at_the_cut_keep_one_of_them():
     after = TruncatedSVD(factors=1).retrain(ratings, [Deletion(0, (0,))] * 4, range(4))
     assert np.square(after).sum() == pytest.approx(4)
     same(after[0], np.zeros(4))
+
+
+def test_a_matrix_of_zeros_scores_zero():
+    ratings = world(100, 90)
+    ratings = Ratings.from_arrays(ratings.users, ratings.items, np.zeros(len(ratings)))
+    assert not SVD.fit(ratings).scores([0]).any()
+    assert not SVD.retrain(ratings, some_deletions(ratings, 2)).any()
 
 
 @pytest.mark.parametrize("factors", [16, 50])
