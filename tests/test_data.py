@@ -1132,7 +1132,7 @@ def test_a_study_and_a_registry_that_are_right(tmp_path):
         (
             "kind: mf",
             "kind: mff",
-            ["models.mf.kind: unknown kind mff", "allowed: mf, ncf, blackbox", "write `kind: mf`"],
+            ["models.mf.kind: unknown kind mff", "allowed: mf, ncf, svd, blackbox", "write `kind: mf`"],
         ),
         ("cells:", "train_share: 1.5\ncells:", ["train_share: ", "not 1.5", "write `train_share: 0.7`, say"]),
         ("dataset: toy", "dataset: 7", ["cells.0.dataset: ", "valid string, not 7", 'write `dataset: "7"`']),

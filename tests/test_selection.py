@@ -62,11 +62,11 @@ def test_neural_collaborative_filtering_comes_within_a_percent(halves):
             assert ("as the rule asks" in selection.verdict(chosen, table)) == is_close
 
 
-def test_a_black_box_has_its_authors_settings(halves, tmp_path):
-    box = hyn.BlackBox(Means)
-    table = selection.validate(box, halves[0], 0, "toy")
+@pytest.mark.parametrize(("recommender", "whose"), [(hyn.BlackBox(Means), "author"), (hyn.TruncatedSVD(), "study")])
+def test_a_recommender_without_epochs_has_the_settings_that_it_was_given(halves, tmp_path, recommender, whose):
+    table = selection.validate(recommender, halves[0], 0, "toy")
     assert table.empty
-    assert "author" in selection.verdict(box, table)
+    assert whose in selection.verdict(recommender, table)
     store.write_csv(tmp_path / "validation.csv", table, schemas.VALIDATION)
 
 
@@ -84,7 +84,9 @@ def test_other_test_ratings_change_neither_the_objective_nor_the_verdict(halves)
     assert selection.convergence(MF, curve) == selection.convergence(MF, other)
 
 
-@pytest.mark.parametrize("recommender", [MF, NCF, hyn.BlackBox(Means)], ids=["mf", "ncf", "blackbox"])
+@pytest.mark.parametrize(
+    "recommender", [MF, NCF, hyn.TruncatedSVD(factors=2), hyn.BlackBox(Means)], ids=["mf", "ncf", "svd", "blackbox"]
+)
 def test_learning_curve_shows_the_recommender_at_its_epochs(halves, tmp_path, recommender):
     train, test = halves
     curve = selection.learning_curve(recommender, train, test)

@@ -8,6 +8,7 @@ _HOMES = {  # imported when first used: the workflow looks into this package oft
     "MatrixFactorization": "retrain.mf",
     "NeuralCollaborativeFiltering": "retrain.ncf",
     "Ratings": "retrain.ratings",
+    "TruncatedSVD": "retrain.svd",
 }
 
 __all__ = list(_HOMES)

@@ -67,6 +67,19 @@ class NeuralCollaborativeFilteringConfig(RecommenderConfig):
         return layers
 
 
+class TruncatedSVDConfig(RecommenderConfig):
+    """Truncated singular value decomposition of the matrix of ratings, zero where there is none (PureSVD)."""
+
+    kind: Literal["svd"] = Field("svd", description="Which recommender this is.")
+    factors: int = Field(16, ge=1, description="Length of a user's and an item's embedding: singular vectors kept.")
+    binary: bool = Field(False, description="Whether the matrix holds 1 for each rating, whatever it says.")
+    tolerance: float = Field(
+        1e-10,
+        gt=0,
+        description="When retraining has converged: residual of its vectors relative to the largest eigenvalue.",
+    )
+
+
 class BlackBoxConfig(RecommenderConfig):
     """A recommender that others wrote, with `fit` and `scores`, retrained once per deletion."""
 
@@ -97,5 +110,6 @@ class BlackBoxConfig(RecommenderConfig):
 RECOMMENDERS = {  # by kind: module and class, imported where one is used
     "mf": ("hadyounot.retrain.mf", "MatrixFactorization"),
     "ncf": ("hadyounot.retrain.ncf", "NeuralCollaborativeFiltering"),
+    "svd": ("hadyounot.retrain.svd", "TruncatedSVD"),
     "blackbox": ("hadyounot.retrain.blackbox", "BlackBox"),
 }

@@ -18,7 +18,12 @@ from pydantic import (
 
 from ..compare.settings import CorrelationConfig, InfluenceConfig, NaiveConfig, OracleConfig, ProjectionConfig
 from ..method.settings import SetNetworkConfig, SurrogateConfig
-from ..retrain.settings import BlackBoxConfig, MatrixFactorizationConfig, NeuralCollaborativeFilteringConfig
+from ..retrain.settings import (
+    BlackBoxConfig,
+    MatrixFactorizationConfig,
+    NeuralCollaborativeFilteringConfig,
+    TruncatedSVDConfig,
+)
 from ..settings import ConfigError, Strict
 from .claims import ClaimsConfig, load_claims
 from .published import PublishedConfig, load_published
@@ -92,7 +97,8 @@ class ExplanationConfig(Strict):
 
 
 ModelConfig = Annotated[
-    MatrixFactorizationConfig | NeuralCollaborativeFilteringConfig | BlackBoxConfig, Field(discriminator="kind")
+    MatrixFactorizationConfig | NeuralCollaborativeFilteringConfig | TruncatedSVDConfig | BlackBoxConfig,
+    Field(discriminator="kind"),
 ]
 
 

@@ -42,7 +42,12 @@ ANALYSES = NAIVE, CORRELATION, SURROGATE_QUALITY, SEPARABILITY  # each gathered 
 
 TABLE = "tables/{table}.csv"
 EXAMPLES = "tables/examples.md"
-VALIDITY = {"mf": "table3_mf", "ncf": "table4_ncf", "blackbox": "validity_blackbox"}  # table by kind of recommender
+VALIDITY = {  # table by kind of recommender
+    "mf": "table3_mf",
+    "ncf": "table4_ncf",
+    "svd": "validity_svd",
+    "blackbox": "validity_blackbox",
+}
 FIGURE = "figures/{figure}.png"
 
 NOTEBOOK = "notebooks/{notebook}.ipynb"

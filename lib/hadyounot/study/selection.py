@@ -11,6 +11,7 @@ from ..retrain.base import Model, Recommender
 from ..retrain.blackbox import BlackBox
 from ..retrain.mf import MatrixFactorization
 from ..retrain.ratings import Ratings
+from ..retrain.svd import TruncatedSVD
 from ..rng import generator
 
 REGULARIZATIONS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
@@ -21,6 +22,8 @@ SIGNAL_GATE = 5  # a deletion must move its user at least this many times as muc
 
 VALIDATION_SHARE = 0.1
 
+WITHOUT_EPOCHS = BlackBox, TruncatedSVD  # as one is trained by its author's own rules, and the other is solved
+
 TRIED = ["regularization", "learning_rate", "epochs", "validation_rmse"]  # settings, and how they do
 
 
@@ -29,7 +32,8 @@ def validate(recommender: Recommender, ratings: Ratings, seed: int, dataset: str
 
     Matrix factorisation: at its number of epochs, the regularisation has the lowest error of ``REGULARIZATIONS``.
     Neural collaborative filtering, which overfits: learning rate and epochs come within 1 % of the lowest error of
-    ``LEARNING_RATES`` and up to twice the epochs. A black box has its author's settings.
+    ``LEARNING_RATES`` and up to twice the epochs. A black box has its author's settings, and a truncated SVD, which
+    takes a missing rating for a zero, is no model of how many stars there would be.
 
     Args:
         recommender: the one that will be explained.
@@ -38,9 +42,9 @@ def validate(recommender: Recommender, ratings: Ratings, seed: int, dataset: str
         dataset: its name; with the seed it decides what is held out.
 
     Returns:
-        schema ``schemas.VALIDATION``, lowest error first; no row for a black box.
+        schema ``schemas.VALIDATION``, lowest error first; no row for a black box or a truncated SVD.
     """
-    if isinstance(recommender, BlackBox):
+    if isinstance(recommender, WITHOUT_EPOCHS):
         return pd.DataFrame(columns=TRIED, dtype=np.float64)
     held_out = generator(seed, "validation", dataset).random(len(ratings)) < VALIDATION_SHARE
     kept, held_out, everybody = ratings.select(~held_out), ratings.select(held_out), range(ratings.n_users)
@@ -67,7 +71,8 @@ def validate(recommender: Recommender, ratings: Ratings, seed: int, dataset: str
 def verdict(recommender: Recommender, tried: pd.DataFrame) -> str:
     """Whether the recommender's settings are those that ``validate`` asks for, in words."""
     if tried.empty:
-        return "the settings are its author's: none is chosen here"
+        whose = "the study's" if isinstance(recommender, TruncatedSVD) else "its author's"
+        return f"the settings are {whose}: none is chosen here"
     names = [name for name in TRIED[:-1] if tried[name].notna().any()]
     own = tried[(tried[names] == [getattr(recommender, name) for name in names]).all(axis=1)]["validation_rmse"].iloc[0]
     best = tried.iloc[0]
@@ -79,10 +84,10 @@ def verdict(recommender: Recommender, tried: pd.DataFrame) -> str:
 
 
 def learning_curve(recommender: Recommender, train: Ratings, test: Ratings) -> pd.DataFrame:
-    """Error and objective over twice the recommender's epochs: schema ``schemas.CURVE``, one row for a black box."""
+    """Error and objective over twice the recommender's epochs: schema ``schemas.CURVE``; one row where it has none."""
 
     def states() -> Iterator:
-        if isinstance(recommender, BlackBox):
+        if isinstance(recommender, WITHOUT_EPOCHS):
             yield recommender.fit(train)
         else:
             yield from recommender.model_copy(update={"epochs": 2 * recommender.epochs}).trajectory(train)
@@ -93,7 +98,7 @@ def learning_curve(recommender: Recommender, train: Ratings, test: Ratings) -> p
         if epoch in shown:
             scores = state.scores(range(train.n_users))
             fit = rmse(scores, train)
-            objective = recommender.objective(state, train) if isinstance(recommender, MatrixFactorization) else fit**2
+            objective = recommender.objective(state, train) if hasattr(recommender, "objective") else fit**2
             rows.append((epoch, fit, rmse(scores, test), objective))
     return pd.DataFrame(rows, columns=["epoch", "train_rmse", "test_rmse", "objective"])
 
@@ -102,6 +107,8 @@ def convergence(recommender: Recommender, curve: pd.DataFrame) -> str:
     """Whether the objective of ``learning_curve`` has converged at the recommender's epochs, in words."""
     if isinstance(recommender, BlackBox):
         return "its author decides when its training ends"
+    if isinstance(recommender, TruncatedSVD):
+        return "solved, not trained by epochs: the arg min to rounding"
     epochs = recommender.epochs
     now, later = curve.set_index("epoch")["objective"].loc[[epochs, 2 * epochs]]
     gain = f"{epochs} epochs more lower the objective by {1 - later / now:.2%}"

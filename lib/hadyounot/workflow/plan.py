@@ -22,7 +22,9 @@ TIMED_EPOCHS, TIMED_RETRAININGS, TIMED_BLACK_BOXES = 3, 64, 4
 
 
 def ratings_like(users: int, items: int, interactions: int) -> Ratings:
-    """Random ratings of a given size: what training costs depends on how many there are, not on what they say."""
+    """Random ratings of a given size: what training costs depends on how many there are, not on what they say; but for
+    a truncated SVD, which real ratings make faster, as their singular values differ more.
+    """
     rng = generator(0, "plan")
     pairs = np.sort(rng.choice(users * items, interactions, replace=False, shuffle=False))
     names = [np.arange(count).astype(object) for count in (users, items, items)]
@@ -66,7 +68,7 @@ def estimate(study: StudyConfig, cell: CellConfig) -> dict[str, str | int | floa
     epochs, timed = getattr(settings, "epochs", 1), TIMED_RETRAININGS
     if isinstance(settings, BlackBoxConfig):
         timed = TIMED_BLACK_BOXES
-    else:
+    elif hasattr(settings, "epochs"):
         settings = settings.model_copy(update={"epochs": min(epochs, TIMED_EPOCHS)})
     short = recommender(settings, study.seed)
     deletions = [Deletion(user, (int(ratings.history(user)[0]),)) for user in np.unique(ratings.users)[:timed].tolist()]

@@ -87,10 +87,10 @@ def _row(axes: Axes, place: float, rows: pd.DataFrame) -> None:
     printed = by_method["paper"].get(PAPER)
     if pd.notna(printed):
         axes.plot([printed] * 2, [place - 0.5, place + 0.5], color=style.ACCENT, linewidth=1.1, zorder=2)
-    for name, marker in SHOWN.items():
+    for number, (name, marker) in enumerate(SHOWN.items()):
         if name in shares:
             axes.plot(
-                *(shares[name], place, marker),
+                *(shares[name], place + 0.11 * (number - (len(SHOWN) - 1) / 2), marker),  # equals stay apart
                 **{"color": METHOD[name].color, "markersize": 5, "markeredgecolor": "white", "markeredgewidth": 0.5},
                 **{"clip_on": False, "zorder": 3},
             )

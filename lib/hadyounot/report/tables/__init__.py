@@ -4,7 +4,7 @@ What each reads, of all cells unless said otherwise, by the names of ``study.pat
 
     table1_user_study   nothing: the study's published numbers
     table2_datasets     DATASET
-    table3_mf, table4_ncf, validity_blackbox
+    table3_mf, table4_ncf, validity_svd, validity_blackbox
                         EVALUATION, RETRAININGS, SURROGATES, SURROGATE_FITS, of cells with such a recommender
     recommenders        QUALITY
     signal, sutva       SIGNAL

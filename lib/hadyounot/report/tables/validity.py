@@ -1,4 +1,4 @@
-"""Tables 3 and 4, and their like for black boxes: how many explanations hold; and which differences are no chance."""
+"""Tables 3 and 4, and their like for other kinds: how many explanations hold; and which differences are no chance."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
