@@ -124,8 +124,8 @@ class TruncatedSVD(TruncatedSVDConfig):
         """The largest singular values (count,), in falling order, and their right vectors (n_items, count): float64."""
         side = min(matrix.shape)
         if 2 * count < side and matrix.count_nonzero():
-            # Lanczos: as exact, and of 48 vectors of MovieLens-100K it takes a tenth of what a dense solver takes; a dense
-            # one finds all vectors, and takes a matrix of zeros
+            # Lanczos: as exact, and 48 vectors of MovieLens-100K take a tenth of a dense solver's time; that finds all
+            # vectors, and takes a matrix of zeros
             start = generator(self.seed, "truncated svd").normal(size=side)
             _, values, vectors = svds(matrix, count, tol=0, v0=start, rng=generator(self.seed, "truncated svd restart"))
             order = np.argsort(-values, kind="stable")
