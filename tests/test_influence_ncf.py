@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 import torch
 from hadyounot.compare.differentiated import BLOCK_DAMPING, neural_block, neural_influence
-from hadyounot.compare.influence import influences
+from hadyounot.compare.influence import influences, removals
 from hadyounot.compare.settings import InfluenceConfig
 from hadyounot.retrain.ncf import NeuralCollaborativeFiltering
 from hadyounot.retrain.ratings import Deletion, Ratings
 from hadyounot.rng import generator
 from hadyounot.study import datasets
+from test_mf import world
 from torch.autograd.functional import hessian, jacobian
+from torch.nn.functional import softplus
 
 EXACT = InfluenceConfig(damping=1e-5, tolerance=1e-10, max_iterations=5000)
 SMALL = {"gmf_factors": 2, "mlp_layers": (4, 2), "batch_size": 128, "init_scale": 0.1}
@@ -33,32 +35,40 @@ def influence(ratings, early):
     return neural_influence(early, ratings, EXACT, torch.float64)
 
 
-@pytest.fixture(scope="module")
-def dense(ratings, early):
-    """θ (n_parameters,) in float64, the (n_users, n_items) scores and the mean loss as functions of it, H of the
-    latter; written again, over all pairs.
-    """
-    layers = [part for layer in zip(early.matrices, early.biases, strict=True) for part in layer]
-    tables = [early.gmf_users, early.gmf_items, early.mlp_users, early.mlp_items]
-    arrays = [torch.tensor(array, dtype=torch.float64) for array in (*tables, *layers, early.output_weights)]
-    arrays.append(torch.tensor([early.output_bias], dtype=torch.float64))
+def logits_of(model):
+    """θ (n_parameters,) in float64, and the (n_users, n_items) logits as a function of it; written again."""
+    layers = [part for layer in zip(model.matrices, model.biases, strict=True) for part in layer]
+    tables = [model.gmf_users, model.gmf_items, model.mlp_users, model.mlp_items]
+    arrays = [torch.tensor(array, dtype=torch.float64) for array in (*tables, *layers, model.output_weights)]
+    arrays.append(torch.tensor([model.output_bias], dtype=torch.float64))
     shapes, sizes = [array.shape for array in arrays], [array.numel() for array in arrays]
-    low, high = float(early.low), float(early.high)
 
-    def scores(theta):
+    def logits(theta):
         pieces = zip(theta.split(sizes), shapes, strict=True)
         p, q, s, t, matrix, bias, h, b = (piece.reshape(shape) for piece, shape in pieces)
         pairs = torch.cat([s[:, None].expand(-1, len(t), -1), t[None].expand(len(s), -1, -1)], dim=-1)
         hidden = torch.einsum("ol,uil->uio", matrix, pairs).add(bias).clamp(min=0)
-        logit = torch.einsum("uf,if,f->ui", p, q, h[: p.shape[1]]) + hidden @ h[p.shape[1] :] + b
-        return low + (high - low) / (1 + torch.exp(-logit))
+        return torch.einsum("uf,if,f->ui", p, q, h[: p.shape[1]]) + hidden @ h[p.shape[1] :] + b
+
+    return torch.cat([array.reshape(-1) for array in arrays]), logits
+
+
+@pytest.fixture(scope="module")
+def dense(ratings, early):
+    """θ (n_parameters,) in float64, the (n_users, n_items) scores and the losses as functions of it, H of their mean;
+    over all pairs.
+    """
+    theta, logits = logits_of(early)
+    low, high = float(early.low), float(early.high)
+
+    def scores(theta):
+        return low + (high - low) / (1 + torch.exp(-logits(theta)))
 
     def losses(theta):
         return (
             (scores(theta)[ratings.users, ratings.items] - torch.from_numpy(ratings.values).double()) / (high - low)
         ) ** 2
 
-    theta = torch.cat([array.reshape(-1) for array in arrays])
     return theta, scores, losses, hessian(lambda theta: losses(theta).mean(), theta)
 
 
@@ -143,3 +153,62 @@ def test_explanations_are_the_most_negative_changes(ratings, early):
             ("influence_block", neural_block(early, ratings, user, target)),
         ):
             assert methods[name](user, target, 3, generator(0, "e")) == tuple(history[np.argsort(changes)[:3]])
+
+
+IMPLICIT = NeuralCollaborativeFiltering(**SMALL, epochs=20, negatives=2, learning_rate=0.01)
+
+
+def test_with_negatives_a_deletion_takes_away_its_own():
+    """Of the last epoch; against dense linear algebra on cross-entropies of logits."""
+    ratings, user, target = world(), 2, 7
+    model, rows = IMPLICIT.fit(ratings), ratings.rows_of(user)
+    theta, logits = logits_of(model)
+    users = torch.from_numpy(ratings.users).long()
+    negatives = torch.from_numpy(IMPLICIT.sampled_negatives(ratings, 19)).long()
+
+    def losses(theta):
+        z = logits(theta)
+        return torch.column_stack([softplus(-z[users, ratings.items]), softplus(z[users[:, None], negatives])])
+
+    def score(theta):
+        return torch.sigmoid(logits(theta)[user, target])
+
+    slopes, right = jacobian(lambda theta: losses(theta).sum(dim=1)[rows], theta), jacobian(score, theta)
+    influence = neural_influence(model, ratings, EXACT, torch.float64, negatives.numpy())
+    matrix = hessian(lambda theta: losses(theta).mean(), theta) + influence.damping * torch.eye(len(theta))
+    expected = slopes @ torch.linalg.solve(matrix, right) / losses(theta).numel()
+    assert influence.changes(user, target) == pytest.approx(expected.numpy(), rel=1e-5, abs=1e-9)
+
+    touching = torch.column_stack([torch.from_numpy(ratings.items).long(), negatives]) == target
+    touching |= users[:, None] == user
+    starts = np.cumsum([0, ratings.n_users * 2, ratings.n_items * 2, ratings.n_users * 2])
+    own = np.concatenate(
+        [start + 2 * row + np.arange(2) for start, row in zip(starts, [user, target] * 2, strict=True)]
+    )
+    matrix = hessian(lambda theta: losses(theta)[touching].mean(), theta)[own][:, own]
+    damping = max(BLOCK_DAMPING, -2 * float(torch.linalg.eigvalsh(matrix)[0]))
+    solution = torch.linalg.solve(matrix + damping * torch.eye(len(own)), right[own])
+    expected = slopes[:, own] @ solution / int(touching.sum())
+    changes = neural_block(model, ratings, user, target, negatives.numpy())
+    assert changes == pytest.approx(expected.numpy(), rel=1e-6, abs=1e-9)
+
+    methods = removals(model, ratings, IMPLICIT, EXACT)
+    assert methods["influence_block"](user, target) == pytest.approx(changes)
+    assert np.corrcoef(methods["influence"](user, target), influence.changes(user, target))[0, 1] > 0.99
+
+
+def test_with_negatives_it_predicts_real_leave_one_out_retraining(ratings):
+    """Though these are sampled anew in each epoch."""
+    ncf = IMPLICIT.model_copy(update={"epochs": 60})
+    model, truth, predicted = ncf.fit(ratings), [], {"influence": [], "influence_block": []}
+    methods = removals(model, ratings, ncf, EXACT.model_copy(update={"tolerance": 1e-2}))
+    for user in range(0, ratings.n_users, 16):
+        history = ratings.history(user)
+        target = int(np.setdiff1d(np.arange(ratings.n_items), history)[0])
+        after = ncf.retrain(ratings, [Deletion(user, (int(item),)) for item in history])
+        truth.extend(after[:, target] - model.scores([user])[0, target])
+        for name, changes in methods.items():
+            predicted[name].extend(changes(user, target))
+    correlations = {name: np.corrcoef(changes, truth)[0, 1] for name, changes in predicted.items()}
+    print(f"Pearson correlation with the truth: {correlations}")
+    assert min(correlations.values()) > 0.3

@@ -9,6 +9,7 @@ from hadyounot.retrain.ncf import NeuralCollaborativeFiltering, _Trainer
 from hadyounot.retrain.ratings import Deletion, Ratings
 from hadyounot.retrain.simd import LANES
 from test_mf import some_deletions, world
+from torch.nn.functional import binary_cross_entropy
 
 NCF = NeuralCollaborativeFiltering(
     gmf_factors=3, mlp_layers=(6, 5, 4), epochs=3, batch_size=16, learning_rate=0.01, init_scale=0.3, seed=4
@@ -55,18 +56,26 @@ class Reference(torch.nn.Module):
 
 
 def reference_scores(ncf, ratings, deletion, watched, dtype=torch.float64):
-    """Scores in stars of the reference after dense Adam on the same minibatches, deleted examples weighing 0."""
-    model = Reference(ncf, ratings, dtype)
+    """Scores of the reference after dense Adam on the same minibatches, deleted examples weighing 0: in stars, or with
+    negatives on [0, 1].
+    """
+    model, n = Reference(ncf, ratings, dtype), len(ratings)
     adam = torch.optim.Adam(model.parameters(), lr=ncf.learning_rate, eps=1e-18)
-    users, items = torch.from_numpy(ratings.users).long(), torch.from_numpy(ratings.items).long()
-    low, high = float(ratings.values.min()), float(ratings.values.max())
+    low, high = (0, 1) if ncf.negatives else (float(ratings.values.min()), float(ratings.values.max()))
     values = (torch.from_numpy(ratings.values).to(dtype) - low) / (high - low)
     kept = torch.from_numpy(~((ratings.users == deletion.user) & np.isin(ratings.items, deletion.items)))
-    for epoch in _Trainer(ncf, ratings).epochs:
+    users, items = torch.from_numpy(ratings.users).long(), torch.from_numpy(ratings.items).long()
+    for number, epoch in enumerate(_Trainer(ncf, ratings).epochs):
+        if ncf.negatives:  # examples: all positives, then the first negative of each, ...
+            example_items = torch.cat([items, *torch.from_numpy(ncf.sampled_negatives(ratings, number)).long().T])
         for batch in torch.from_numpy(epoch.order).long().split(ncf.batch_size):
             adam.zero_grad()
-            errors = (model(users[batch], items[batch]) - values[batch]) ** 2
-            (errors * kept[batch]).sum().div(len(batch)).backward()
+            if ncf.negatives:
+                share, chosen = model(users[batch % n], example_items[batch]), (batch < n).to(dtype)
+                losses = binary_cross_entropy(share, chosen, reduction="none")
+            else:
+                losses = (model(users[batch], items[batch]) - values[batch]) ** 2
+            (losses * kept[batch % n]).sum().div(len(batch)).backward()
             adam.step()
     with torch.no_grad():
         everything = torch.arange(ratings.n_items)
@@ -182,7 +191,7 @@ def test_equal_ratings_rank_nothing():
     ratings = Ratings.from_arrays(["a", "a", "b"], ["x", "y", "x"], [4, 4, 4])
     for train in (NCF.fit, lambda ratings: NCF.retrain(ratings, [Deletion(0, ())])):
         with pytest.raises(
-            ValueError, match=r"^all 3 ratings are 4, so .*: add lower ratings .* BlackBox\(ImplicitALS"
+            ValueError, match=r"^all 3 ratings are 4, so .*: add lower ratings .* negatives=4, .* BlackBox\(ImplicitALS"
         ):
             train(ratings)
 
@@ -210,7 +219,7 @@ def test_bad_requests_are_named():
 @pytest.mark.parametrize(
     "setting",
     [{"gmf_factors": 0}, {"mlp_layers": (4,)}, {"mlp_layers": (3, 2)}, {"mlp_layers": (4, 0)}, {"batch_size": 0},
-     {"epochs": 0}, {"learning_rate": 0}, {"init_scale": -1}, {"seed": -1}],
+     {"epochs": 0}, {"learning_rate": 0}, {"init_scale": -1}, {"negatives": -1}, {"seed": -1}],
 )  # fmt: skip
 def test_bad_settings_are_named(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):

@@ -6,8 +6,9 @@ import hadyounot as hyn
 import numpy as np
 import pandas as pd
 import pytest
-from hadyounot.compare.accuracy import rmse
+from hadyounot.compare.accuracy import ndcg, rmse
 from hadyounot.method.outcomes import candidates, top_items
+from hadyounot.report import figures
 from hadyounot.retrain.ratings import Ratings
 from hadyounot.rng import generator
 from hadyounot.study import schemas, selection, store
@@ -16,6 +17,7 @@ from test_mf import world
 
 MF = hyn.MatrixFactorization(factors=4, epochs=20, learning_rate=0.02, regularization=0.05)
 NCF = hyn.NeuralCollaborativeFiltering(gmf_factors=2, mlp_layers=(4, 2), epochs=4, batch_size=32, learning_rate=0.01)
+IMPLICIT = NCF.model_copy(update={"negatives": 3})
 
 
 class Means:
@@ -60,6 +62,36 @@ def test_neural_collaborative_filtering_comes_within_a_percent(halves):
         if row.epochs == NCF.epochs:  # so that the grid of epochs is the same
             chosen = NCF.model_copy(update={"learning_rate": row.learning_rate})
             assert ("as the rule asks" in selection.verdict(chosen, table)) == is_close
+
+
+def test_with_negatives_ranking_decides_and_not_an_error(halves, tmp_path):
+    train, test = halves
+    table = selection.validate(IMPLICIT, train, 0, "toy")
+    store.write_csv(tmp_path / "validation.csv", table, schemas.VALIDATION)
+    assert table["validation_rmse"].isna().all()
+    held_out = generator(0, "validation", "toy").random(len(train)) < selection.VALIDATION_SHARE
+    kept = train.select(~held_out)
+    for row in table.iloc[[0, -1]].itertuples():
+        update = {"learning_rate": row.learning_rate, "epochs": row.epochs}
+        scores = IMPLICIT.model_copy(update=update).fit(kept).scores(range(train.n_users))
+        assert row.validation_ndcg_10 == ndcg(scores, kept, train.select(held_out))
+    close = table["validation_ndcg_10"] * 1.01 >= table["validation_ndcg_10"].max()
+    assert not close.iloc[-1]
+    for row, is_close in zip(table.itertuples(), close, strict=True):
+        chosen = IMPLICIT.model_copy(update={"learning_rate": row.learning_rate, "epochs": row.epochs})
+        assert ("as the rule asks" in selection.verdict(chosen, table)) == is_close
+
+    curve = selection.learning_curve(IMPLICIT, train, test)
+    store.write_csv(tmp_path / "curve.csv", curve, schemas.CURVE)
+    assert curve[["train_rmse", "test_rmse"]].isna().all(axis=None)
+    scores = IMPLICIT.fit(train).scores(range(train.n_users)).astype(np.float64)
+    negatives = IMPLICIT.sampled_negatives(train, IMPLICIT.epochs - 1)
+    terms = [-np.log(scores[train.users, train.items])]
+    terms += [-np.log(1 - scores[train.users, column]) for column in negatives.T]
+    assert curve.set_index("epoch")["objective"][IMPLICIT.epochs] == pytest.approx(np.mean(terms), rel=1e-5)
+    assert "ranks new choices best" in selection.convergence(IMPLICIT, curve)
+    figure = figures.learning_curve(curve, IMPLICIT.epochs)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["objective (nats)"]
 
 
 @pytest.mark.parametrize(("recommender", "whose"), [(hyn.BlackBox(Means), "author"), (hyn.TruncatedSVD(), "study")])

@@ -5,19 +5,25 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from hadyounot.compare.influence import removals
+from hadyounot.compare.settings import InfluenceConfig
 from hadyounot.method import effects
 from hadyounot.method.choices import ENCODERS, PRODUCT_SETS
 from hadyounot.method.linear import fit_lasso
 from hadyounot.method.outcomes import Outcomes
+from hadyounot.report.tables import table
 from hadyounot.retrain.ratings import Deletion
 from hadyounot.rng import generator
 from hadyounot.study import methods, paths
 from hadyounot.study.cell import Cell
 from hadyounot.study.config import AblationsConfig, StudyConfig
 from hadyounot.study.methods import BASE, FAMILIES, METHOD, METHODS, Learner, Method, Sample, family
+from hadyounot.study.reading import CONFIG_FOLDER
 from hadyounot.study.stages.ablate import quality
 from hadyounot.study.stages.explain import explain
 from hadyounot.study.stages.learn import Fits, kept_fits, learn, representation, surrogates
+from hadyounot.study.stages.recommender import recommender
 from hadyounot.study.stages.verify import verify
 from hadyounot.study.store import StoreError
 from hadyounot.workflow.demo import open_cell
@@ -293,6 +299,26 @@ def test_an_explanation_of_what_is_not_recommended_first_is_refused(cell):
     row = pd.DataFrame([(user, items[0], "odd", items)], columns=["user", "target", "method", "items"])
     with pytest.raises(ValueError, match=f"odd explains item {items[0]} to user {user}, whose top recommendation is"):
         verify(cell, row)
+
+
+# -- a model of choices -----------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_predicts_no_rating_has_no_error(tmp_path):
+    study = yaml.safe_load((CONFIG_FOLDER / "toy.yaml").read_text())
+    study["models"] = {"neumf": {"kind": "ncf", "gmf_factors": 2, "mlp_layers": [4, 2], "epochs": 3, "negatives": 2}}
+    study["cells"] = [{"dataset": "toy", "model": "neumf", "analysed": True}]
+    (tmp_path / "choices.yaml").write_text(yaml.safe_dump(study))
+    cell = open_cell("30_simulate", {}, str(tmp_path / "choices.yaml"), "toy", "neumf", "")
+    found = recommender(cell)
+    assert found.quality["train_rmse"] is None
+    assert found.quality["test_rmse"] is None
+    assert 0 < found.quality["ndcg_10"] < 1
+    assert found.signal["own_change"] > found.signal["others_change"]
+    assert table("recommenders").frame([cell], cell.study)["test_rmse"].isna().all()
+    assert {"influence", "influence_block"} <= set(
+        removals(cell.trained, cell.train, cell.recommender(), InfluenceConfig())
+    )
 
 
 # -- a finished run is only read --------------------------------------------------------------------------------------

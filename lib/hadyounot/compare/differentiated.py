@@ -1,6 +1,8 @@
 """Influence functions (eq. 10) by PyTorch's derivatives, over all parameters or those of a user and a target."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -8,6 +10,7 @@ from scipy.sparse.linalg import LinearOperator, cg, eigsh
 from torch import Tensor
 from torch.autograd import grad
 from torch.autograd.functional import jvp
+from torch.nn.functional import binary_cross_entropy
 
 from ..retrain.mf import MatrixFactorization, MatrixFactorizationModel
 from ..retrain.ncf import NeuralCollaborativeFilteringModel
@@ -47,6 +50,7 @@ class Influence:
         config: damping and when conjugate gradients stop.
         exact: the Hessian proper, not Gauss-Newton.
         preconditioner: v -> about H⁻¹ v, shaped like v: conjugate gradients then need fewer products with H.
+        together: so many consecutive ratings are removed as one.
 
     Attributes:
         damping: what is added to the diagonal.
@@ -62,9 +66,10 @@ class Influence:
         config: InfluenceConfig,
         exact: bool = False,
         preconditioner: Callable[[np.ndarray], np.ndarray] | None = None,
+        together: int = 1,
     ):
         self.ratings, self.predict, self.loss, self.penalty, self.config = ratings, predict, loss, penalty, config
-        self._preconditioner = preconditioner
+        self._preconditioner, self._together = preconditioner, together
         self.parameters = [parameter.detach().requires_grad_() for parameter in parameters]
         self._users, self._items = (
             torch.from_numpy(index.astype(np.int64)) for index in (ratings.users, ratings.items)
@@ -96,7 +101,7 @@ class Influence:
         """Change of f(user, target) on removing each rating of the user's history, in its order.
 
         Returns:
-            (n,), in the units of the score, of the parameters' dtype.
+            (n / together,), in the units of the score, of the parameters' dtype.
 
         Raises:
             RuntimeError: conjugate gradients did not converge.
@@ -120,7 +125,7 @@ class Influence:
             return self.loss(self.predict(*parameters, users, items), values) + self.penalty(*parameters, users, items)
 
         _, along = jvp(losses, tuple(self.parameters), tuple(self._unflat(solution)))
-        return along.numpy() / len(self.ratings)
+        return along.numpy().reshape(-1, self._together).sum(axis=1) / len(self.ratings)
 
     @property
     def _hessian(self) -> LinearOperator:
@@ -225,8 +230,12 @@ def neural_influence(
     ratings: Ratings,
     config: InfluenceConfig,
     dtype: torch.dtype = torch.float32,
+    negatives: np.ndarray | None = None,
 ) -> Influence:
-    """Exact influence on neural collaborative filtering, whose loss on a rating is the squared error on [0, 1].
+    """Exact influence on neural collaborative filtering, whose loss on a rating is the squared error on [0, 1]; or with
+    negatives, the cross-entropy on it and on them, which a deletion takes away with it.
+
+    Every epoch samples other negatives, but θ̂ is taken for the arg min of the loss on one epoch's.
 
     Stopped where its error on new ratings is lowest, the model is far from an optimum and its Hessian is indefinite:
     hence the damping of ``Influence``, which shrinks predictions but keeps their order near retraining's (tested).
@@ -236,19 +245,32 @@ def neural_influence(
         ratings: what it was trained on.
         config: see ``Influence``.
         dtype: that of the computation.
+        negatives: int32 (n, k), of the last epoch, see ``NeuralCollaborativeFiltering.sampled_negatives``; None if
+            ratings were learnt.
     """
-    predict, loss, parameters = _neural(model, dtype)
-    return Influence(ratings, predict, loss, lambda *_: torch.zeros(()), parameters, config, exact=True)
+    examples, together = _examples(ratings, negatives)
+    predict, loss, parameters = _neural(model, dtype, negatives is not None)
+    return Influence(
+        examples, predict, loss, lambda *_: torch.zeros(()), parameters, config, exact=True, together=together
+    )
 
 
-def neural_block(model: NeuralCollaborativeFilteringModel, ratings: Ratings, user: int, target: int) -> np.ndarray:
+def neural_block(
+    model: NeuralCollaborativeFilteringModel,
+    ratings: Ratings,
+    user: int,
+    target: int,
+    negatives: np.ndarray | None = None,
+) -> np.ndarray:
     """Eq. (10) over the user's and the target's embeddings alone (p_u, q_i, s_u, t_i): ``influence.Changes``, float64.
+    Negatives as in ``neural_influence``.
 
     As FIA (Cheng et al., KDD 2019) and ACCENT (Tran et al., SIGIR 2021): loss and Hessian are averaged over the ratings
     of the user and of the target, and 1/n counts these. They damp by ``BLOCK_DAMPING``; where that leaves the Hessian
     indefinite, they leave it so, but here it is damped as ``Influence`` damps an exact one. Solved directly.
     """
-    predict, loss, parameters = _neural(model, torch.float64)
+    ratings, together = _examples(ratings, negatives)
+    predict, loss, parameters = _neural(model, torch.float64, negatives is not None)
     tables, layers = parameters[:4], parameters[4:]
     rows = np.flatnonzero((ratings.users == user) | (ratings.items == target))
     own = np.flatnonzero(ratings.users[rows] == user)
@@ -269,11 +291,23 @@ def neural_block(model: NeuralCollaborativeFilteringModel, ratings: Ratings, use
     damping = _enough(BLOCK_DAMPING, float(torch.linalg.eigvalsh(hessian)[0]))
     gradient = torch.func.grad(lambda block: score(block, *torch.tensor([[user], [target]])).sum())(block)
     solution = torch.linalg.solve(hessian + damping * torch.eye(len(block), dtype=block.dtype), gradient)
-    return (torch.func.jacrev(losses)(block)[own] @ solution).numpy() / len(rows)
+    changes = (torch.func.jacrev(losses)(block)[own] @ solution).numpy() / len(rows)
+    return changes.reshape(-1, together).sum(axis=1)
+
+
+def _examples(ratings: Ratings, negatives: np.ndarray | None) -> tuple[Ratings, int]:
+    """What the loss is taken on, and how many of them belong to a rating: with negatives, a 1 and then their 0s."""
+    if negatives is None:
+        return ratings, 1
+    items = np.column_stack([ratings.items, negatives])
+    values = np.zeros(items.shape, dtype=np.float32)
+    values[:, 0] = 1
+    users = np.repeat(ratings.users, items.shape[1])
+    return replace(ratings, users=users, items=items.ravel(), values=values.ravel()), items.shape[1]
 
 
 def _neural(
-    model: NeuralCollaborativeFilteringModel, dtype: torch.dtype
+    model: NeuralCollaborativeFilteringModel, dtype: torch.dtype, has_negatives: bool
 ) -> tuple[Callable[..., Tensor], Callable[[Tensor, Tensor], Tensor], list[Tensor]]:
     """f and the loss, see ``Influence``, and the parameters: p, q, s, t; each layer's matrix and bias; h and b."""
     low, span = float(model.low), float(model.high - model.low)
@@ -291,6 +325,8 @@ def _neural(
     arrays = (*tables, *layers, model.output_weights, model.output_bias)
     return (
         predict,
-        lambda f, values: ((values - f) / span).square(),
+        partial(binary_cross_entropy, reduction="none")
+        if has_negatives
+        else lambda f, values: ((values - f) / span).square(),
         [torch.tensor(array, dtype=dtype) for array in arrays],
     )

@@ -11,7 +11,7 @@ import numpy as np
 from ..method import search
 from ..retrain.base import Model, Recommender
 from ..retrain.mf import MatrixFactorization, MatrixFactorizationModel
-from ..retrain.ncf import NeuralCollaborativeFilteringModel
+from ..retrain.ncf import NeuralCollaborativeFiltering, NeuralCollaborativeFilteringModel
 from ..retrain.ratings import Ratings
 from .settings import InfluenceConfig
 
@@ -70,13 +70,17 @@ def _(
 
 @removals.register
 def _(
-    model: NeuralCollaborativeFilteringModel, ratings: Ratings, recommender: Recommender, config: InfluenceConfig
+    model: NeuralCollaborativeFilteringModel,
+    ratings: Ratings,
+    recommender: NeuralCollaborativeFiltering,
+    config: InfluenceConfig,
 ) -> dict[str, Changes]:
     from . import differentiated
 
+    negatives = recommender.sampled_negatives(ratings, recommender.epochs - 1) if recommender.negatives else None
     return {
-        "influence": differentiated.neural_influence(model, ratings, config).changes,
-        "influence_block": partial(differentiated.neural_block, model, ratings),
+        "influence": differentiated.neural_influence(model, ratings, config, negatives=negatives).changes,
+        "influence_block": partial(differentiated.neural_block, model, ratings, negatives=negatives),
     }
 
 

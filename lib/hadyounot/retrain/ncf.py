@@ -1,4 +1,4 @@
-"""Neural collaborative filtering (NeuMF; He et al., WWW 2017) on ratings, by Adam on minibatches."""
+"""Neural collaborative filtering (NeuMF; He et al., WWW 2017) on ratings or on choices, by Adam on minibatches."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class NeuralCollaborativeFilteringModel:
         biases: likewise.
         output_weights: (gmf_factors + mlp_layers[-1],), h.
         output_bias: (), b.
-        low, high: (), the lowest and highest training rating.
+        low, high: (), the lowest and highest training rating; 0 and 1 where training sampled negatives.
     """
 
     gmf_users: np.ndarray
@@ -83,7 +83,8 @@ class NeuralCollaborativeFilteringModel:
         )
 
     def scores(self, users: Sequence[int]) -> np.ndarray:
-        """f(u, ·): float32 (len(users), n_items), in the units of the ratings.
+        """f(u, ·): float32 (len(users), n_items), in the units of the ratings; or how probably u chooses the item, as
+        training with sampled negatives has it.
 
         Raises:
             ValueError: a user index is unknown.
@@ -113,12 +114,18 @@ def _in_units(share: np.ndarray, low: np.float32, high: np.float32) -> np.ndarra
 
 
 class NeuralCollaborativeFiltering(NeuralCollaborativeFilteringConfig):
-    """Minimises the squared error of f(u, i) on training ratings scaled to [0, 1] from their lowest and highest.
+    """Learns ratings where ``negatives`` is 0, else choices, as He et al. do (WWW 2017, 3.1 and 4.1).
+
+    - Ratings: minimises the squared error of f(u, i) on training ratings scaled to [0, 1] from their lowest and
+      highest.
+    - Choices: minimises the cross-entropy of f(u, i) = σ(...), on [0, 1], from 1 on every training rating, whatever its
+      value, and from 0 on ``negatives`` items beside it: see ``sampled_negatives``.
 
     Adam (Kingma and Ba, ICLR 2015; β = 0.9, 0.999; ε → 0) on the mean loss of minibatches, dense: momentum moves every
     parameter at every step. Examples come in an order drawn anew for each epoch. Embeddings start at
-    N(0, init_scale²), matrices at Glorot's uniform, biases at 0. A deletion is a skipped example: its minibatch is
-    still divided by the number of examples that it has for everybody else, and ``low`` and ``high`` stay. The same
+    N(0, init_scale²), matrices at Glorot's uniform, biases at 0. A deletion is a skipped example, and its own negatives
+    are skipped with it: its minibatch is still divided by the number of examples that it has for everybody else, and
+    ``low``, ``high`` and all other negatives stay. So a deleted item never becomes a negative of its user. The same
     settings and seed give the same bits on one machine.
 
     Raises:
@@ -129,7 +136,7 @@ class NeuralCollaborativeFiltering(NeuralCollaborativeFilteringConfig):
         """The model trained on all ratings.
 
         Raises:
-            ValueError: all ratings are the same.
+            ValueError: all ratings are the same, and there are no negatives; or a user who rated everything has none.
             FloatingPointError: training diverged.
         """
         *_, trained = self.trajectory(ratings)
@@ -161,7 +168,7 @@ class NeuralCollaborativeFiltering(NeuralCollaborativeFilteringConfig):
         Row b is the same bits whatever else is in ``deletions``. Runs on ``numba.get_num_threads()`` threads.
 
         Raises:
-            ValueError: as ``Recommender.retrain``; or all ratings are the same.
+            ValueError: as ``Recommender.retrain`` or ``fit``.
             FloatingPointError: training diverged.
         """
         trainer = _trainer(self, ratings)
@@ -183,6 +190,32 @@ class NeuralCollaborativeFiltering(NeuralCollaborativeFilteringConfig):
             bound = np.sqrt(6 / (fan_in + fan_out))
             parts += [rng.uniform(-bound, bound, fan_in * fan_out), np.zeros(fan_out)]
         return tuple(each.astype(np.float32) for each in (*embeddings, np.concatenate(parts)))
+
+    def sampled_negatives(self, ratings: Ratings, epoch: int) -> np.ndarray:
+        """Items beside each rating in an epoch (from 0): int32 (n, negatives).
+
+        Uniform, and independent, among the items with a rating that the rating's user did not rate.
+
+        Raises:
+            ValueError: a user rated every item.
+        """
+        rated = np.flatnonzero(ratings.rated)
+        histories = np.bincount(ratings.users, minlength=ratings.n_users)
+        if histories.max() == len(rated):
+            raise ValueError(
+                f"user {histories.argmax()} rated all {len(rated)} items, so none is left to sample as a negative: "
+                "leave the user out, or set negatives=0"
+            )
+        # the k-th item (from 0) that a user did not rate is k + j, in ``rated``, if j items of the history h, sorted,
+        # come before it: those with h_j - j <= k
+        order = np.lexsort((ratings.items, ratings.users))
+        owners, starts = ratings.users[order].astype(np.int64), np.append(0, np.cumsum(histories))
+        before = np.searchsorted(rated, ratings.items[order]) - (np.arange(len(order)) - starts[owners])
+        users = ratings.users[:, None].astype(np.int64)
+        rng = generator(self.seed, "neural collaborative filtering", "negatives", epoch)
+        k = rng.integers(0, len(rated) - histories[users], size=(len(ratings), self.negatives))
+        passed = np.searchsorted(owners * len(rated) + before, users * len(rated) + k, side="right") - starts[users]
+        return rated[k + passed].astype(np.int32)
 
 
 class _Lanes(NamedTuple):
@@ -210,15 +243,18 @@ class _Workspace:
 
 
 class _Epoch(NamedTuple):
-    """One pass over the ratings: minibatches, and how far each row of embeddings moves and decays when.
+    """One pass over the examples, of which there are m = n (1 + negatives).
+
+    It has minibatches, and tells how far each row of embeddings moves and decays when.
 
     A row moves once for every minibatch that touches it: that step, and all steps up to the next one that does, or to
     the end of the epoch. At the beginning of an epoch all rows move up to their first minibatch.
     """
 
-    order: np.ndarray  # int32 (n,), rows of the ratings
+    items: np.ndarray  # int32 (m,), row of embeddings; example e belongs to rating e mod n and is positive if e < n
+    order: np.ndarray  # int32 (m,), examples
     starts: np.ndarray  # int64 (batches + 1,), where each minibatch begins in ``order``
-    user_slots: np.ndarray  # int32 (n,), place in ``gradients``, in the order of ``order``
+    user_slots: np.ndarray  # int32 (m,), place in ``gradients``, in the order of ``order``
     item_slots: np.ndarray  # likewise
     touched: np.ndarray  # int32 (t,), rows of embeddings, grouped by minibatch; a slot is the place in its group
     touch_starts: np.ndarray  # int64 (batches + 1,)
@@ -237,25 +273,35 @@ class _Trainer:
     def __init__(self, settings: NeuralCollaborativeFiltering, ratings: Ratings):
         self.settings, self.n_users = settings, ratings.n_users
         self.net = ncf_kernel.Network.of(settings.gmf_factors, settings.mlp_layers)
-        self.users, self.items = ratings.users, ratings.items + np.int32(ratings.n_users)
-        self.low, self.high = ratings.values.min(), ratings.values.max()
-        if self.low == self.high:
-            raise ValueError(
-                f"all {len(ratings)} ratings are {self.low:g}, so every item would be as good as any other: add lower "
-                'ratings of items not chosen, or explain ALS, BlackBox(ImplicitALS), which takes them as "yes"'
-            )
-        self.targets = (ratings.values - self.low) / (self.high - self.low)
+        self.ratings, self.users = ratings, ratings.users
+        if settings.negatives:
+            self.low, self.high = np.float32(0), np.float32(1)
+            self.targets = np.zeros(len(ratings) * (1 + settings.negatives), dtype=np.float32)
+            self.targets[: len(ratings)] = 1
+        else:
+            self.low, self.high = ratings.values.min(), ratings.values.max()
+            if self.low == self.high:
+                raise ValueError(
+                    f"all {len(ratings)} ratings are {self.low:g}, so every item would be as good as any other: add "
+                    'lower ratings of items not chosen, or take them as "yes", with negatives=4, say, or ALS, '
+                    "BlackBox(ImplicitALS)"
+                )
+            self.targets = (ratings.values - self.low) / (self.high - self.low)
         self.initial = settings.initial_weights(ratings)
         self.epochs = [self._epoch(number) for number in range(settings.epochs)]
 
     def _epoch(self, number: int) -> _Epoch:
-        settings, n, n_rows = self.settings, len(self.users), sum(len(table) for table in self.initial[:2])
+        settings, n, n_rows = self.settings, len(self.targets), sum(len(table) for table in self.initial[:2])
+        users, items = np.tile(self.users, 1 + settings.negatives), self.ratings.items
+        if settings.negatives:
+            items = np.concatenate([items, settings.sampled_negatives(self.ratings, number).T.ravel()])
+        items = items + np.int32(self.n_users)
         starts = np.append(np.arange(0, n, settings.batch_size), n)
         n_steps = len(starts) - 1
         step_of = np.repeat(np.arange(n_steps), np.diff(starts))
         order = generator(settings.seed, "neural collaborative filtering", "order", number).permutation(n)
-        order = order[np.lexsort((self.items[order], self.users[order], step_of))]  # a sum has no order: kind to caches
-        rows = np.concatenate([self.users[order], self.items[order]])
+        order = order[np.lexsort((items[order], users[order], step_of))]  # a sum has no order: kind to caches
+        rows = np.concatenate([users[order], items[order]])
         touches, slots = np.unique(np.tile(step_of, 2) * n_rows + rows, return_inverse=True)
         touch_steps, touched = np.divmod(touches, n_rows)
         touch_starts = np.searchsorted(touch_steps, np.arange(n_steps + 1))
@@ -283,6 +329,7 @@ class _Trainer:
 
         gap = following - touch_steps - 1
         return _Epoch(
+            items=items,
             order=order.astype(np.int32),
             starts=starts,
             user_slots=slots[:n].astype(np.int32),
@@ -316,7 +363,8 @@ class _Trainer:
         work.steps = simd.skip(work.lanes.row_steps, deleted, 1)
 
     def train_epoch(self, work: _Workspace, epoch: _Epoch) -> None:
-        ncf_kernel.train_neural(self.net, work.lanes, self.users, self.items, self.targets, work.steps, epoch)
+        has_negatives = self.settings.negatives > 0
+        ncf_kernel.train_neural(self.net, work.lanes, self.users, self.targets, work.steps, epoch, has_negatives)
 
     def train(self, work: _Workspace) -> None:
         for epoch in self.epochs:

@@ -101,7 +101,7 @@ def _add(table, place, value):
 def _backward(
     net, embeddings, weights, gradients, weight_gradients, values, slopes, user, item, user_slot, item_slot, slope
 ):
-    """Adds the gradients of one rating, whose loss has this ``slope`` in the logit."""
+    """Adds the gradients of one example, whose loss has this ``slope`` in the logit."""
     _add(weight_gradients, net.n_weights - 1, slope)
     for k in range(net.gmf_factors):
         p, q, weight = load(embeddings, user + k), load(embeddings, item + k), load(weights, net.out + k)
@@ -159,10 +159,10 @@ def _learn(first, second, place, count, gradients, slot):
 
 
 @numba.njit(nogil=True, cache=True)
-def train_neural(net, work, users, items, targets, steps, epoch):
+def train_neural(net, work, users, targets, steps, epoch, has_negatives):
     """One epoch of Adam on minibatches, all lanes at once, in place.
 
-    Adam is the dense one: momentum moves every row at every step. But a row that no rating of a minibatch touches
+    Adam is the dense one: momentum moves every row at every step. But a row that no example of a minibatch touches
     coasts: its moments decay by constants, so with ε = 0 its next k moves are m / √v times a number that depends on the
     step alone. Hence each row is written once for each minibatch that touches it, with the sum of these numbers up
     to the next that does.
@@ -170,10 +170,11 @@ def train_neural(net, work, users, items, targets, steps, epoch):
     Args:
         net: the architecture.
         work: see ``ncf._Workspace``.
-        users, items: int32 (n,), row of ``embeddings`` of each rating's user and item.
-        targets: float32 (n,), ratings scaled to [0, 1].
+        users: int32 (n,), row of ``embeddings`` of each rating's user.
+        targets: float32 (m,), of each example, on [0, 1]; see ``ncf._Epoch``.
         steps: float32 (m, LANES), 1, or 0 where a lane skips; see ``skip``.
         epoch: see ``ncf._Epoch``.
+        has_negatives: whether cross-entropy is minimised, and not the squared error.
     """
     for row in range(len(epoch.coast_distances)):
         _move(
@@ -183,13 +184,16 @@ def train_neural(net, work, users, items, targets, steps, epoch):
     one = splat(np.float32(1))
     for batch in range(len(epoch.starts) - 1):
         begin, end = epoch.starts[batch], epoch.starts[batch + 1]
-        scale = splat(np.float32(2 / (end - begin)))
+        scale = splat(np.float32((1 if has_negatives else 2) / (end - begin)))
         for place in range(begin, end):
-            row = epoch.order[place]
-            user, item = np.int64(users[row]) * net.width, np.int64(items[row]) * net.width
+            example = epoch.order[place]
+            row = example % len(users)
+            user, item = np.int64(users[row]) * net.width, np.int64(epoch.items[example]) * net.width
             share = sigmoid(_forward(net, work.embeddings, user, work.embeddings, item, work.weights, work.values))
-            error = share - splat(targets[row])
-            slope = scale * load(steps, np.int64(work.row_steps[row])) * error * share * (one - share)
+            error = share - splat(targets[example])
+            slope = scale * load(steps, np.int64(work.row_steps[row])) * error
+            if not has_negatives:
+                slope = slope * share * (one - share)
             _backward(
                 net, work.embeddings, work.weights, work.gradients, work.weight_gradients, work.values, work.slopes,
                 user, item, np.int64(epoch.user_slots[place]) * net.width,
@@ -211,7 +215,7 @@ def train_neural(net, work, users, items, targets, steps, epoch):
 
 @numba.njit(nogil=True, cache=True)
 def score_neural(net, of_users, of_items, weights, values, share, scores):
-    """Predicted ratings of all items on [0, 1], into ``scores`` (at most LANES, n_items).
+    """Scores of all items on [0, 1], into ``scores`` (at most LANES, n_items).
 
     Args:
         net: the architecture.

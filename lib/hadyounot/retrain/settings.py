@@ -55,9 +55,15 @@ class NeuralCollaborativeFilteringConfig(RecommenderConfig):
         description="Units of its perceptron: the first is a user's and an item's embedding side by side, half each.",
     )
     epochs: int = Field(3, ge=1, description="Passes over the training ratings.")
-    batch_size: int = Field(512, ge=1, description="Ratings in a minibatch.")
+    batch_size: int = Field(512, ge=1, description="Examples in a minibatch: ratings, and their negatives.")
     learning_rate: float = Field(0.003, gt=0, description="Step of Adam.")
     init_scale: float = Field(0.01, ge=0, description="Standard deviation of the initial embeddings.")
+    negatives: int = Field(
+        0,
+        ge=0,
+        description="0 learns ratings, by squared error; more learns what is chosen, by cross-entropy: any rating "
+        "counts as chosen, and this many items that its user did not rate, sampled anew in each epoch, as not.",
+    )
 
     @field_validator("mlp_layers")
     @classmethod

@@ -85,17 +85,36 @@ VALIDATION = Schema(
         "regularization": Column(_NUMBER, "L2; empty where it is not what was tried", low=0, nullable=True),
         "learning_rate": Column(_NUMBER, "step of Adam; likewise", low=0, nullable=True),
         "epochs": _count("passes over the ratings; likewise", nullable=True),
-        "validation_rmse": Column(_NUMBER, "root mean squared error on the ratings held out, in stars", low=0),
+        "validation_rmse": Column(
+            _NUMBER,
+            "root mean squared error on the ratings held out, in stars; empty if none is predicted",
+            low=0,
+            nullable=True,
+        ),
+        "validation_ndcg_10": _share("nDCG@10 on them; empty if ratings are predicted", nullable=True),
     },
 )
+
+_ERRORS = {
+    "train_rmse": Column(
+        _NUMBER,
+        "root mean squared error on the training ratings, in stars; empty if none is predicted",
+        low=0,
+        nullable=True,
+    ),
+    "test_rmse": Column(_NUMBER, "the same on the test ratings", low=0, nullable=True),
+}
 
 CURVE = Schema(
     "One epoch of training.",
     {
         "epoch": Column(_INDEX, "passes over the training ratings so far", low=0),
-        "train_rmse": Column(_NUMBER, "root mean squared error on the training ratings, in stars", low=0),
-        "test_rmse": Column(_NUMBER, "the same on the test ratings", low=0),
-        "objective": Column(_NUMBER, "what training minimises, a rating: squared error and L2, in stars²"),
+        **_ERRORS,
+        "objective": Column(
+            _NUMBER,
+            "what training minimises, a rating: squared error and L2, in stars²; or, where none is predicted, a choice"
+            " or negative: cross-entropy, in nats",
+        ),
     },
 )
 
@@ -237,8 +256,7 @@ RECOMMENDERS = Schema(
         "model": _MODEL,
         "factors": _count("length of an embedding; empty where the recommender has none", nullable=True),
         "epochs": _count("passes over the training ratings; empty where the recommender has none", nullable=True),
-        "train_rmse": Column(_NUMBER, "root mean squared error on the training ratings, in stars", low=0),
-        "test_rmse": Column(_NUMBER, "the same on the test ratings", low=0),
+        **_ERRORS,
         "ndcg_10": _share("normalised discounted cumulative gain of the top 10"),
         "same_top1_share": _share("share of users whose top recommendation is the most common one"),
         "distinct_top1": _count("different top recommendations"),

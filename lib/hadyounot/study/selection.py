@@ -5,18 +5,19 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from ..compare.accuracy import rmse
+from ..compare.accuracy import ndcg, rmse
 from ..method.outcomes import candidates, sample_deletions, top_items
 from ..retrain.base import Model, Recommender
 from ..retrain.blackbox import BlackBox
 from ..retrain.mf import MatrixFactorization
 from ..retrain.ratings import Ratings
+from ..retrain.settings import NeuralCollaborativeFilteringConfig
 from ..retrain.svd import TruncatedSVD
 from ..rng import generator
 
 REGULARIZATIONS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 LEARNING_RATES = (0.001, 0.003, 0.01)
-CLOSE_TO_BEST = 1.01  # times the lowest validation error, or the lowest objective
+CLOSE_TO_BEST = 1.01  # times the lowest validation error, or the lowest objective; or the best nDCG, 1 / this
 POINTS = 20  # of a learning curve, up to the recommender's epochs
 SIGNAL_GATE = 5  # a deletion must move its user at least this many times as much as others
 
@@ -24,16 +25,23 @@ VALIDATION_SHARE = 0.1
 
 WITHOUT_EPOCHS = BlackBox, TruncatedSVD  # as one is trained by its author's own rules, and the other is solved
 
-TRIED = ["regularization", "learning_rate", "epochs", "validation_rmse"]  # settings, and how they do
+SETTINGS = ["regularization", "learning_rate", "epochs"]
+TRIED = [*SETTINGS, "validation_rmse", "validation_ndcg_10"]  # how they do: by one of the two
+
+
+def predicts_ratings(recommender: Recommender) -> bool:
+    """Whether a score is a rating, so that it has an error in stars; choices, learnt with negatives, are none."""
+    return not (isinstance(recommender, NeuralCollaborativeFilteringConfig) and recommender.negatives)
 
 
 def validate(recommender: Recommender, ratings: Ratings, seed: int, dataset: str) -> pd.DataFrame:
     """How settings do on a tenth of the training ratings, held out.
 
     Matrix factorisation: at its number of epochs, the regularisation has the lowest error of ``REGULARIZATIONS``.
-    Neural collaborative filtering, which overfits: learning rate and epochs come within 1 % of the lowest error of
-    ``LEARNING_RATES`` and up to twice the epochs. A black box has its author's settings, and a truncated SVD, which
-    takes a missing rating for a zero, is no model of how many stars there would be.
+    Neural collaborative filtering, which overfits: learning rate and epochs come within 1 % of the lowest error, or
+    with negatives of the highest nDCG@10, of ``LEARNING_RATES`` and up to twice the epochs. A black box has its
+    author's settings, and a truncated SVD, which takes a missing rating for a zero, is no model of how many stars there
+    would be.
 
     Args:
         recommender: the one that will be explained.
@@ -42,7 +50,7 @@ def validate(recommender: Recommender, ratings: Ratings, seed: int, dataset: str
         dataset: its name; with the seed it decides what is held out.
 
     Returns:
-        schema ``schemas.VALIDATION``, lowest error first; no row for a black box or a truncated SVD.
+        schema ``schemas.VALIDATION``, the best first; no row for a black box or a truncated SVD.
     """
     if isinstance(recommender, WITHOUT_EPOCHS):
         return pd.DataFrame(columns=TRIED, dtype=np.float64)
@@ -56,15 +64,22 @@ def validate(recommender: Recommender, ratings: Ratings, seed: int, dataset: str
             for value, each in tried.items()
         ]
     else:
+
+        def quality(scores: np.ndarray) -> dict[str, float]:
+            if predicts_ratings(recommender):
+                return {"validation_rmse": rmse(scores, held_out)}
+            return {"validation_ndcg_10": ndcg(scores, kept, held_out)}
+
         twice = {"epochs": 2 * recommender.epochs}
         rows = [
-            {"learning_rate": rate, "epochs": epoch, "validation_rmse": rmse(state.scores(everybody), held_out)}
+            {"learning_rate": rate, "epochs": epoch} | quality(state.scores(everybody))
             for rate in sorted({*LEARNING_RATES, recommender.learning_rate})
             for epoch, state in enumerate(
                 recommender.model_copy(update=twice | {"learning_rate": rate}).trajectory(kept), start=1
             )
         ]
     table = pd.DataFrame(rows, columns=TRIED)
+    table = table.sort_values("validation_ndcg_10", ascending=False, kind="stable")
     return table.sort_values("validation_rmse", kind="stable", ignore_index=True)
 
 
@@ -73,18 +88,25 @@ def verdict(recommender: Recommender, tried: pd.DataFrame) -> str:
     if tried.empty:
         whose = "the study's" if isinstance(recommender, TruncatedSVD) else "its author's"
         return f"the settings are {whose}: none is chosen here"
-    names = [name for name in TRIED[:-1] if tried[name].notna().any()]
-    own = tried[(tried[names] == [getattr(recommender, name) for name in names]).all(axis=1)]["validation_rmse"].iloc[0]
+    names = [name for name in SETTINGS if tried[name].notna().any()]
+    measure, said = ("rmse", "lowest error") if predicts_ratings(recommender) else ("ndcg_10", "highest nDCG@10")
+    chosen = tried[(tried[names] == [getattr(recommender, name) for name in names]).all(axis=1)].iloc[0]
     best = tried.iloc[0]
-    lowest = best["validation_rmse"]
-    right = own == lowest if isinstance(recommender, MatrixFactorization) else own <= CLOSE_TO_BEST * lowest
+    own, top = chosen[f"validation_{measure}"], best[f"validation_{measure}"]
+    if isinstance(recommender, MatrixFactorization):
+        right = own == top
+    else:
+        right = max(own, top) <= CLOSE_TO_BEST * min(own, top)
     settings = ", ".join(f"{name} {best[name]:g}" for name in names)
     follows = "as the rule asks" if right else "NOT what the rule asks: change the study's models"
-    return f"lowest error {lowest:.4f} at {settings}; the cell's settings have {own:.4f}: {follows}"
+    return f"{said} {top:.4f} at {settings}; the cell's settings have {own:.4f}: {follows}"
 
 
 def learning_curve(recommender: Recommender, train: Ratings, test: Ratings) -> pd.DataFrame:
-    """Error and objective over twice the recommender's epochs: schema ``schemas.CURVE``; one row where it has none."""
+    """Error and objective over twice the recommender's epochs: schema ``schemas.CURVE``, one row where it has none.
+
+    With negatives, the objective is that on the training ratings and those of the epoch before.
+    """
 
     def states() -> Iterator:
         if isinstance(recommender, WITHOUT_EPOCHS):
@@ -97,10 +119,21 @@ def learning_curve(recommender: Recommender, train: Ratings, test: Ratings) -> p
     for epoch, state in enumerate(states(), start=1):
         if epoch in shown:
             scores = state.scores(range(train.n_users))
+            if not predicts_ratings(recommender):
+                negatives = recommender.sampled_negatives(train, epoch - 1)
+                rows.append((epoch, np.nan, np.nan, _cross_entropy(scores, train, negatives)))
+                continue
             fit = rmse(scores, train)
             objective = recommender.objective(state, train) if hasattr(recommender, "objective") else fit**2
             rows.append((epoch, fit, rmse(scores, test), objective))
     return pd.DataFrame(rows, columns=["epoch", "train_rmse", "test_rmse", "objective"])
+
+
+def _cross_entropy(scores: np.ndarray, chosen: Ratings, negatives: np.ndarray) -> float:
+    """In nats, a mean over the choices and their negatives (n, k); ``scores`` (n_users, n_items) are on [0, 1]."""
+    yes, no = scores[chosen.users, chosen.items], 1 - scores[chosen.users[:, None], negatives]
+    right = np.concatenate([yes, no.ravel()]).astype(np.float64)
+    return float(-np.log(np.maximum(right, np.finfo(np.float32).eps)).mean())  # float32 rounds a score to 1
 
 
 def convergence(recommender: Recommender, curve: pd.DataFrame) -> str:
@@ -113,7 +146,8 @@ def convergence(recommender: Recommender, curve: pd.DataFrame) -> str:
     now, later = curve.set_index("epoch")["objective"].loc[[epochs, 2 * epochs]]
     gain = f"{epochs} epochs more lower the objective by {1 - later / now:.2%}"
     if not isinstance(recommender, MatrixFactorization):
-        return f"{gain}: stopped before the arg min of eq. (1), where its error on new ratings is lowest"
+        best = "its error on new ratings is lowest" if predicts_ratings(recommender) else "it ranks new choices best"
+        return f"{gain}: stopped before the arg min of eq. (1), where {best}"
     converged = later * CLOSE_TO_BEST > now
     return f"{gain}: " + ("converged" if converged else "NOT converged: raise epochs in the study's models")
 

@@ -11,29 +11,26 @@ from .. import style
 
 
 def learning_curve(curve: pd.DataFrame, epochs: int) -> Figure:
-    """Error and objective by epoch, the chosen number of epochs marked.
+    """Error and objective by epoch, the chosen number of epochs marked; no error where no rating is predicted.
 
     Args:
         curve: schema ``schemas.CURVE``.
         epochs: of the recommender that is explained.
     """
     style.use()
-    figure, (left, right) = plt.subplots(1, 2, figsize=(6.8, 2.3))
-    left.plot(
-        curve["epoch"],
-        curve["train_rmse"],
-        color=style.FILL,
-        linestyle="--",
-        label="training ratings",
-    )
-    left.plot(curve["epoch"], curve["test_rmse"], color=style.INK, label="test ratings")
-    right.plot(curve["epoch"], curve["objective"], color=style.INK, label="objective")
-    left.set_ylabel("RMSE (stars)")
-    right.set_ylabel("objective (stars²)")
-    for axes in (left, right):
+    predicts = curve["train_rmse"].notna().any()
+    figure, panels = plt.subplots(1, 1 + predicts, figsize=(3.4 + 3.4 * predicts, 2.3), squeeze=False)
+    *errors, objective = panels[0]
+    for axes in errors:
+        axes.plot(curve["epoch"], curve["train_rmse"], color=style.FILL, linestyle="--", label="training ratings")
+        axes.plot(curve["epoch"], curve["test_rmse"], color=style.INK, label="test ratings")
+        axes.set_ylabel("RMSE (stars)")
+    objective.plot(curve["epoch"], curve["objective"], color=style.INK, label="objective")
+    objective.set_ylabel("objective (stars²)" if predicts else "objective (nats)")
+    for axes in panels[0]:
         axes.axvline(epochs, color=style.ACCENT, linestyle=":", linewidth=1.5, label=f"chosen: {epochs} epochs")
         axes.set_xlabel("epoch")
-    handles, labels = left.get_legend_handles_labels()
+    handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
 

@@ -44,7 +44,7 @@ def _facts(cells: Iterable[Cell], pattern: str) -> pd.DataFrame:
 def recommenders(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
     """Quality of what is explained, schema ``schemas.RECOMMENDERS``: one row per cell."""
     frame = _facts(cells, paths.QUALITY)[list(schemas.RECOMMENDERS.columns)]
-    return frame.astype({"factors": "Int64", "epochs": "Int64"})
+    return frame.astype({"factors": "Int64", "epochs": "Int64", "train_rmse": "float64", "test_rmse": "float64"})
 
 
 def recommenders_markdown(frame: pd.DataFrame) -> str:

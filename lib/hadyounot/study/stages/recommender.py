@@ -39,11 +39,11 @@ def recommender(cell: Cell) -> Trained:
         same, distinct = top1_concentration(
             np.array([top_items(scores[user], cell.candidates(user), 1)[0] for user in everyone])
         )
+        errors = {"train_rmse": rmse(scores, train), "test_rmse": rmse(scores, cell.test)}
         quality = {
             "factors": cell.trained.item_embeddings.shape[1],
             "epochs": getattr(explained, "epochs", None),
-            "train_rmse": rmse(scores, train),
-            "test_rmse": rmse(scores, cell.test),
+            **(errors if selection.predicts_ratings(explained) else dict.fromkeys(errors)),
             "ndcg_10": ndcg(scores, train, cell.test, 10),
             "same_top1_share": same,
             "distinct_top1": distinct,
