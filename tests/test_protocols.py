@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import surprise
 from hadyounot.retrain.mf import MatrixFactorization
+from hadyounot.retrain.ncf import NeuralCollaborativeFiltering
 from hadyounot.retrain.protocols import Numbering
 from hadyounot.retrain.ratings import Deletion, Ratings
 from hadyounot.retrain.simd import LANES
@@ -204,3 +205,25 @@ def test_without_biases_embeddings_are_all_there_is():
     assert not any(part.any() for part in (model.mean, model.user_biases, model.item_biases))
     expected = model.user_embeddings.astype(np.float64) @ model.item_embeddings.T.astype(np.float64)
     np.testing.assert_allclose(model.scores(range(ratings.n_users)), expected, atol=1e-5)
+
+
+def test_a_reseeded_network_starts_from_weights_of_its_own():
+    """In a lane as in a model that starts from them, on the same ratings in the same order."""
+    ratings = world()
+    settings = {"gmf_factors": 2, "mlp_layers": (4, 2), "epochs": 2, "batch_size": 8, "init_scale": 0.3, "seed": 4}
+    reseeded = NeuralCollaborativeFiltering(**settings, protocol="reseeded")
+    deletions = [Deletion(user, ()) for user in range(3)] + some_deletions(ratings, LANES)
+    scores = reseeded.retrain(ratings, deletions)
+    pinned = reseeded.model_copy(update={"protocol": "pinned"})
+    same(reseeded.fit(ratings).scores([2]), pinned.fit(ratings).scores([2]))
+
+    class Drawn(NeuralCollaborativeFiltering):
+        """Starts as the retraining does that deletes nothing."""
+
+        def initial_weights(self, ratings, *names):
+            return super().initial_weights(ratings, "reseeded")
+
+    same(scores[:3], Drawn(**settings).fit(ratings).scores([0, 1, 2]))
+    for number in (4, LANES - 1, LANES + 2):
+        same(reseeded.retrain(ratings, [deletions[number]])[0], scores[number])
+    assert not np.isclose(scores, pinned.retrain(ratings, deletions)).all(axis=1).any()

@@ -14,6 +14,8 @@ from .base import known_users, require_finite
 from .ratings import Deletion, Ratings
 from .settings import NeuralCollaborativeFilteringConfig
 
+NAME = ("neural collaborative filtering",)  # of its random numbers
+
 
 @dataclass(frozen=True, eq=False)
 class NeuralCollaborativeFilteringModel:
@@ -144,7 +146,7 @@ class NeuralCollaborativeFiltering(NeuralCollaborativeFilteringConfig):
 
     def trajectory(self, ratings: Ratings) -> Iterator[NeuralCollaborativeFilteringModel]:
         """The model after each epoch; the last is that of ``fit``."""
-        trainer = _trainer(self, ratings)
+        trainer = _trainer(self.model_copy(update={"protocol": "pinned"}), ratings)
         work = trainer.workspace()
         trainer.prepare(work, [()])
         for epoch in trainer.epochs:
@@ -176,16 +178,16 @@ class NeuralCollaborativeFiltering(NeuralCollaborativeFilteringConfig):
         require_finite(scores, self, trainer.targets)
         return _in_units(scores, trainer.low, trainer.high)
 
-    def initial_weights(self, ratings: Ratings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def initial_weights(self, ratings: Ratings, *names: str | int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What training starts from: float32 ``user_embeddings``, ``item_embeddings`` and weights in the network's
-        order (see ``NeuralCollaborativeFilteringModel.from_arrays``).
+        order (see ``NeuralCollaborativeFilteringModel.from_arrays``); ``names`` draw others.
         """
         width = self.gmf_factors + self.mlp_layers[0] // 2
         embeddings = [
-            generator(self.seed, "neural collaborative filtering", side).normal(0, self.init_scale, (count, width))
+            generator(self.seed, *NAME, side, *names).normal(0, self.init_scale, (count, width))
             for side, count in (("users", ratings.n_users), ("items", ratings.n_items))
         ]
-        rng, parts = generator(self.seed, "neural collaborative filtering", "layers"), []
+        rng, parts = generator(self.seed, *NAME, "layers", *names), []
         for fan_in, fan_out in (*pairwise(self.mlp_layers), (self.gmf_factors + self.mlp_layers[-1], 1)):
             bound = np.sqrt(6 / (fan_in + fan_out))
             parts += [rng.uniform(-bound, bound, fan_in * fan_out), np.zeros(fan_out)]
@@ -212,7 +214,7 @@ class NeuralCollaborativeFiltering(NeuralCollaborativeFilteringConfig):
         owners, starts = ratings.users[order].astype(np.int64), np.append(0, np.cumsum(histories))
         before = np.searchsorted(rated, ratings.items[order]) - (np.arange(len(order)) - starts[owners])
         users = ratings.users[:, None].astype(np.int64)
-        rng = generator(self.seed, "neural collaborative filtering", "negatives", epoch)
+        rng = generator(self.seed, *NAME, "negatives", epoch)
         k = rng.integers(0, len(rated) - histories[users], size=(len(ratings), self.negatives))
         passed = np.searchsorted(owners * len(rated) + before, users * len(rated) + k, side="right") - starts[users]
         return rated[k + passed].astype(np.int32)
@@ -271,7 +273,7 @@ class _Trainer:
     """See ``simd.Trainer``."""
 
     def __init__(self, settings: NeuralCollaborativeFiltering, ratings: Ratings):
-        self.settings, self.n_users = settings, ratings.n_users
+        self.settings, self.ratings, self.n_users = settings, ratings, ratings.n_users
         self.net = ncf_kernel.Network.of(settings.gmf_factors, settings.mlp_layers)
         self.ratings, self.users = ratings, ratings.users
         if settings.negatives:
@@ -299,7 +301,7 @@ class _Trainer:
         starts = np.append(np.arange(0, n, settings.batch_size), n)
         n_steps = len(starts) - 1
         step_of = np.repeat(np.arange(n_steps), np.diff(starts))
-        order = generator(settings.seed, "neural collaborative filtering", "order", number).permutation(n)
+        order = generator(settings.seed, *NAME, "order", number).permutation(n)
         order = order[np.lexsort((items[order], users[order], step_of))]  # a sum has no order: kind to caches
         rows = np.concatenate([users[order], items[order]])
         touches, slots = np.unique(np.tile(step_of, 2) * n_rows + rows, return_inverse=True)
@@ -360,6 +362,9 @@ class _Trainer:
         work.lanes.weights[:] = weights[:, None]
         for moments in (work.lanes.first, work.lanes.second, work.lanes.weight_first, work.lanes.weight_second):
             moments[:] = 0
+        for lane, rows in enumerate(deleted if self.settings.protocol == "reseeded" else ()):
+            drawn = self.settings.initial_weights(self.ratings, "reseeded", *np.sort(rows).tolist())
+            work.lanes.embeddings[..., lane], work.lanes.weights[:, lane] = np.vstack(drawn[:2]), drawn[2]
         work.steps = simd.skip(work.lanes.row_steps, deleted, 1)
 
     def train_epoch(self, work: _Workspace, epoch: _Epoch) -> None:

@@ -58,6 +58,11 @@ class NeuralCollaborativeFilteringConfig(RecommenderConfig):
     batch_size: int = Field(512, ge=1, description="Examples in a minibatch: ratings, and their negatives.")
     learning_rate: float = Field(0.003, gt=0, description="Step of Adam.")
     init_scale: float = Field(0.01, ge=0, description="Standard deviation of the initial embeddings.")
+    protocol: Literal["pinned", "reseeded"] = Field(
+        "pinned",
+        description="What a retraining keeps of the original's: ids, initial weights and order of ratings (pinned), or "
+        "all but the initial weights (reseeded).",
+    )
     negatives: int = Field(
         0,
         ge=0,
