@@ -43,7 +43,8 @@ def estimate(study: StudyConfig, cell: CellConfig) -> dict[str, str | int | floa
         DataError: the registry does not say how large the dataset is, and it cannot be obtained either.
     """
     study = study.of(cell.dataset, cell.model)
-    expected = study.datasets[cell.dataset].expected
+    row = study.datasets[cell.dataset]
+    expected = study.datasets[row.same[0]].expected if row.same else row.expected
     if expected:
         ratings = ratings_like(expected.users, expected.items, round(expected.interactions * study.train_share))
     else:
@@ -92,8 +93,12 @@ def main(path: str) -> None:
     """Print the estimate of every cell."""
     numba.set_num_threads(1)
     study = load_study(Path(path))
-    print(pd.DataFrame([estimate(study, cell) for cell in study.cells]).to_markdown(index=False))
-    print("Training alone, on one core of this machine; notebooks, surrogates and influence functions come on top.")
+    estimates = pd.DataFrame([estimate(study, cell) for cell in study.cells])
+    print(estimates.to_markdown(index=False))
+    print(
+        f"{estimates['core-hours'].sum():.1f} core-hours of training alone, on one core of this machine; notebooks, "
+        "surrogates and influence functions come on top."
+    )
 
 
 if __name__ == "__main__":
