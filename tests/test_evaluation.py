@@ -78,17 +78,6 @@ def test_holm_is_applied_within_each_k():
         assert ordered["p_holm"].to_numpy() == pytest.approx(np.minimum(np.maximum.accumulate(steps), 1))
 
 
-def test_pairs_of_methods_set_apart_are_corrected_among_themselves():
-    frame = many(60, 1)
-    together, apart = mcnemar(frame, [1, 3]), mcnemar(frame, [1, 3], apart=["b"])
-    others = mcnemar(frame[frame["method"] != "b"], [1, 3])
-    with_b = together[["method_a", "method_b"]].eq("b").any(axis=1)
-    assert apart[~with_b]["p_holm"].to_list() == others["p_holm"].to_list() != together[~with_b]["p_holm"].to_list()
-    for k, group in apart[with_b].groupby("top_k"):
-        assert group["p_holm"].min() == pytest.approx(min(1, 3 * group["p_value"].min())), k
-    assert apart.drop(columns="p_holm").equals(together.drop(columns="p_holm"))
-
-
 def test_methods_that_never_differ_have_p_one():
     assert mcnemar(evaluated(a=[1, 2], b=[1, 2]), [1])[["p_value", "p_holm"]].to_numpy().tolist() == [[1, 1]]
 

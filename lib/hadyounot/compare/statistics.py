@@ -33,18 +33,17 @@ def validity(evaluation: pd.DataFrame, top_k: Sequence[int]) -> pd.DataFrame:
     return table
 
 
-def mcnemar(evaluation: pd.DataFrame, top_k: Sequence[int], apart: Sequence[str] = ()) -> pd.DataFrame:
+def mcnemar(evaluation: pd.DataFrame, top_k: Sequence[int]) -> pd.DataFrame:
     """Exact McNemar test (McNemar, Psychometrika 1947) between all pairs of methods on the same users.
 
     Args:
         evaluation: as in ``validity``, two methods at least.
         top_k: each K.
-        apart: methods whose pairs are a family of tests of their own.
 
     Returns:
         One row per K and pair: top_k, method_a, method_b, n_users, only_a and only_b (users for whom only that
-        method's explanation is valid), p_value (two-sided), p_holm (corrected for all pairs of the same K
-        and family; Holm, Scand. J. Statist. 1979).
+        method's explanation is valid), p_value (two-sided), p_holm (corrected for all pairs of the same K; Holm,
+        Scand. J. Statist. 1979).
 
     Raises:
         ValueError: as ``validity``.
@@ -61,9 +60,7 @@ def mcnemar(evaluation: pd.DataFrame, top_k: Sequence[int], apart: Sequence[str]
             rows.append((k, a, b, len(valid), only_a, only_b, p))
         columns = ["top_k", "method_a", "method_b", "n_users", "only_a", "only_b", "p_value"]
         table = pd.DataFrame(rows, columns=columns)
-        family = table[["method_a", "method_b"]].isin(apart).any(axis=1)
-        corrected = table.groupby(family)["p_value"].transform(lambda p: multipletests(p, method="holm")[1])
-        tables.append(table.assign(p_holm=corrected))
+        tables.append(table.assign(p_holm=multipletests(table["p_value"], method="holm")[1]))
     return pd.concat(tables, ignore_index=True)
 
 

@@ -1,8 +1,8 @@
 """Multi-layer perceptrons as surrogates of eq. (3) and (4) (section 4.2)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from .features import SurrogateData
 from .settings import MlpConfig
-from .surrogates import Fit, held_out_users, occurring_classes, standardisation
+from .surrogates import Fit, grouped_folds, occurring_classes, standardisation
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,29 +44,18 @@ class MlpSurrogate:
         return cls(tuple(arrays[f"weights_{i}"] for i in layers), tuple(arrays[f"biases_{i}"] for i in layers))
 
 
-def _train(
-    kind: type[MLPRegressor | MLPClassifier],
-    score: Callable[[MLPRegressor | MLPClassifier, np.ndarray], dict[str, float]],
-    data: SurrogateData,
-    held_out: np.ndarray,
-    config: MlpConfig,
-    rng: np.random.Generator,
-    **classes: np.ndarray,
-) -> tuple[list[np.ndarray], list[np.ndarray], pd.DataFrame, dict[str, float]]:
-    """Weights and biases, for inputs as they are, of the epoch of lowest held-out loss; the curve and its row there.
+Network = MLPRegressor | MLPClassifier
+Score = Callable[[Network, np.ndarray, np.ndarray], dict[str, float]]
+"""(network, features, effects as the network learnt them) -> how well it predicts them, the loss first."""
 
-    The first entry of ``score(network, held-out features)`` is the loss. Early stopping alone regularises.
-    """
-    n_targets = data.effects.shape[1]
-    mean, scale = standardisation(data.select(~held_out))
 
-    def standardised(rows: np.ndarray) -> np.ndarray:
-        return ((data.features(rows) - mean) / scale).astype(np.float32)
-
-    training = np.flatnonzero(np.repeat(~held_out, n_targets))
-    unseen = standardised(np.flatnonzero(np.repeat(held_out, n_targets)))
+def _epochs(
+    kind: type[Network], data: SurrogateData, epochs: int, config: MlpConfig, rng: np.random.Generator, **classes: Any
+) -> Iterator[tuple[Network, np.ndarray, np.ndarray]]:
+    """The network after each epoch of Adam on minibatches, and what its inputs are standardised by: mean and scale."""
+    mean, scale = standardisation(data)
     effects = data.effects.ravel()
-    batch_size = min(config.batch_size, len(training))
+    batch_size = min(config.batch_size, effects.size)
     network = kind(
         hidden_layer_sizes=config.hidden,
         batch_size=batch_size,
@@ -75,83 +64,103 @@ def _train(
         shuffle=False,
         random_state=int(rng.integers(2**31)),
     )
-    curve = []
-    best = np.inf
-    for epoch in range(1, config.max_epochs + 1):
-        shuffled = rng.permutation(training)
+    for _ in range(epochs):
+        shuffled = rng.permutation(effects.size)
         # full batches only: Adam would give a few left-over rows the step of a whole batch
         for rows in shuffled[: len(shuffled) // batch_size * batch_size].reshape(-1, batch_size):
-            network.partial_fit(standardised(rows), effects[rows], **classes)
-        curve.append({"epoch": epoch} | score(network, unseen))
-        loss = list(curve[-1].values())[1]
-        if loss < best:
-            best, chosen = loss, curve[-1]
-            weights, biases = [w.copy() for w in network.coefs_], [b.copy() for b in network.intercepts_]
-        elif epoch - chosen["epoch"] >= config.patience:
-            break
+            network.partial_fit(_standardised(data, rows, mean, scale), effects[rows], **classes)
+        yield network, mean, scale
+
+
+def _standardised(data: SurrogateData, rows: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    return ((data.features(rows) - mean) / scale).astype(np.float32)
+
+
+def _fit(
+    kind: type[Network],
+    data: SurrogateData,
+    folds: int,
+    config: MlpConfig,
+    rng: np.random.Generator,
+    score: Score,
+    **classes: Any,
+) -> tuple[list[np.ndarray], list[np.ndarray], pd.DataFrame, dict[str, float]]:
+    """Weights and biases, for inputs as they are, of a network that learnt from all users for as many epochs as predict
+    held-out users best; what that was chosen from, and its means there.
+    """
+    fold_of = grouped_folds(data.users, folds, rng)
+    curve = []
+    for fold in range(folds):
+        held_out = data.select(fold_of == fold)
+        rows, effects = np.arange(held_out.effects.size), held_out.effects.ravel()
+        states = _epochs(kind, data.select(fold_of != fold), config.max_epochs, config, rng, **classes)
+        for epoch, (network, *by) in enumerate(states, start=1):
+            scores = score(network, _standardised(held_out, rows, *by), effects)
+            curve.append({"epoch": epoch, "fold": fold} | scores | {"n_rows": len(rows)})
+    curve = pd.DataFrame(curve)
+    means = curve.drop(columns=["fold", "n_rows"]).groupby("epoch").mean()
+    epochs = int(means.iloc[:, 0].idxmin())
+    *_, (network, mean, scale) = _epochs(kind, data, epochs, config, rng, **classes)
+    weights, biases = list(network.coefs_), list(network.intercepts_)
     weights[0] = weights[0] / scale[:, None]
     biases[0] = biases[0] - mean @ weights[0]
-    return weights, biases, pd.DataFrame(curve), chosen
+    return weights, biases, curve, {"epoch": epochs, **means.loc[epochs]}
 
 
 def _mlp(weights: list[np.ndarray], biases: list[np.ndarray]) -> MlpSurrogate:
     return MlpSurrogate(tuple(w.astype(np.float32) for w in weights), tuple(b.astype(np.float32) for b in biases))
 
 
-def fit_mlp_reg(data: SurrogateData, config: MlpConfig, rng: np.random.Generator) -> Fit:
-    """Perceptron for Δŷ_reg: squared loss of eq. (7), minibatches of Adam, early-stopped on held-out users.
+def fit_mlp_reg(data: SurrogateData, folds: int, config: MlpConfig, rng: np.random.Generator) -> Fit:
+    """Perceptron for Δŷ_reg: squared loss of eq. (7), minibatches of Adam. It is given what the LASSO is given: as many
+    epochs as have the lowest mean held-out loss over folds grouped by user; all users are then learnt from.
 
-    Inputs and effects are standardised for training; predictions are in stars. A share of the training users is
-    held out, and the epoch that predicts them best is kept.
+    Inputs and effects are standardised for training; predictions are in stars.
 
     Returns:
-        curve: epoch, mse (stars²), r2, on the held-out users.
-        report: the curve's row at the epoch kept.
+        curve: epoch, fold, mse (stars²), r2, n_rows, all on the held-out users of the fold.
+        report: epoch, and the folds' mean mse and r2 there.
 
     Raises:
-        ValueError: there are fewer than two users, or all effects are equal.
+        ValueError: fewer users than folds, or all effects are equal.
     """
-    held_out = held_out_users(data.users, config.held_out_share, rng)
-    seen, unseen = data.effects[~held_out], data.effects[held_out].ravel()
-    mean, scale = seen.mean(dtype=np.float64), seen.std(dtype=np.float64)
+    mean, scale = data.effects.mean(dtype=np.float64), data.effects.std(dtype=np.float64)
     if not scale > 0:
         raise ValueError("all effects are equal; record more deletions or users before fitting a surrogate")
 
-    def score(network: MLPRegressor, features: np.ndarray) -> dict[str, float]:
-        predicted = network.predict(features) * scale + mean
-        return {"mse": mean_squared_error(unseen, predicted), "r2": r2_score(unseen, predicted)}
+    def score(network: MLPRegressor, features: np.ndarray, effects: np.ndarray) -> dict[str, float]:
+        predicted = network.predict(features)
+        return {"mse": mean_squared_error(effects, predicted) * scale**2, "r2": r2_score(effects, predicted)}
 
     standardised = replace(data, effects=((data.effects - mean) / scale).astype(np.float32))
-    weights, biases, curve, chosen = _train(MLPRegressor, score, standardised, held_out, config, rng)
+    weights, biases, curve, report = _fit(MLPRegressor, standardised, folds, config, rng, score)
     weights[-1], biases[-1] = weights[-1] * scale, biases[-1] * scale + mean
-    return Fit(_mlp(weights, biases), curve, chosen)
+    return Fit(_mlp(weights, biases), curve, report)
 
 
-def fit_mlp_clf(data: SurrogateData, config: MlpConfig, rng: np.random.Generator) -> Fit:
+def fit_mlp_clf(data: SurrogateData, folds: int, config: MlpConfig, rng: np.random.Generator) -> Fit:
     """Perceptron for Δŷ_clf: cross-entropy of eq. (7) over the classes that occur, else as `fit_mlp_reg`.
 
     The surrogate predicts the centred logit of "ranked lower", as `fit_logistic`'s does.
 
     Returns:
-        curve: epoch, log_loss (nats), accuracy, on the held-out users.
-        report: the curve's row at the epoch kept; majority, the most frequent class's share of all rows.
+        curve: epoch, fold, log_loss (nats), accuracy, n_rows, all on the held-out users of the fold.
+        report: epoch, and the folds' mean log_loss and accuracy there; majority, the most frequent class's share.
 
     Raises:
-        ValueError: there are fewer than two users, +1 never occurs, or no other class does.
+        ValueError: fewer users than folds, +1 never occurs, or no other class does.
     """
     classes, labels = occurring_classes(data.effects)
-    held_out = held_out_users(data.users, config.held_out_share, rng)
-    unseen = data.effects[held_out].ravel()
 
-    def score(network: MLPClassifier, features: np.ndarray) -> dict[str, float]:
+    def score(network: MLPClassifier, features: np.ndarray, effects: np.ndarray) -> dict[str, float]:
         probabilities = network.predict_proba(features)
-        accuracy = (classes[probabilities.argmax(axis=1)] == unseen).mean()
-        return {"log_loss": log_loss(unseen, probabilities, labels=classes), "accuracy": accuracy}
+        accuracy = (classes[probabilities.argmax(axis=1)] == effects).mean()
+        return {"log_loss": log_loss(effects, probabilities, labels=classes), "accuracy": accuracy}
 
-    weights, biases, curve, chosen = _train(MLPClassifier, score, data, held_out, config, rng, classes=classes)
+    weights, biases, curve, report = _fit(MLPClassifier, data, folds, config, rng, score, classes=classes)
     if len(classes) == 2:  # scikit-learn's one output is then the logit of +1 minus the other's
         weights[-1], biases[-1] = weights[-1] / 2, biases[-1] / 2
     else:
         weights[-1] = (weights[-1][:, -1] - weights[-1].mean(axis=1))[:, None]
         biases[-1] = (biases[-1][-1] - biases[-1].mean())[None]
-    return Fit(_mlp(weights, biases), curve, chosen | {"majority": np.bincount(labels.ravel()).max() / labels.size})
+    return Fit(_mlp(weights, biases), curve, report | {"majority": np.bincount(labels.ravel()).max() / labels.size})

@@ -119,7 +119,7 @@ CURVE = Schema(
 )
 
 SURROGATE_CURVES = Schema(
-    "What one choice within the fit of a surrogate was made from: held-out users, by penalty and fold or by epoch.",
+    "What one choice within the fit of a surrogate was made from: held-out users, by fold and penalty or epoch.",
     {
         "surrogate": Column(_TEXT, "the fit: surrogate, effect, and whatever is not as usual"),
         "penalty": Column(_NUMBER, "penalty tried; empty where there is none", low=0, nullable=True),
@@ -406,7 +406,7 @@ MCNEMAR = Schema(
         "only_b": _count("users for whom only b's is"),
         "p_value": _share("two-sided"),
         "p_holm": _share(
-            "the same, corrected by Holm for all pairs of the dataset, model and K; those of methods of our own apart"
+            "the same, corrected by Holm for all pairs of the dataset, model and K, those of methods of our own too"
         ),
     },
 )

@@ -109,15 +109,14 @@ def mcnemar(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
     """Methods compared on the same users, schema ``schemas.MCNEMAR``.
 
     Reseed explains nothing and the oracle is never below a method: testing them would only make Holm's correction
-    of the others stricter. For the same reason methods of our own are corrected apart.
+    of the others stricter. All others, ours among them, are one family.
     """
     explaining = [method.name for method in METHODS if method.explains]
-    ours = [method.name for method in METHODS if method.role == "ours"]
     frames = []
     for cell in cells:
         tested = evaluation(cell)
         tested = tested[tested["method"].isin(explaining)]
-        pairs = statistics.mcnemar(tested, cell.study.explanation.top_k, apart=ours)
+        pairs = statistics.mcnemar(tested, cell.study.explanation.top_k)
         frames.append(pairs.assign(dataset=cell.dataset, model=cell.model))
     return pd.concat(frames, ignore_index=True)[list(schemas.MCNEMAR.columns)]
 

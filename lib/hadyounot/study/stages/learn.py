@@ -98,9 +98,9 @@ class Fits:
                 rng = generator(seed, "surrogate", "linear_clf")
                 return fit_logistic(data, settings.folds, settings.logistic, rng), told
             case "mlp", "clf":
-                return fit_mlp_clf(data, settings.mlp, generator(seed, "surrogate", "mlp_clf")), told
+                return fit_mlp_clf(data, settings.folds, settings.mlp, generator(seed, "surrogate", "mlp_clf")), told
             case "mlp", _:
-                return fit_mlp_reg(data, settings.mlp, generator(seed, "surrogate", "mlp_reg")), told
+                return fit_mlp_reg(data, settings.folds, settings.mlp, generator(seed, "surrogate", "mlp_reg")), told
         raise ValueError(f"{learner.key}: there is no surrogate {learner.surrogate!r}")
 
     def sampled(self, sample: Sample) -> Outcomes:
