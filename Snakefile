@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from snakemake.utils import min_version
 
+from hadyounot.report import output
 from hadyounot.study import paths
 from hadyounot.study.config import check_study
 from hadyounot.workflow.jobs import Jobs
@@ -166,40 +167,30 @@ VALIDITY = paths.EVALUATION, paths.RETRAININGS, paths.SURROGATES, paths.SURROGAT
 VARIED = paths.ABLATION, paths.ABLATION_FITS, paths.EVALUATION, paths.SURROGATE_QUALITY
 FAMILIES = {"cells": ANALYSED, "family": study.ablations.families}
 REREAD = ANALYSED if "reading" in study.ablations.families else []
-TABLES = {  # what each is made of
+TABLES = {  # what each is made of, where a study has it
     "table1_user_study": [],
     "table2_datasets": of_cells(paths.DATASET),
     **{paths.VALIDITY[kind]: of_cells(*VALIDITY, cells=cells) for kind, cells in jobs.by_kind.items()},
     "recommenders": of_cells(paths.QUALITY),
-    "signal": of_cells(paths.SIGNAL),
-    "sutva": of_cells(paths.SIGNAL),
+    **dict.fromkeys(["signal", "sutva"], of_cells(paths.SIGNAL)),
     "worlds": of_cells(paths.EVALUATION, paths.QUALITY) + of_cells(paths.ABLATION, cells=REREAD, family="reading"),
-    "mcnemar": of_cells(paths.EVALUATION),
-    "examples": of_cells(paths.EVALUATION, *RATED.values()),
+    **dict.fromkeys(["mcnemar", "replication"], of_cells(paths.EVALUATION)),
+    **dict.fromkeys(["renumbered", "examples"], of_cells(paths.EVALUATION, *RATED.values())),
+    "ablations": of_cells(*VARIED, **FAMILIES),
+    **{Path(path).stem: of_cells(path, cells=ANALYSED) for path in paths.ANALYSES},
 }
-if study.repeats:
-    TABLES["replication"] = TABLES["mcnemar"]
-if "rebuilt" in study.protocols:
-    TABLES["renumbered"] = TABLES["examples"]
-if ANALYSED:
-    TABLES |= {
-        "ablations": of_cells(*VARIED, **FAMILIES),
-        **{Path(path).stem: of_cells(path, cells=ANALYSED) for path in paths.ANALYSES},
-    }
 TABLES["verdict"] = of_cells(paths.DATASET, paths.EVALUATION, paths.GENERATION_TIME)
 TABLES["verdict"] += of_cells(paths.ABLATION, paths.CORRELATION, paths.SEPARABILITY, **FAMILIES)
 TABLES["runtime"] = sorted(
     {*sum(TABLES.values(), jobs.outcomes(CELLS)), *of_cells(paths.CORRELATION_OUTCOMES, cells=ANALYSED)}
 )
 FIGURES = {
-    "figure2_user_ratings": expand(paths.TABLE, table="table1_user_study"),
+    "figure2_user_ratings": ["tables/table1_user_study.csv"],
     **{f"figure6_validity_{kind}": expand(paths.TABLE, table=paths.VALIDITY[kind]) for kind in jobs.by_kind},
-    "what_decides_validity": expand(paths.TABLE, table="worlds"),
+    **dict.fromkeys(["what_decides_validity", "protocols"], ["tables/worlds.csv"]),
     "example_card": of_cells(paths.EVALUATION, *RATED.values()),
     **{f"figure5_generation_time_{'_'.join(cell)}": of_cells(paths.GENERATION_TIME, cells=[cell]) for cell in CELLS},
 }
-if len(study.protocols) > 1:
-    FIGURES["protocols"] = FIGURES["what_decides_validity"]
 for cell in ANALYSED:
     name, one = "_".join(cell), {"cells": [cell]}
     FIGURES[f"figure7_baseline_correlation_{name}"] = of_cells(paths.MEASURED, paths.CORRELATION, **one)
@@ -207,7 +198,9 @@ for cell in ANALYSED:
     for family in [each for each in study.ablations.families if each in ("deletion_size", "search", "sample_size")]:
         times = of_cells(paths.GENERATION_TIME, paths.ABLATION_TIME, family=family, **one) * (family == "search")
         FIGURES[f"ablation_{family}_{name}"] = [*expand(paths.TABLE, table="ablations"), *times]
-DRAWN = [drawn(name, needs) for name, needs in (TABLES | FIGURES).items()]
+READ = {"90_tables": "the tables, read in order", "91_figures": "the figures, read in order"}
+READ |= {"95_verdict": "what decides the numbers, and every claim judged"}
+DRAWN = [drawn(name, needs) for name, needs in (TABLES | FIGURES).items() if name in output.names(study)]
 SHOWN = [str(next(iter(job.output.values()))) for job in DRAWN]
 
 
@@ -226,14 +219,13 @@ rule all:
     """Every table and figure of the study, and the pages of their notebooks."""
     input:
         SHOWN,
-        expand(paths.HTML, cell="all", notebook=["90_tables", "91_figures"]),
+        expand(paths.HTML, cell="all", notebook=READ),
 
 
 for job in [
     *STAGES,
     *DRAWN,
-    stage("tables", "90_tables", "the tables, read in order", {"tables": SHOWN}, {}, (), place="all"),
-    stage("figures", "91_figures", "the figures, read in order", {"figures": SHOWN}, {}, (), place="all"),
+    *(stage(page[3:], page, says, {"shown": SHOWN}, {}, (), place="all") for page, says in READ.items()),
 ]:
 
     rule:

@@ -226,6 +226,17 @@ def test_effects_that_do_not_vary(fit, config):
         fit(replace(data, effects=np.zeros_like(data.effects)), FOLDS, config, generator(0))
 
 
+def test_a_fold_of_equal_effects_has_an_r2_all_the_same():
+    """As happens where hardly any deletion moves a target: there is nothing to explain, and R² is 0."""
+    data = planted()
+    still = surrogates.grouped_folds(data.users, FOLDS, generator(0)) == 1
+    fit = fit_lasso(
+        replace(data, effects=np.where(still[:, None], np.float32(0), data.effects)), FOLDS, LassoConfig(), generator(0)
+    )
+    assert (fit.curve[fit.curve["fold"] == 1]["r2"] == 0).all()
+    assert np.isfinite(fit.report["r2"])
+
+
 def test_held_out_users_are_whole_and_a_share():
     users = planted(n_users=10).users
     held_out = surrogates.held_out_users(users, 0.2, generator(0))

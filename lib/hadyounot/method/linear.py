@@ -145,7 +145,9 @@ def fit_lasso(
         residual = np.column_stack([-weights, np.ones(len(penalties))])  # effect - prediction, in terms of a row
         mse = np.einsum("kf,fg,kg->k", residual, held_out, residual) / held_out[0, 0]
         variance = held_out[-1, -1] / held_out[0, 0] - (held_out[0, -1] / held_out[0, 0]) ** 2
-        columns = {"mse": mse, "r2": 1 - mse / variance, "n_rows": int(held_out[0, 0])}
+        # equal effects have no variance to explain: 0, as scikit-learn has it
+        r2 = 1 - mse / variance if variance > 0 else np.zeros_like(mse)
+        columns = {"mse": mse, "r2": r2, "n_rows": int(held_out[0, 0])}
         curve.append(pd.DataFrame({"penalty": penalties, "fold": fold, **columns}))
     curve = pd.concat(curve, ignore_index=True)
     penalty, means = _chosen(curve[curve["penalty"] == penalties[-1]] if least_penalty else curve, "mse")

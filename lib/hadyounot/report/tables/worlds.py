@@ -119,6 +119,50 @@ def renumbered(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
     return pd.concat(frames[1:] or frames, ignore_index=True)[list(schemas.RENUMBERED.columns)]
 
 
+def expected(table: pd.DataFrame, expectations: Iterable[tuple[str, dict[str, Any], dict[str, Any]]]) -> pd.DataFrame:
+    """What was expected of a study before it was run, beside what came out.
+
+    Args:
+        table: schema ``schemas.WORLDS``.
+        expectations: in words; and two choices of rows, by column, of which the first was expected to be higher.
+
+    Returns:
+        a row for each: expected, higher, than (validities in percent), difference (points, 95 %), verdict: "as
+        expected" or "the opposite" where the interval leaves out 0, "not told apart" where it does not, and "not in
+        this study" where there is not one row each.
+    """
+    rows = []
+    for words, higher, than in expectations:
+        found = [table.loc[(table[list(one)] == pd.Series(one)).all(axis=1)] for one in (higher, than)]
+        if [len(each) for each in found] != [1, 1]:
+            rows.append((words, "", "", "", "not in this study"))
+            continue
+        shares = [tuple(each[["validity", "ci_low", "ci_high"]].iloc[0]) for each in found]
+        difference, low, high = statistics.independent_difference(*shares)
+        verdict = "as expected" if low > 0 else "the opposite" if high < 0 else "not told apart"
+        told = f"{100 * difference:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+        rows.append((words, *(f"{100 * share:.1f}" for share, _, _ in shares), told, verdict))
+    return pd.DataFrame(rows, columns=["expected", "higher", "than", "difference", "verdict"])
+
+
+def best(table: pd.DataFrame) -> pd.DataFrame:
+    """Of each world as it is, which method that explains is valid for most users at each K (the first of equals),
+    beside the ceiling. Schema ``schemas.WORLDS``; of the study's own split and seeds.
+    """
+    own = table[(table["protocol"] == "pinned") & (table["reading"] == "unseen")]
+    own = own[(own["split_seed"] == 0) & (own["model_seed"] == 0)]
+    rows = []
+    for (dataset, kind, world), group in own.groupby(["dataset", "recommender", "world"], sort=False):
+        row = {"dataset": dataset, "recommender": kind, "world": world}
+        for k, at in group.groupby("top_k"):
+            shares = at.set_index("method")["validity"]
+            told = shares[[name for name in shares.index if METHOD[name].role != "control"]]
+            ceiling = f" of {100 * shares['oracle']:.0f} %" if "oracle" in shares else ""
+            row[f"K = {k}"] = f"{METHOD[told.idxmax()].label}: {100 * told.max():.0f}{ceiling}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def _percent(row: Any) -> str:
     return f"{100 * row.validity:.1f} [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"
 

@@ -1,0 +1,310 @@
+"""Worlds, protocols, readings and repetitions of a study, on the toy world."""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+from hadyounot.compare.statistics import hierarchical_interval
+from hadyounot.method import effects
+from hadyounot.method.outcomes import compare, simulate
+from hadyounot.report import output
+from hadyounot.report.figures import draw, marks
+from hadyounot.report.tables import names
+from hadyounot.report.tables.worlds import best, expected, replication
+from hadyounot.retrain.mf import MatrixFactorization
+from hadyounot.retrain.ratings import Deletion, Ratings
+from hadyounot.rng import generator
+from hadyounot.study import paths
+from hadyounot.study.cell import Cell
+from hadyounot.study.cell import recommender as recommender_of
+from hadyounot.study.config import check_study
+from hadyounot.study.methods import METHOD, family
+from hadyounot.workflow import demo
+
+pytestmark = pytest.mark.slow  # but for what they are made from, tests here take no time
+
+MF = {"kind": "mf", "factors": 4, "epochs": 40, "learning_rate": 0.02, "regularization": 0.05}
+STUDY = {
+    "models": {
+        "mf-rebuilt": MF | {"protocol": "rebuilt"},
+        "mf": MF,
+        "mf-seed1": MF | {"seed": 1},
+        "mf-seen": MF | {"remove_seen": False},
+        "mf-short": MF | {"epochs": 5},
+    },
+    "datasets": {"toy-split1": {"sources": [{"kind": "same", "dataset": "toy", "split": 1}]}},
+    "cells": [
+        {"dataset": "toy", "model": "mf", "analysed": True},
+        *({"dataset": "toy", "model": model} for model in ("mf-seed1", "mf-rebuilt", "mf-seen", "mf-short")),
+        *({"dataset": "toy-split1", "model": model} for model in ("mf", "mf-seed1")),
+    ],
+    "counterfactual": {"training_users": 10, "deletions_per_user": 20, "n_targets": 5},
+    "surrogates": {"mlp": {"batch_size": 64, "max_epochs": 2}, "lasso": {"penalties": 50}},
+    "explanation": {"test_users": 12, "max_candidates": 200, "oracle": {"exhaustive": 20, "shortlist": 4}},
+    "ablations": {"families": ["reading"]},
+    "naive": {"users": 1, "max_history": 12, "max_size": 1},
+    "correlation": {"users": 3, "sets": 12},
+    "projection": {"users": 6, "points": 60, "perplexity": 5},
+}
+
+
+@pytest.fixture(scope="module")
+def study():
+    return check_study(STUDY, "this test")
+
+
+@pytest.fixture(scope="module")
+def folder(study):
+    """A finished run: its cells, and the tables that this test is about."""
+    cells = [(cell.dataset, cell.model) for cell in study.cells]
+    made = demo._made(study, cells, ["60_evaluate"])
+    analysed = demo._made(study, cells[:1], demo.STAGES)
+    (made / "results/toy/mf").rename(made / "results/toy/aside")
+    (analysed / "results/toy/mf").rename(made / "results/toy/mf")
+    for name in ("worlds", "replication", "renumbered", "sutva"):
+        output.write(name, study, made)
+    return made
+
+
+@pytest.fixture
+def worlds(folder):
+    return marks.table("worlds", folder)
+
+
+def cell_of(study, folder, dataset, model) -> Cell:
+    return Cell(study.of(dataset, model), dataset, model, folder)
+
+
+# -- what a study says ------------------------------------------------------------------------------------------------
+
+
+def test_a_world_is_called_as_the_model_that_is_nothing_but_that_world(study):
+    assert [study.world(model) for model in study.models] == ["mf", "mf", "mf", "mf", "mf-short"]
+    assert study.protocols == {"pinned", "rebuilt"}
+
+
+def test_tables_and_figures_of_repetitions_are_of_studies_that_have_them(study):
+    alone = check_study(STUDY | {"cells": STUDY["cells"][:1]}, "this test")
+    both = [set(output.names(each)) for each in (study, alone)]
+    assert {"replication", "renumbered", "protocols"} == {
+        name for name in both[0] - both[1] if not name.startswith("figure5")
+    }
+    assert {"worlds", "sutva", "what_decides_validity"} <= both[1]
+    assert "replication" in names(study)
+
+
+def test_another_split_is_of_the_same_ratings(study, folder):
+    one, other = (cell_of(study, folder, dataset, "mf") for dataset in ("toy", "toy-split1"))
+    for name in ("users", "items", "values", "user_ids"):
+        np.testing.assert_array_equal(getattr(one.ratings, name), getattr(other.ratings, name))
+    assert len(one.train) == len(other.train)
+    shared = np.intersect1d(*(cell.train.users * 1000 + cell.train.items for cell in (one, other)))
+    assert 0.6 < len(shared) / len(one.train) < 0.8  # of a split of its own, 70 % are in both
+    assert one.explainable_users.tolist() != other.explainable_users.tolist()
+    assert study.original("toy-split1") == "toy"
+
+
+def test_a_seed_of_its_own_changes_nothing_but_initial_weights(study, folder):
+    one, other = (cell_of(study, folder, "toy", model) for model in ("mf", "mf-seed1"))
+    assert one.recommender().seed == study.seed != other.recommender().seed
+    assert recommender_of(study.models["mf-seed1"], 5).seed != other.recommender().seed
+    assert one.test_users.tolist() == other.test_users.tolist()
+    deleted = [np.stack(cell.read(paths.OUTCOMES, block="000")["deleted"]) for cell in (one, other)]
+    np.testing.assert_array_equal(*deleted)
+
+
+# -- readings ---------------------------------------------------------------------------------------------------------
+
+
+def world(seed=0) -> tuple[Ratings, list[Deletion], np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    users, items = np.nonzero(rng.random((8, 15)) < 0.5)
+    ratings = Ratings.from_arrays(users, items, rng.integers(1, 6, len(users)))
+    deletions = [Deletion(user, tuple(rng.permutation(ratings.history(user))[:2].tolist())) for user in range(8)]
+    before, after = rng.normal(size=(2, 8, ratings.n_items)).astype(np.float32)
+    return ratings, deletions, before, after
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_readmitted_items_compete_with_the_targets(seed):
+    """Against a list that is sorted by hand, deleted items among the candidates."""
+    ratings, deletions, before, after = world(seed)
+    recorded = compare(ratings, deletions, before, after, n_targets=3)
+    readmitted = recorded.readmitted()
+    for row, deletion in enumerate(deletions):
+        unseen = [item for item in range(ratings.n_items) if item not in ratings.history(deletion.user)]
+        ranked = sorted([*unseen, *deletion.items], key=lambda item, row=row: -after[row, item])
+        for column, target in enumerate(readmitted.targets[row]):
+            assert readmitted.rank_after[row, column] == 1 + ranked.index(target)
+            old = readmitted.rank_before[row, column]
+            assert effects.reg(readmitted)[row, column] == after[row, ranked[old - 1]] - after[row, target]
+        assert readmitted.top1_score_after[row] == after[row, ranked[0]]
+    assert (readmitted.targets == recorded.targets).all()
+    assert (readmitted.rank_after >= recorded.rank_after).all()
+    assert (readmitted.rank_after > recorded.rank_after).any()
+
+
+def test_where_seen_items_are_not_removed_a_target_may_be_deleted():
+    ratings, deletions, before, after = world()
+    recorded = compare(ratings, deletions, before, after, n_targets=ratings.n_items, remove_seen=False)
+    everything = np.sort(recorded.targets, axis=1)
+    assert (everything == np.arange(ratings.n_items)).all()
+    assert (np.sort(recorded.rank_after, axis=1) == np.arange(1, ratings.n_items + 1)).all()
+    assert recorded.readmitted().rank_after.tolist() == recorded.rank_after.tolist()
+
+
+def test_a_recommender_carries_its_reading(study, folder):
+    ratings = cell_of(study, folder, "toy", "mf").train
+    for seen in (True, False):
+        mf = MatrixFactorization(**{name: value for name, value in MF.items() if name != "kind"}, remove_seen=not seen)
+        found = simulate(mf, ratings, [0, 1, 2, 3], 3, 5, 10, seed=0)
+        inside = [
+            np.isin(targets, ratings.history(each.user)).any()
+            for targets, each in zip(found.targets, found.deletions, strict=True)
+        ]
+        assert any(inside) == seen
+
+
+def test_surrogates_of_the_readmitted_reading_learn_and_are_verified_on_it(study, folder, worlds):
+    cell = cell_of(study, folder, "toy", "mf")
+    tested = cell.read(paths.EVALUATION).set_index(["method", "user"])
+    relearnt = cell.read(paths.ABLATION, family="reading").set_index(["method", "user"])
+    of = worlds[(worlds["reading"] == "readmitted") & (worlds["top_k"] == 1)].set_index("method")
+    assert set(worlds[worlds["reading"] == "readmitted"]["world"]) == {"mf"}  # the cell that is analysed
+    assert of.loc["knn", "n_valid"] == (tested.loc["knn", "rank_after_readmitted"] > 1).sum()
+    learnt = relearnt.loc["readmitted-linear_reg", "rank_after_readmitted"]
+    assert of.loc["linear_reg", "n_valid"] == (learnt > 1).sum()
+    facts = cell.read(paths.ABLATION_FITS, family="reading")["variants"]
+    assert {method.name for method in family("reading", study.ablations, 3) if method.learner} == set(facts)
+    assert set(relearnt.index.unique("method")) - set(facts) == {"influence-as-printed"}
+
+
+# -- tables -----------------------------------------------------------------------------------------------------------
+
+
+def test_worlds_has_every_cell_once_with_its_validity_and_quality(study, folder, worlds):
+    unseen = worlds[worlds["reading"] != "readmitted"]
+    assert len(unseen) == len(study.cells) * len(METHOD) * len(study.explanation.top_k)
+    one = unseen[(unseen["protocol"] == "rebuilt") & (unseen["method"] == "influence") & (unseen["top_k"] == 3)].iloc[0]
+    cell = cell_of(study, folder, "toy", "mf-rebuilt")
+    tested, quality = cell.read(paths.EVALUATION), cell.read(paths.QUALITY)
+    assert one["n_valid"] == (tested[tested["method"] == "influence"]["rank_after"] > 3).sum()
+    assert one["ndcg_at_10"] == quality["ndcg_10"]
+    assert one["train_gap"] == pytest.approx(quality["test_rmse"] - quality["train_rmse"])
+    splits = unseen.groupby(["dataset", "world", "protocol", "reading"])[["split_seed", "model_seed"]]
+    assert splits.apply(lambda rows: set(map(tuple, rows.to_numpy()))).loc["toy", "mf", "pinned", "unseen"] == set(
+        product((0, 1), (0, 1))
+    )
+    assert set(unseen["reading"]) == {"unseen", "seen"}
+    assert "\n## toy, mf, seen, K = 1 (12 users)\n" in (folder / "tables/worlds.md").read_text()
+
+
+def test_replication_is_a_mean_over_splits_and_seeds(study, folder):
+    table = marks.table("replication", folder).set_index(["method", "top_k"])
+    shares = [
+        (cell_of(study, folder, dataset, model).read(paths.EVALUATION).query("method == 'oracle'")["rank_after"] > 1)
+        for dataset, model in product(("toy", "toy-split1"), ("mf", "mf-seed1"))
+    ]
+    row = table.loc["oracle", 1]
+    means = np.array([share.mean() for share in shares]).reshape(2, 2)
+    assert row["validity"] == pytest.approx(means.mean())
+    assert (row["lowest"], row["highest"]) == (means.min(), means.max())
+    assert row["sd_of_seeds"] == pytest.approx(means.std(axis=1, ddof=1).mean())
+    assert row["ci_low"] <= row["validity"] <= row["ci_high"]
+    assert set(table["world"]) == {"mf"}  # the other is not repeated
+    assert "2 splits × 2 seeds × 12 users" in (folder / "tables/replication.md").read_text()
+
+
+def test_a_repetition_that_is_missing_is_named(study, folder):
+    cells = [cell_of(study, folder, *pair) for pair in (("toy", "mf"), ("toy", "mf-seed1"), ("toy-split1", "mf"))]
+    with pytest.raises(ValueError, match=r"'mf'\): give it a cell for each of the seeds \[0, 1\] on each"):
+        replication(cells, study)
+
+
+def test_renumbered_parts_the_users_of_each_method(study, folder):
+    table = marks.table("renumbered", folder)
+    cell = cell_of(study, folder, "toy", "mf-rebuilt")
+    counts = table.groupby(["method", "top_k"])["n_users"].sum()
+    assert (counts == 12).all()
+    assert set(counts.index.unique("method")) == {name for name, method in METHOD.items() if method.explains}
+    # by hand: whether a deleted rating is the first of its user or of its item, and anybody comes later
+    first = {
+        *cell.train.rows_by_user[0][cell.train.rows_by_user[1][:-1]],
+        *np.unique(cell.train.items, return_index=True)[1],
+    }
+    tested = cell.read(paths.EVALUATION).query("method == 'random'")
+    holds = 0
+    for row in tested.itertuples():
+        (deleted,) = cell.train.deleted_rows([Deletion(row.user, tuple(row.items.tolist()))])
+        holds += bool(first & set(deleted.tolist()))
+    random = table[(table["method"] == "random") & (table["top_k"] == 1)].set_index("renumbers")["n_users"]
+    assert random.get(True, 0) <= holds  # a first appearance may be followed by the next before anybody else's
+
+
+def test_sutva_counts_whose_top_recommendation_changes(study, folder):
+    table = marks.table("sutva", folder).set_index(["dataset", "model"])
+    row, signal = table.loc["toy", "mf"], cell_of(study, folder, "toy", "mf").read(paths.SIGNAL)
+    assert row["others"] == signal["others"] == 4 * row["own"]
+    assert row["ci_low"] <= row["others_share"] == signal["others_top1_changed"] / signal["others"] <= row["ci_high"]
+
+
+@pytest.mark.parametrize("figure", ["what_decides_validity", "protocols"])
+def test_figures_have_a_row_for_each(study, folder, figure):
+    drawn = draw(figure, study, folder)
+    assert [axes.get_title(loc="left") for axes in drawn.axes] == ["K = 1", "K = 3", "K = 5"]
+    labels = [label.get_text() for label in drawn.axes[0].get_yticklabels()]
+    if figure == "protocols":
+        assert set(labels) == {"pinned", "rebuilt", "seen, pinned", "readmitted, pinned"}
+    else:
+        assert labels == ["mf-short", "mf"]  # as trained least to most
+    (heading,) = drawn.axes[0].texts
+    assert heading.get_text().startswith("toy · mf")
+
+
+def test_what_was_expected_is_judged_by_an_interval():
+    told = {"a": (0.9, 0.8, 0.95), "b": (0.5, 0.4, 0.6), "c": (0.55, 0.45, 0.65)}
+    table = pd.DataFrame(
+        [(name, *shares) for name, shares in told.items()], columns=["method", "validity", "ci_low", "ci_high"]
+    )
+    pairs = [("a", "b"), ("b", "a"), ("b", "c"), ("a", "z")]
+    found = expected(table, [(f"{a} above {b}", {"method": a}, {"method": b}) for a, b in pairs])
+    assert found["verdict"].tolist() == ["as expected", "the opposite", "not told apart", "not in this study"]
+    assert found["difference"].tolist()[0] == "+40.0 [+25.9, +51.2]"  # ± √(10² + 10²), √(5² + 10²) points
+
+
+def test_the_best_of_a_world_is_no_control(worlds):
+    table = best(worlds)
+    assert table["world"].tolist() == ["mf", "mf-short"]
+    own = worlds[(worlds["world"] == "mf") & (worlds["protocol"] == "pinned") & (worlds["reading"] == "unseen")]
+    own = own[(own["split_seed"] == 0) & (own["model_seed"] == 0) & (own["top_k"] == 1)].set_index("method")["validity"]
+    told = own[[name for name in own.index if METHOD[name].role != "control"]].max()
+    assert f": {100 * told:.0f} of {100 * own['oracle']:.0f} %" in table["K = 1"][0]
+    assert not any(METHOD[name].label in table["K = 1"][0] for name in ("reseed", "oracle", "random"))
+
+
+# -- the hierarchical bootstrap ---------------------------------------------------------------------------------------
+
+
+def test_with_one_split_and_seed_users_alone_are_drawn():
+    valid = np.random.default_rng(0).random((1, 1, 200)) < 0.3
+    low, high = hierarchical_interval(valid, generator(0, "test"))
+    half = 1.96 * np.sqrt(valid.mean() * (1 - valid.mean()) / 200)
+    assert (low, high) == (pytest.approx(valid.mean() - half, abs=0.012), pytest.approx(valid.mean() + half, abs=0.012))
+
+
+def test_seeds_that_differ_widen_the_interval_and_users_that_do_not_add_nothing():
+    alike = np.zeros((3, 3, 400), dtype=bool)
+    alike[:, :, :200] = True
+    apart = np.broadcast_to(np.array([0, 0, 1], bool)[None, :, None], (3, 3, 400))  # each seed all or nothing
+    widths = [np.diff(hierarchical_interval(each, generator(0, "test")))[0] for each in (alike, apart)]
+    assert widths[0] < 0.1 < 0.4 < widths[1]
+    again = hierarchical_interval(apart, generator(0, "test"))
+    assert again == hierarchical_interval(apart, generator(0, "test"))
+
+
+def test_splits_are_drawn_with_replacement():
+    """Three splits, one all valid: the mean of three draws is 0 with probability 8/27, so the interval begins there."""
+    valid = np.zeros((3, 1, 50), dtype=bool)
+    valid[0] = True
+    assert hierarchical_interval(valid, generator(0, "test")) == (0, 1)
