@@ -1,7 +1,8 @@
 # make          set up, then the default study: tables/, figures/, report.html
 # make smoke    the same on a tiny study, in runs/smoke
 # make paper    the paper's own counts, in runs/paper; stop it and start it again as you like
-# make plan     what that would cost on this machine, before it starts (CONFIG=config/study.yaml for another)
+# make worlds   what decides the numbers: many recommenders, protocols, splits and seeds, in runs/worlds; likewise
+# make plan     what paper would cost on this machine, before it starts (CONFIG=config/worlds.yaml for another)
 # make test     every test
 # make test-fast  those that run no whole study
 # make lab      the notebooks in JupyterLab
@@ -14,7 +15,7 @@ CONFIG ?= config/paper.yaml
 SNAKEMAKE := $(BIN)/snakemake
 TESTS := --numprocesses 2 --dist loadfile
 
-.PHONY: study smoke paper plan test test-fast lab lock
+.PHONY: study smoke paper worlds plan test test-fast lab lock
 .DEFAULT_GOAL := study
 
 define RUN
@@ -33,6 +34,9 @@ smoke: $(READY)
 
 paper: $(READY)
 	$(call RUN,runs/paper,paper)
+
+worlds: $(READY)
+	$(call RUN,runs/worlds,worlds)
 
 plan: $(READY)
 	$(BIN)/python -m hadyounot.workflow.plan $(CONFIG)

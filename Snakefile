@@ -1,6 +1,7 @@
 """hadyounot: "Learning to Counterfactually Explain Recommendations", from data to tables and figures.
 
     snakemake                                      MovieLens-100K × mf and ncf at reduced counts (config/study.yaml)
+    snakemake --configfile config/worlds.yaml      what decides the numbers: recommenders, protocols, splits, seeds
     snakemake --configfile config/smoke.yaml       a planted world and a slice of MovieLens, in a few minutes
     snakemake --configfile config/paper.yaml       the paper's own counts; resumes where it was stopped
     snakemake tables/table2_datasets.csv           one table or figure, and what it needs

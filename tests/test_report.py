@@ -40,10 +40,11 @@ projection: {users: 8, points: 80, perplexity: 10}
 
 TABLES = [
     *("table1_user_study", "table2_datasets", "table3_mf", "mcnemar", "naive", "ablations", "recommenders", "signal"),
-    *("correlation", "surrogate_quality", "separability", "verdict", "runtime"),
+    *("sutva", "worlds", "correlation", "surrogate_quality", "separability", "verdict", "runtime"),
 ]
 FIGURES = [
-    *("figure2_user_ratings", "figure5_generation_time_toy_mf", "figure6_validity_mf", "example_card"),
+    *("figure2_user_ratings", "figure5_generation_time_toy_mf", "figure6_validity_mf"),
+    *("what_decides_validity", "example_card"),
     *("figure7_baseline_correlation_toy_mf", "figure8_tsne_toy_mf", "ablation_deletion_size_toy_mf"),
     *("ablation_search_toy_mf", "ablation_sample_size_toy_mf"),
 ]
@@ -118,11 +119,11 @@ def test_names_are_those_of_the_study(study):
     plain = config.check_study(plain, "plain")
     assert tables.names(plain) == [
         *("table1_user_study", "table2_datasets", "table3_mf", "validity_blackbox", "mcnemar", "recommenders"),
-        *("signal", "verdict", "runtime"),
+        *("signal", "sutva", "worlds", "verdict", "runtime"),
     ]
     assert list(figures.names(plain)) == [
         *("figure2_user_ratings", "figure5_generation_time_toy_mf", "figure5_generation_time_toy_own"),
-        *("figure6_validity_mf", "figure6_validity_blackbox", "example_card"),
+        *("figure6_validity_mf", "figure6_validity_blackbox", "what_decides_validity", "example_card"),
     ]
 
 

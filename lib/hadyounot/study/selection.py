@@ -98,7 +98,7 @@ def verdict(recommender: Recommender, tried: pd.DataFrame) -> str:
     else:
         right = max(own, top) <= CLOSE_TO_BEST * min(own, top)
     settings = ", ".join(f"{name} {best[name]:g}" for name in names)
-    follows = "as the rule asks" if right else "NOT what the rule asks: change the study's models"
+    follows = "as the rule asks" if right else "NOT what the rule asks: another world than the rule's"
     return f"{said} {top:.4f} at {settings}; the cell's settings have {own:.4f}: {follows}"
 
 
@@ -149,7 +149,7 @@ def convergence(recommender: Recommender, curve: pd.DataFrame) -> str:
         best = "its error on new ratings is lowest" if predicts_ratings(recommender) else "it ranks new choices best"
         return f"{gain}: stopped before the arg min of eq. (1), where {best}"
     converged = later * CLOSE_TO_BEST > now
-    return f"{gain}: " + ("converged" if converged else "NOT converged: raise epochs in the study's models")
+    return f"{gain}: " + ("converged" if converged else "NOT converged: stopped before the arg min of eq. (1)")
 
 
 def signal(

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 
 import pandas as pd
-from statsmodels.stats.proportion import proportion_confint
 
 from ...study import paths, schemas
 from ...study.cell import Cell
@@ -74,36 +73,10 @@ def signal_markdown(frame: pd.DataFrame) -> str:
     return pipes(shown)
 
 
-def sutva(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
-    """Whose top recommendation a deletion changes, schema ``schemas.SUTVA``: one row per cell."""
-    frame = _facts(cells, paths.SIGNAL)
-    changed, others = frame["others_top1_changed"], frame["others"]
-    low, high = proportion_confint(changed, others, alpha=0.05, method="wilson")
-    frame = frame.assign(others_share=changed / others, ci_low=low, ci_high=high)
-    return frame[list(schemas.SUTVA.columns)]
-
-
-def sutva_markdown(frame: pd.DataFrame) -> str:
-    """Schema ``schemas.SUTVA``, in words."""
-    shown = pd.DataFrame(
-        {
-            **frame[["dataset", "model"]],
-            "own top 1 changed": [f"{row.own_top1_changed} of {row.own}" for row in frame.itertuples()],
-            "another user's": [
-                f"{row.others_top1_changed} of {row.others} ({100 * row.ci_low:.1f} to {100 * row.ci_high:.1f} %)"
-                for row in frame.itertuples()
-            ],
-        }
-    )
-    told = "One user deletes as many random items as an explanation has: who is recommended another item then.\n\n"
-    return told + pipes(shown)
-
-
 TABLES = {
     "table2_datasets": Table(
         schemas.TABLE2, datasets, lambda frame, cells, study: datasets_markdown(frame, stand_ins(study))
     ),
     "recommenders": Table(schemas.RECOMMENDERS, recommenders, lambda frame, cells, study: recommenders_markdown(frame)),
-    "sutva": Table(schemas.SUTVA, sutva, lambda frame, cells, study: sutva_markdown(frame)),
     "signal": Table(schemas.SIGNAL, signal, lambda frame, cells, study: signal_markdown(frame)),
 }
