@@ -253,11 +253,11 @@ def test_held_out_users_are_whole_and_a_share():
 def test_an_mlp_has_the_epochs_that_predict_held_out_users_best(fit, effect, loss, score):
     """What is reported for a fold is what a network says that learnt, for as long, from the other users alone."""
     data = planted(effect, noise=2.0)
-    config = MLP.model_copy(update={"max_epochs": 30, "learning_rate": 0.03})
+    config = MLP.model_copy(update={"max_epochs": 30, "learning_rate": 0.03, "patience": 2})
     found = fit(data, FOLDS, config, generator(0))
     means = found.curve.groupby("epoch")[[loss, score]].mean()
-    assert len(means) == 30
-    assert found.report["epoch"] == means[loss].idxmin() < 30
+    assert found.report["epoch"] == means[loss].idxmin()
+    assert len(means) == found.report["epoch"] + 2 < 30
     assert [found.report[name] for name in (loss, score)] == pytest.approx(means.loc[found.report["epoch"]].tolist())
     assert (found.curve.groupby("fold")["n_rows"].unique().map(len) == 1).all()
     assert found.curve.groupby("fold")["n_rows"].first().sum() == data.effects.size
@@ -269,12 +269,14 @@ def test_what_is_reported_of_a_fold_is_of_users_left_out(monkeypatch):
 
     class Recorded(mlp.MLPRegressor):
         def partial_fit(self, features, effects):
-            seen[-1].update(effects.tolist())
+            self.seen.update(effects.tolist())
             return super().partial_fit(features, effects)
 
     def fresh(*arguments, **named):
-        seen.append(set())
-        return Recorded(*arguments, **named)
+        network = Recorded(*arguments, **named)
+        network.seen = set()
+        seen.append(network.seen)
+        return network
 
     monkeypatch.setattr(mlp, "MLPRegressor", fresh)
     fit_mlp_reg(data, FOLDS, MLP, generator(3))
@@ -308,7 +310,7 @@ def test_mlp_clf_predicts_the_centred_logit_of_its_network(effect, n_crossed, mo
 
 def test_only_the_mlp_learns_what_depends_on_the_target():
     data = planted(deletions=100, interaction=20.0, noise=0.1)
-    config = MLP.model_copy(update={"max_epochs": 40})
+    config = MLP.model_copy(update={"max_epochs": 40, "patience": 5})
     mlp, linear = (
         fit(data, FOLDS, each, generator(0)) for fit, each in ((fit_mlp_reg, config), (fit_lasso, LassoConfig()))
     )

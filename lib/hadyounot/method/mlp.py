@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Self
 
 import numpy as np
@@ -50,7 +51,7 @@ Score = Callable[[Network, np.ndarray, np.ndarray], dict[str, float]]
 
 
 def _epochs(
-    kind: type[Network], data: SurrogateData, epochs: int, config: MlpConfig, rng: np.random.Generator, **classes: Any
+    kind: type[Network], data: SurrogateData, config: MlpConfig, rng: np.random.Generator, **classes: Any
 ) -> Iterator[tuple[Network, np.ndarray, np.ndarray]]:
     """The network after each epoch of Adam on minibatches, and what its inputs are standardised by: mean and scale."""
     mean, scale = standardisation(data)
@@ -64,7 +65,7 @@ def _epochs(
         shuffle=False,
         random_state=int(rng.integers(2**31)),
     )
-    for _ in range(epochs):
+    while True:
         shuffled = rng.permutation(effects.size)
         # full batches only: Adam would give a few left-over rows the step of a whole batch
         for rows in shuffled[: len(shuffled) // batch_size * batch_size].reshape(-1, batch_size):
@@ -88,23 +89,25 @@ def _fit(
     """Weights and biases, for inputs as they are, of a network that learnt from all users for as many epochs as predict
     held-out users best; what that was chosen from, and its means there.
     """
-    fold_of = grouped_folds(data.users, folds, rng)
+    fold_of, streams = grouped_folds(data.users, folds, rng), rng.spawn(folds + 1)
+    held_out = [data.select(fold_of == fold) for fold in range(folds)]
+    training = [_epochs(kind, data.select(fold_of != fold), config, streams[fold], **classes) for fold in range(folds)]
     curve = []
-    for fold in range(folds):
-        held_out = data.select(fold_of == fold)
-        rows, effects = np.arange(held_out.effects.size), held_out.effects.ravel()
-        states = _epochs(kind, data.select(fold_of != fold), config.max_epochs, config, rng, **classes)
-        for epoch, (network, *by) in enumerate(states, start=1):
-            scores = score(network, _standardised(held_out, rows, *by), effects)
+    for epoch in range(1, config.max_epochs + 1):  # all folds side by side, so that none goes on for nothing
+        for fold, (unseen, states) in enumerate(zip(held_out, training, strict=True)):
+            network, *by = next(states)
+            rows = np.arange(unseen.effects.size)
+            scores = score(network, _standardised(unseen, rows, *by), unseen.effects.ravel())
             curve.append({"epoch": epoch, "fold": fold} | scores | {"n_rows": len(rows)})
-    curve = pd.DataFrame(curve)
-    means = curve.drop(columns=["fold", "n_rows"]).groupby("epoch").mean()
-    epochs = int(means.iloc[:, 0].idxmin())
-    *_, (network, mean, scale) = _epochs(kind, data, epochs, config, rng, **classes)
+        means = pd.DataFrame(curve).drop(columns=["fold", "n_rows"]).groupby("epoch").mean()
+        epochs = int(means.iloc[:, 0].idxmin())
+        if epoch - epochs >= config.patience:
+            break
+    network, mean, scale = next(islice(_epochs(kind, data, config, streams[-1], **classes), epochs - 1, None))
     weights, biases = list(network.coefs_), list(network.intercepts_)
     weights[0] = weights[0] / scale[:, None]
     biases[0] = biases[0] - mean @ weights[0]
-    return weights, biases, curve, {"epoch": epochs, **means.loc[epochs]}
+    return weights, biases, pd.DataFrame(curve), {"epoch": epochs, **means.loc[epochs]}
 
 
 def _mlp(weights: list[np.ndarray], biases: list[np.ndarray]) -> MlpSurrogate:
@@ -113,7 +116,8 @@ def _mlp(weights: list[np.ndarray], biases: list[np.ndarray]) -> MlpSurrogate:
 
 def fit_mlp_reg(data: SurrogateData, folds: int, config: MlpConfig, rng: np.random.Generator) -> Fit:
     """Perceptron for Δŷ_reg: squared loss of eq. (7), minibatches of Adam. It is given what the LASSO is given: as many
-    epochs as have the lowest mean held-out loss over folds grouped by user; all users are then learnt from.
+    epochs as have the lowest mean held-out loss over folds grouped by user, of those up to ``config.patience`` after;
+    all users are then learnt from.
 
     Inputs and effects are standardised for training; predictions are in stars.
 

@@ -36,8 +36,9 @@ class MlpConfig(Strict):
     )
     batch_size: int = Field(4096, ge=1, description="Rows in a minibatch.")
     learning_rate: float = Field(1e-3, gt=0, description="Step of Adam.")
-    max_epochs: int = Field(
-        20, ge=1, description="Passes over the rows that cross-validation chooses from: from 1 to so many."
+    max_epochs: int = Field(20, ge=1, description="Passes over the rows at most, which cross-validation chooses from.")
+    patience: int = Field(
+        3, ge=1, description="Epochs without a better loss on held-out users before no more are tried."
     )
 
 
