@@ -10,7 +10,7 @@ from hadyounot.compare import statistics
 from hadyounot.compare.verdict import VERDICTS, Expected, Measurement, over_worlds, weakest
 from hadyounot.report import output
 from hadyounot.report.tables import table
-from hadyounot.report.tables.verdict import expected
+from hadyounot.report.tables.verdict import expected, told_briefly
 from hadyounot.study import claims, config, paths, reading, schemas, store
 from hadyounot.study.cell import Cell
 from hadyounot.study.methods import BASE, MEASURES, METHOD, family
@@ -461,3 +461,27 @@ def test_the_twin_counts_verdicts_and_shows_every_claim(tmp_path):
     assert len(rows) == 2 + 4
     assert "| 82 " in rows[2]
     assert "**reproduced**" in rows[2]
+
+
+def test_other_splits_and_seeds_are_no_worlds_of_their_own(tmp_path):
+    """However well the paper is met there."""
+    said = study_of(LINEAR, models=["mf", "mf-seed1"])
+    seeded = said.models["mf-seed1"].model_copy(update={"seed": 1})
+    said = said.model_copy(update={"models": said.models | {"mf-seed1": seeded}})
+    frame = judged(said, tmp_path, {"valid": VALID | {"linear_reg": 20}}, {"valid": VALID | {"linear_reg": 82}})
+    assert frame["verdict"].tolist() == [N]
+    assert "mf-seed1" not in frame["worlds"][0]
+
+
+def test_many_worlds_are_told_by_their_verdicts():
+    each = "ml-100k, w{}: 20 [10, 30], paper 82: {}"
+    few = "; ".join(each.format(number, N) for number in range(3))
+    assert told_briefly(few).split("<br>") == few.split("; ")
+    verdicts = [N, R, N, C, R, N]
+    many = "; ".join(each.format(number, verdict) for number, verdict in enumerate(verdicts)) + "; not measured: toy"
+    assert told_briefly(many).split("<br>") == [
+        "reproduced in 2: ml-100k, w1; ml-100k, w4",
+        "not in 3: ml-100k, w0; ml-100k, w2; ml-100k, w5",
+        "contradicted in 1: ml-100k, w3",
+        "not measured: toy",
+    ]

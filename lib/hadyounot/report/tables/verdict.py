@@ -233,14 +233,35 @@ def _said(claim: PeopleClaim, study: StudyConfig) -> dict:
 
 
 def verdict(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
-    """Schema ``schemas.VERDICT``: one row per claim, in the order of claims.yaml."""
-    worlds = [World(cell, study.original(cell.dataset)) for cell in cells]
+    """Schema ``schemas.VERDICT``: one row per claim, in the order of claims.yaml. Other splits and seeds of a world are
+    no worlds of their own: table replication has them.
+    """
+    own = [cell for cell in cells if not study.models[cell.model].seed and not study.datasets[cell.dataset].same]
+    worlds = [World(cell, study.original(cell.dataset)) for cell in own]
     rows = []
     for claim in study.claims.claims:
         row = _said(claim, study) if isinstance(claim, PeopleClaim) else _row(claim, worlds, study)
         rows.append({"claim": claim.claim, "where": claim.where, "command": claim.command} | row)
     frame = pd.DataFrame(rows, columns=list(schemas.VERDICT.columns))
     return frame.astype(dict.fromkeys(("paper", "ours", "ci_low", "ci_high"), "float64"))
+
+
+FEW = 4  # worlds that are spelled out one by one
+
+
+def told_briefly(worlds: str) -> str:
+    """The column ``worlds``: what each shows, a line each; where they are many, their names by verdict."""
+    entries = [entry for entry in worlds.split("; ") if entry]
+    judged = {name: [] for name in VERDICTS}
+    others = []
+    for entry in entries:
+        name, _, rest = entry.partition(": ")
+        verdict = rest.rpartition(": ")[2]
+        judged[verdict].append(name) if verdict in judged else others.append(entry)
+    if sum(map(len, judged.values())) <= FEW:
+        return "<br>".join(entries)
+    lines = [f"{verdict} in {len(names)}: {'; '.join(names)}" for verdict, names in judged.items() if names]
+    return "<br>".join(lines + others)
 
 
 def markdown(frame: pd.DataFrame, claims: ClaimsConfig) -> str:
@@ -258,7 +279,7 @@ def markdown(frame: pd.DataFrame, claims: ClaimsConfig) -> str:
                 for row in frame[["ours", "ci_low", "ci_high"]].to_numpy(dtype=float)
             ],
             "verdict": [f"**{each}**" if isinstance(each, str) else "" for each in frame["verdict"]],
-            "worlds": frame["worlds"].str.replace("; ", "<br>", regex=False),
+            "worlds": frame["worlds"].map(told_briefly),
             "evidence": [f"`{command}`" for command in frame["command"]],
         }
     )
