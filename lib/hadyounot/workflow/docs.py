@@ -7,7 +7,8 @@ from typing import get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ..report.tables import TABLES, table
+from ..report.tables import TABLES, table, verdict
+from ..report.tables.common import pipes
 from ..study import config, paths, schemas, store
 
 
@@ -84,7 +85,20 @@ def files_page() -> str:
     return "\n".join(parts)
 
 
-PAGES = {"config/README.md": config_page, "docs/files.md": files_page}
+_CLAIMS = "<!-- claims -->\n", "<!-- end of claims -->"
+
+
+def readme_page() -> str:
+    """README.md with its table of claims: that of the snapshot in docs/results/worlds."""
+    frame = store.read_csv(paths.PROJECT / "docs/results/worlds/verdict.csv", schemas.VERDICT)
+    text = (paths.PROJECT / "README.md").read_text(encoding="utf-8")
+    before, _, rest = text.partition(_CLAIMS[0])
+    _, _, after = rest.partition(_CLAIMS[1])
+    table = pipes(verdict.shown(frame).drop(columns="worlds"))
+    return f"{before}{_CLAIMS[0]}\n{verdict.counted(frame)}.\n\n{table}\n{_CLAIMS[1]}{after}"
+
+
+PAGES = {"config/README.md": config_page, "docs/files.md": files_page, "README.md": readme_page}
 
 
 def main(root: Path = paths.PROJECT) -> None:

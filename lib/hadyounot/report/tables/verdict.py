@@ -264,12 +264,9 @@ def told_briefly(worlds: str) -> str:
     return "<br>".join(lines + others)
 
 
-def markdown(frame: pd.DataFrame, claims: ClaimsConfig) -> str:
-    """Schema ``schemas.VERDICT``: the rule in words, how many claims got which verdict, and all of them."""
-    counts = frame["verdict"].value_counts()
-    said = [f"{name}: {counts[name]}" for name in VERDICTS if name in counts]
-    said += [f"not measured by this study: {n}"] if (n := int(frame["verdict"].isna().sum())) else []
-    shown = pd.DataFrame(
+def shown(frame: pd.DataFrame) -> pd.DataFrame:
+    """Schema ``schemas.VERDICT``, as people read it."""
+    return pd.DataFrame(
         {
             "claim": frame["claim"],
             "where": frame["where"],
@@ -283,6 +280,18 @@ def markdown(frame: pd.DataFrame, claims: ClaimsConfig) -> str:
             "evidence": [f"`{command}`" for command in frame["command"]],
         }
     )
+
+
+def counted(frame: pd.DataFrame) -> str:
+    """Schema ``schemas.VERDICT``: how many claims have which verdict."""
+    counts = frame["verdict"].value_counts()
+    said = [f"{name}: {counts[name]}" for name in VERDICTS if name in counts]
+    unmeasured = int(frame["verdict"].isna().sum())
+    return "; ".join(said + [f"not measured by this study: {unmeasured}"] * (unmeasured > 0))
+
+
+def markdown(frame: pd.DataFrame, claims: ClaimsConfig) -> str:
+    """Schema ``schemas.VERDICT``: the rule in words, how many claims got which verdict, and all of them."""
     return (
         "Every claim of the paper, judged by rule. A world is a recommender of this study on a dataset. A claimed "
         "number is reproduced there if it lies in our 95 % interval, or within a tolerance of our estimate "
@@ -293,7 +302,7 @@ def markdown(frame: pd.DataFrame, claims: ClaimsConfig) -> str:
         "in all; in some worlds if in some; contradicted if in all; else not. A verdict is over the worlds that are "
         "named beside it. Ours is the first of them, in the study's order, however near or far the others lie. "
         "Intervals are not corrected for the number of claims.\n\n"
-        f"{'; '.join(said)}.\n\n{pipes(shown)}"
+        f"{counted(frame)}.\n\n{pipes(shown(frame))}"
     )
 
 
