@@ -175,14 +175,14 @@ def test_no_data_and_no_output_of_a_run_is_kept_outside_the_snapshots():
 # -- numbers in README ------------------------------------------------------------------------------------------------
 
 
-def test_readme_tells_of_generation_times_what_the_run_shows():
+def test_findings_tell_of_generation_times_what_the_run_shows():
     times = pd.read_csv(PROJECT / "docs/results/generation_time.csv").pivot(
         index=["dataset", "model"], columns="method", values="median"
     )
     linear = times[["linear_reg", "linear_clf"]].lt(times["knn"], axis=0)
     assert times[["mlp_reg", "mlp_clf"]].gt(times["knn"], axis=0).all(axis=None)
     said = f"the linear ones **no**, by their medians faster in {linear.to_numpy().sum()} of {linear.size} comparisons"
-    assert said in (PROJECT / "README.md").read_text()
+    assert said in (PROJECT / "docs/findings.md").read_text()
 
 
 def test_benchmarks_import_what_is_there():
