@@ -40,6 +40,7 @@ def outcomes(n=4, n_targets=5, **changed):
         "deleted": random.integers(0, 100, (n, 3), dtype=np.int32),
         "top1_score_before": scores[0, :, 0],
         "top1_score_after": scores[1, :, 0],
+        "top1_score_after_readmitted": scores[1, :, 0],
         "target": ranks[0] - 1,
         "rank_before": ranks[0],
         "rank_after": ranks[1],
@@ -47,6 +48,7 @@ def outcomes(n=4, n_targets=5, **changed):
         "score_before": scores[0],
         "score_after": scores[1],
         "benchmark_score_after": scores[2],
+        "benchmark_score_after_readmitted": scores[2],
     } | changed
 
 

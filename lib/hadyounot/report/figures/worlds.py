@@ -72,7 +72,7 @@ def _grid(table: pd.DataFrame) -> Figure:
             textcoords="offset points",
             **{"ha": "right", "va": "center", "weight": "bold", "fontsize": 8},
         )
-    figure.legend(handles=_legend(table), loc="outside lower center", ncols=4)
+    figure.legend(handles=_legend(table), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -86,7 +86,7 @@ def _row(axes: Axes, place: float, rows: pd.DataFrame) -> None:
         axes.plot([shares["reseed"]] * 2, [place - half, place + half], color=style.FAINT, linewidth=2.2, zorder=1)
     printed = by_method["paper"].get(PAPER)
     if pd.notna(printed):
-        axes.plot([printed] * 2, [place - 0.5, place + 0.5], color=style.ACCENT, linewidth=1.1, zorder=2)
+        axes.plot([printed] * 2, [place - 0.5, place + 0.5], color=style.INK, linewidth=1.1, linestyle=":", zorder=2)
     for number, (name, marker) in enumerate(SHOWN.items()):
         if name in shares:
             axes.plot(
@@ -105,7 +105,9 @@ def _legend(table: pd.DataFrame) -> Sequence[Line2D | Patch]:
     ]
     found.append(Line2D([], [], color=style.FAINT, linewidth=2.2, label=METHOD["reseed"].label))
     if table["paper"].notna().any():
-        found.append(Line2D([], [], color=style.ACCENT, linewidth=1.1, label=f"{METHOD[PAPER].label}, the paper"))
+        found.append(
+            Line2D([], [], color=style.INK, linewidth=1.1, linestyle=":", label=f"{METHOD[PAPER].label}, the paper")
+        )
     found.append(Patch(color="0.86", label="below random, above oracle"))
     return found
 
