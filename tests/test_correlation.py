@@ -37,10 +37,11 @@ def world(seed=0):
     targets = np.array([[0, 8, 9] if user else [9, 0, 8] for user, _ in sets], np.int32)
     scores = {
         name: rng.normal(4, 1, (len(sets), N_TARGETS)).astype(np.float32)
-        for name in ("score_before", "score_after", "benchmark_score_after")
+        for name in Outcomes.__dataclass_fields__
+        if "score" in name and not name.startswith("top1")
     }
     ranks = {name: np.ones_like(targets) for name in ("rank_before", "rank_after", "rank_after_readmitted")}
-    top1 = {name: np.ones(len(sets), np.float32) for name in ("top1_score_before", "top1_score_after")}
+    top1 = {name: np.ones(len(sets), np.float32) for name in Outcomes.__dataclass_fields__ if name.startswith("top1")}
     outcomes = Outcomes(tuple(Deletion(*each) for each in sets), targets, **ranks, **scores, **top1)
     embeddings = [rng.normal(size=shape).astype(np.float32) for shape in ((2, 2), (N_ITEMS, 3))]
     return ratings, embeddings, outcomes
