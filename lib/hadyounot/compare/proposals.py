@@ -1,0 +1,105 @@
+"""What to delete and retrain next: pure functions from what is known of a user to promising deletions.
+
+All of them speak of *effects*, float64 (n, m): by how much removing each of the n ratings of a history alone changes
+the user's score of each of m items. Effects add up over the items of a deletion.
+"""
+
+from functools import singledispatch
+from itertools import combinations
+from math import comb
+
+import numpy as np
+
+from ..retrain.base import Model, Recommender
+from ..retrain.mf import MatrixFactorization, MatrixFactorizationModel
+from ..retrain.ratings import Ratings
+from .influence import user_block
+from .oracle import margins
+
+RIDGE = 0.1  # of the similarities' mean square: without it items that are alike share a score by chance
+DOUBT = 1.0  # one deletion of one item, once retrained, corrects its effect by 1 / (1 + DOUBT) of the error
+WIDTH = 32  # subsets that grow by another item
+POOL = 2000  # subsets that are all looked at, where there are no more of them
+
+
+@singledispatch
+def effects(model: Model, ratings: Ratings, recommender: Recommender, user: int) -> np.ndarray:
+    """Effects on all items, (n, n_items), before anything was retrained: from embeddings alone.
+
+    The user is taken for the sum of the history: f(u, i) ≈ c + Σ_j w_j φ_j · φ_i, with the w that ridge regression on
+    the scores of all items finds. Without item j, w_j φ_j · φ_i is missing. For a truncated SVD that is what it loses
+    while the singular vectors of the items stay; of any other model it is a guess.
+
+    Args:
+        model: θ̂.
+        ratings: what it was trained on.
+        recommender: what trained it.
+        user: index.
+    """
+    phi = model.item_embeddings.astype(np.float64)
+    parts = phi[ratings.history(user)] @ phi.T
+    centred = (parts - parts.mean(axis=1, keepdims=True))[:, ratings.rated]
+    scores = model.scores([user])[0, ratings.rated].astype(np.float64)
+    gram = centred @ centred.T
+    ridge = RIDGE * gram.diagonal().mean() * np.eye(len(gram))
+    # least squares, as embeddings may all be 0
+    return -np.linalg.lstsq(gram + ridge, centred @ (scores - scores.mean()))[0][:, None] * parts
+
+
+@effects.register
+def _(model: MatrixFactorizationModel, ratings: Ratings, recommender: MatrixFactorization, user: int) -> np.ndarray:
+    """Influence over the user's own parameters, whose Hessian is the same for all items."""
+    return user_block(model, ratings, recommender, user, np.arange(ratings.n_items))
+
+
+def corrected(effects: np.ndarray, deleted: np.ndarray, changes: np.ndarray) -> np.ndarray:
+    """Effects after retraining has shown what t deletions really do: ridge regression of what was mispredicted on which
+    items were deleted.
+
+    Args:
+        effects: (n, m).
+        deleted: float64 (t, n), 1 where a deletion has the item of the history, else 0.
+        changes: (t, m), of the scores.
+
+    Returns:
+        like ``effects``.
+    """
+    gram = deleted.T @ deleted + DOUBT * np.eye(len(effects))
+    return effects + np.linalg.solve(gram, deleted.T @ (changes - deleted @ effects))
+
+
+def best_subsets(
+    scores: np.ndarray, effects: np.ndarray, size: int, top_k: int, pool: int = POOL
+) -> tuple[np.ndarray, np.ndarray]:
+    """Subsets of the history by the margin (``oracle.margins``) that the target is predicted to have without them.
+
+    All of them where there are at most ``pool``; elsewhere those that a beam finds, ``WIDTH`` of which grow at a time.
+
+    Args:
+        scores: float64 (m,), the user's, of the target and then of other candidates.
+        effects: (n, m), on these.
+        size: items of a subset.
+        top_k: K.
+        pool: see above.
+
+    Returns:
+        int64 (s, size), places in the history, ascending; and float64 (s,), the margin; the largest margin first.
+    """
+    n, everything = len(effects), np.ones(len(scores), dtype=bool)
+
+    def margin(subsets: np.ndarray) -> np.ndarray:
+        after = scores + sum(effects[places] for places in subsets.T)
+        return margins(after, everything, 0, top_k)
+
+    if comb(n, size) <= pool:
+        subsets = np.array(list(combinations(range(n), size)))
+    else:
+        subsets = np.arange(n)[:, None]
+        for _ in range(size - 1):
+            kept = subsets[np.argsort(-margin(subsets), kind="stable")[:WIDTH]]
+            grown = np.hstack([np.repeat(kept, n, axis=0), np.tile(np.arange(n), len(kept))[:, None]])
+            grown = grown[(grown[:, -1:] != grown[:, :-1]).all(axis=1)]
+            subsets = np.unique(np.sort(grown, axis=1), axis=0)
+    predicted = margin(subsets)
+    order = np.argsort(-predicted, kind="stable")
+    return subsets[order], predicted[order]
