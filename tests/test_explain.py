@@ -125,12 +125,17 @@ def test_without_a_size_the_smallest_is_found(top_k):
     assert len(sizes) > 2
 
 
-def test_a_size_that_needs_less_than_its_share_leaves_the_rest():
-    """Of 20 for five sizes, 4 go to single items; two singles leave the 18 to pairs, of which there is one."""
+def test_what_a_size_cannot_use_of_its_share_is_for_the_others():
+    """Of 3 for two sizes the first has 1, and another one as there is a single pair."""
     ratings = hyn.Ratings.from_arrays([0, 0, 1, 1, 1], list("abacd"), [5, 1, 5, 5, 1])
-    found = hyn.explain(hyn.BlackBox(Popular), ratings, 0, size=None, budget=20)
+    found = hyn.explain(hyn.BlackBox(Popular), ratings, 0, size=None, budget=3)
     assert not found.valid
     assert found.tried["items"].tolist() in ([(0,), (1,), (0, 1)], [(1,), (0,), (0, 1)])
+
+
+def test_sizes_share_a_budget_that_does_not_suffice_for_all():
+    found = hyn.explain(hyn.BlackBox(Popular), RATINGS, 0, size=None, budget=10)
+    assert found.tried["items"].map(len).tolist() == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
 
 
 class Popular(Neighbours):
@@ -245,6 +250,29 @@ def test_effects_on_many_items_are_influence_on_each():
         np.testing.assert_allclose(found[:, item], factorization_block(model, RATINGS, MF, 2, item), atol=1e-12)
 
 
+def test_effects_on_a_neural_model_are_those_of_its_users_gradients():
+    """Slopes by finite differences; the change by the normal equations of the history without an item."""
+    model = NCF.fit(RATINGS)
+    (before,), step = model.scores([4]).astype(float), 1e-2
+    slopes = []
+    for name in ("gmf_users", "mlp_users"):
+        table = getattr(model, name)
+        for column in range(table.shape[1]):
+            moved = [table.copy(), table.copy()]
+            moved[0][4, column] += step
+            moved[1][4, column] -= step
+            up, down = (dataclasses.replace(model, **{name: each}).scores([4])[0].astype(float) for each in moved)
+            slopes.append((up - down) / (2 * step))
+    slopes, history = np.stack(slopes, axis=1), RATINGS.history(4)
+    errors = RATINGS.values[RATINGS.rows_of(4)] - before[history]
+    hessian = slopes[history].T @ slopes[history]
+    hessian += 0.1 * np.trace(hessian) / len(hessian) * np.eye(len(hessian))
+    wanted = -(errors[:, None] * slopes[history]) @ np.linalg.inv(hessian) @ slopes.T
+    found = effects(model, RATINGS, NCF, 4)
+    assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.999
+    np.testing.assert_allclose(found, wanted, atol=0.05 * np.abs(wanted).max())
+
+
 @pytest.mark.parametrize("name", ["svd", "blackbox"])
 def test_embeddings_tell_what_a_deletion_does(name):
     recommender = RECOMMENDERS[name]
@@ -294,3 +322,10 @@ def test_proposals_are_subsets_by_predicted_margin(pool, top_k):
     assert predicted[0] == pytest.approx(max(np.subtract(everything, targets)))
     if pool:
         assert len(subsets) == comb(8, 3)
+
+
+def test_against_a_single_other_item_the_narrowest_beam_is_exact(monkeypatch):
+    monkeypatch.setattr(proposals, "WIDTH", 1)
+    effect = np.random.default_rng(2).normal(size=(8, 2))
+    _, predicted = best_subsets(np.array([1.0, 0.0]), effect, 3, 1, 0)
+    assert predicted[0] == pytest.approx(np.sort(effect[:, 1] - effect[:, 0])[-3:].sum() - 1)
