@@ -10,6 +10,7 @@ from math import comb
 
 import numpy as np
 
+from ..method.outcomes import candidates
 from ..retrain.base import Model, Recommender
 from ..retrain.mf import MatrixFactorization, MatrixFactorizationModel
 from ..retrain.ncf import NeuralCollaborativeFiltering, NeuralCollaborativeFilteringModel
@@ -28,8 +29,8 @@ def effects(model: Model, ratings: Ratings, recommender: Recommender, user: int)
     """Effects on all items, (n, n_items), before anything was retrained: from embeddings alone.
 
     The user is taken for the sum of the history: f(u, i) ≈ c + Σ_j w_j φ_j · φ_i, with the w that ridge regression on
-    the scores of all items finds. Without item j, w_j φ_j · φ_i is missing. For a truncated SVD that is what it loses
-    while the singular vectors of the items stay; of any other model it is a guess.
+    the scores of all candidates finds. Without item j, w_j φ_j · φ_i is missing. For a truncated SVD that is what it
+    loses while the singular vectors of the items stay; of any other model it is a guess.
 
     Args:
         model: θ̂.
@@ -39,8 +40,9 @@ def effects(model: Model, ratings: Ratings, recommender: Recommender, user: int)
     """
     phi = model.item_embeddings.astype(np.float64)
     parts = phi[ratings.history(user)] @ phi.T
-    centred = (parts - parts.mean(axis=1, keepdims=True))[:, ratings.rated]
-    scores = model.scores([user])[0, ratings.rated].astype(np.float64)
+    eligible = candidates(ratings, user, recommender.remove_seen)  # a black box may mask the others
+    centred = parts[:, eligible] - parts[:, eligible].mean(axis=1, keepdims=True)
+    scores = model.scores([user])[0, eligible].astype(np.float64)
     return -_solved(centred @ centred.T, centred @ (scores - scores.mean()))[:, None] * parts
 
 
@@ -59,9 +61,9 @@ def _(model: MatrixFactorizationModel, ratings: Ratings, recommender: MatrixFact
 def _(
     model: NeuralCollaborativeFilteringModel, ratings: Ratings, recommender: NeuralCollaborativeFiltering, user: int
 ) -> np.ndarray:
-    """Influence over the user's own embeddings (p_u, s_u), of Gauss and Newton's Hessian of the squared error: a few
-    matrix products for all items, where ``differentiated.neural_block`` takes seconds for one. Of choices it knows the
-    chosen items alone, not those that were sampled beside them.
+    """Influence over the user's own embeddings (p_u, s_u), with Gauss and Newton's Hessian of the squared error: a few
+    matrix products for all items, where ``differentiated.neural_block`` differentiates twice for each. Of choices it
+    knows the chosen items alone, not those that were sampled beside them.
     """
     span = float(model.high - model.low)
     shares = (model.scores([user])[0].astype(np.float64) - model.low) / span
