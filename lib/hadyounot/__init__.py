@@ -9,6 +9,7 @@ _HOMES = {  # imported when first used: the workflow looks into this package oft
     "NeuralCollaborativeFiltering": "retrain.ncf",
     "Ratings": "retrain.ratings",
     "TruncatedSVD": "retrain.svd",
+    "explain": "compare.verified",
 }
 
 __all__ = list(_HOMES)

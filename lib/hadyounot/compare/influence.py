@@ -87,20 +87,37 @@ def _(
 def factorization_block(
     model: MatrixFactorizationModel, ratings: Ratings, recommender: MatrixFactorization, user: int, target: int
 ) -> np.ndarray:
-    """Eq. (10) over the user's own parameters (b_u, p_u) alone, the item side held fixed: ``Changes``, float64.
+    """``user_block`` of one item: ``Changes``, float64."""
+    return user_block(model, ratings, recommender, user, np.array([target]))[:, 0]
+
+
+def user_block(
+    model: MatrixFactorizationModel, ratings: Ratings, recommender: MatrixFactorization, user: int, items: np.ndarray
+) -> np.ndarray:
+    """Eq. (10) over the user's own parameters (b_u, p_u) alone, the item side held fixed, for many items at once.
 
     With x_j = (1, q_j), or (0, q_j) where there are no biases, the loss is quadratic in them, so its Hessian
     Σ_j (x_j x_jᵀ + regularization · 1) is exact and is solved directly. Cheng et al., KDD 2019, add the target's own
     parameters to the block.
+
+    Args:
+        model: θ̂.
+        ratings: what it was trained on.
+        recommender: what trained it.
+        user: index.
+        items: (m,), indices.
+
+    Returns:
+        float64 (n, m): change of f(user, i) on removing each rating of the user's history alone, in its order.
     """
     rows = ratings.rows_of(user)
-    design, at_target = (
-        np.insert(model.item_embeddings[items].astype(np.float64), 0, recommender.biased, axis=-1)
-        for items in (ratings.items[rows], target)
+    design, others = (
+        np.insert(model.item_embeddings[each].astype(np.float64), 0, recommender.biased, axis=1)
+        for each in (ratings.items[rows], items)
     )
     own = np.insert(model.user_embeddings[user].astype(np.float64), 0, model.user_biases[user])
     errors = ratings.values[rows] - model.mean - model.item_biases[ratings.items[rows]] - design @ own
     hessian = design.T @ design + len(rows) * recommender.regularization * np.eye(len(own))
     gradients = -errors[:, None] * design + recommender.regularization * own
     # least squares, as without regularisation a short history leaves directions undetermined
-    return gradients @ np.linalg.lstsq(hessian, at_target)[0]
+    return gradients @ np.linalg.lstsq(hessian, others.T)[0]

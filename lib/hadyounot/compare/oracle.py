@@ -12,20 +12,23 @@ from ..retrain.ratings import Deletion, Ratings
 from .settings import OracleConfig
 
 
-def margins(scores: np.ndarray, candidates: np.ndarray, target: int) -> np.ndarray:
-    """How far the target lies behind the best other candidate, in the units of the scores; above 0 it is not first.
+def margins(scores: np.ndarray, candidates: np.ndarray, target: int, top_k: int = 1) -> np.ndarray:
+    """How far the target lies behind the K-th best other candidate, in the units of the scores; above 0 it is not among
+    the top K.
 
     Args:
         scores: (m, n_items), the user's scores under m models.
-        candidates: bool (n_items,), what may be recommended to the user; the target is one of them.
+        candidates: bool (n_items,), what may be recommended to the user; the target is one of them, and there are more
+            than K.
         target: index of the item.
+        top_k: K.
 
     Returns:
         (m,), like the scores.
     """
     others = candidates.copy()
     others[target] = False
-    return scores[:, others].max(axis=1) - scores[:, target]
+    return np.partition(scores[:, others], -top_k, axis=1)[:, -top_k] - scores[:, target]
 
 
 def is_exhaustive(history: np.ndarray, size: int, config: OracleConfig) -> bool:
