@@ -147,7 +147,7 @@ def sutva_markdown(frame: pd.DataFrame) -> str:
 
 
 def expected(table: pd.DataFrame, expectations: Iterable[tuple[str, dict[str, Any], dict[str, Any]]]) -> pd.DataFrame:
-    """What was expected of a study before it was run, beside what came out.
+    """What was expected of a study before its numbers were seen, beside what came out.
 
     Args:
         table: schema ``schemas.WORLDS``.
