@@ -21,7 +21,7 @@ TESTS := --numprocesses 2 --dist loadfile
 define RUN
 	mkdir -p "$(1)"
 	$(SNAKEMAKE) --directory "$(1)" --configfile config/$(2).yaml
-	test "$(1)/report.html" -nt "$(1)/tables/runtime.csv" || $(SNAKEMAKE) --directory "$(1)" --configfile config/$(2).yaml --report "$(1)/report.html"
+	test "$(1)/report.html" -nt "$(1)/tables/runtime.csv" || $(SNAKEMAKE) --directory "$(1)" --configfile config/$(2).yaml --report report.html
 	@cat "$(1)/tables/runtime.md"
 	@echo "Tables: $(1)/tables    Figures: $(1)/figures    Report: $(1)/report.html"
 endef

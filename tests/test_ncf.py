@@ -101,18 +101,19 @@ def test_agrees_with_autograd_on_movielens(ml100k):
     np.testing.assert_allclose(row, reference_scores(ncf, ml100k, deletion, 7), atol=1e-5)
 
 
-def test_deletion_is_a_skip_whatever_else_is_retrained():
+@pytest.mark.parametrize("negatives", [0, 2])
+def test_deletion_is_a_skip_whatever_else_is_retrained(negatives):
     """Position in the batch, its other rows, their number, and the threads leave no trace, to the last bit."""
-    ratings = world()
+    ratings, ncf = world(), NCF.model_copy(update={"negatives": negatives})
     deletions = some_deletions(ratings, 2 * LANES + 5)
     before = numba.get_num_threads()
     try:
         numba.set_num_threads(1)
-        alone = [NCF.retrain(ratings, [deletion])[0] for deletion in deletions]
-        same(NCF.retrain(ratings, deletions), alone)
+        alone = [ncf.retrain(ratings, [deletion])[0] for deletion in deletions]
+        same(ncf.retrain(ratings, deletions), alone)
         numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
-        same(NCF.retrain(ratings, deletions), alone)
-        same(NCF.retrain(ratings, deletions[::-1]), alone[::-1])
+        same(ncf.retrain(ratings, deletions), alone)
+        same(ncf.retrain(ratings, deletions[::-1]), alone[::-1])
     finally:
         numba.set_num_threads(before)
 

@@ -2,14 +2,12 @@
 
 from dataclasses import replace
 
-import numba
 import numpy as np
 import pytest
 import torch
 from hadyounot.compare.accuracy import ndcg
 from hadyounot.retrain.ncf import NeuralCollaborativeFiltering, _Trainer
 from hadyounot.retrain.ratings import Deletion, Ratings
-from hadyounot.retrain.simd import LANES
 from test_mf import some_deletions, world
 from test_ncf import reference_scores
 
@@ -99,21 +97,6 @@ def test_agrees_with_autograd_on_movielens(ml100k):
     deletion = Deletion(7, tuple(ml100k.history(7)[:3].tolist()))
     (row,) = ncf.retrain(ml100k, [deletion])
     np.testing.assert_allclose(row, reference_scores(ncf, ml100k, deletion, 7), atol=1e-5)
-
-
-def test_deletion_is_a_skip_whatever_else_is_retrained():
-    """Position in the batch, its other rows, their number, and the threads leave no trace, to the last bit."""
-    ratings = world()
-    deletions = some_deletions(ratings, 2 * LANES + 5)
-    before = numba.get_num_threads()
-    try:
-        numba.set_num_threads(1)
-        alone = [NCF.retrain(ratings, [deletion])[0] for deletion in deletions]
-        same(NCF.retrain(ratings, deletions), alone)
-        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
-        same(NCF.retrain(ratings, deletions[::-1]), alone[::-1])
-    finally:
-        numba.set_num_threads(before)
 
 
 def test_no_deletion_is_the_original_model_which_shorter_fits_lead_to():

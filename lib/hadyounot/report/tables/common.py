@@ -7,6 +7,7 @@ import pandas as pd
 
 from ...study.cell import Cell
 from ...study.config import StudyConfig
+from ...study.methods import METHOD, in_order
 from ...study.store import Schema
 
 NOT_OURS = "published, not reproducible from code"
@@ -40,6 +41,14 @@ def gathered(cells: Iterable[Cell], pattern: str) -> pd.DataFrame:
 def pipes(frame: pd.DataFrame) -> str:
     """The frame as a Markdown table."""
     return frame.to_markdown(index=False, disable_numparse=True) + "\n"
+
+
+def by_method(told: pd.DataFrame) -> str:
+    """Rows with ``method``, ``column`` and ``text`` as a Markdown table of the texts, methods in their order."""
+    wide = told.pivot(index="method", columns="column", values="text")[told["column"].unique()].fillna("")
+    wide = wide.reindex(in_order(wide.index))
+    wide.insert(0, "method", [METHOD[name].label for name in wide.index])
+    return pipes(wide)
 
 
 def spaced(frame: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from ...study import paths, schemas
 from ...study.cell import Cell
 from ...study.config import StudyConfig
 from ...study.methods import METHOD, METHODS, SURROGATES, in_order
-from .common import Table, footnotes, mark, pipes, span, stand_ins
+from .common import Table, by_method, footnotes, mark, pipes, span, stand_ins
 
 
 def evaluation(cell: Cell) -> pd.DataFrame:
@@ -80,12 +80,9 @@ def markdown(
             + ("" if pd.isna(row.paper) else f" (paper{mark(dataset, standing)}: {100 * row.paper:.4g} %)")
             for row in rows.itertuples()
         ]
-        wide = rows.assign(text=texts).pivot(index="method", columns="top_k", values="text")
-        wide = wide.reindex(in_order(wide.index))
-        wide.columns = [f"K = {k}" for k in wide.columns]
-        wide.insert(0, "method", [METHOD[name].label for name in wide.index])
+        wide = by_method(rows.assign(text=texts, column=rows["top_k"].map("K = {}".format)))
         n_users = span(rows["n_users"])
-        parts.append(f"\n## {dataset}, {model} ({n_users} users)\n\n{pipes(wide)}")
+        parts.append(f"\n## {dataset}, {model} ({n_users} users)\n\n{wide}")
         parts.append(footnotes([dataset] if rows["paper"].notna().any() else [], standing))
         lower = exact[dataset, model] < rows["n_users"].max()
         parts.append(

@@ -15,7 +15,7 @@ from ...study import paths, schemas
 from ...study.cell import Cell
 from ...study.config import StudyConfig
 from ...study.methods import METHOD, family, in_order
-from .common import Table, pipes, span, texts
+from .common import Table, by_method, pipes, span, texts
 from .validity import evaluation, ordered
 
 
@@ -224,13 +224,10 @@ def replication_markdown(frame: pd.DataFrame) -> str:
     ]
     for (dataset, kind, world), rows in frame.groupby(["dataset", "recommender", "world"], sort=False):
         told = [f"{_percent(row)}, {100 * row.lowest:.1f} to {100 * row.highest:.1f}" for row in rows.itertuples()]
-        wide = rows.assign(text=told).pivot(index="method", columns="top_k", values="text")
-        wide = wide.reindex(in_order(wide.index))
-        wide.columns = [f"K = {k}" for k in wide.columns]
-        wide.insert(0, "method", [METHOD[name].label for name in wide.index])
+        wide = by_method(rows.assign(text=told, column=rows["top_k"].map("K = {}".format)))
         one = rows.iloc[0]
         counts = f"{one['n_splits']} splits × {one['n_seeds']} seeds × {one['n_users']} users"
-        parts.append(f"\n## {dataset}, {kind}, {world} ({counts})\n\n{pipes(wide)}")
+        parts.append(f"\n## {dataset}, {kind}, {world} ({counts})\n\n{wide}")
     return "".join(parts)
 
 
@@ -245,10 +242,7 @@ def renumbered_markdown(frame: pd.DataFrame) -> str:
             text=[f"{_percent(row)} of {row.n_users}" for row in rows.itertuples()],
             column=rows["renumbers"].map({True: "renumbers", False: "does not"}) + rows["top_k"].map(", K = {}".format),
         )
-        wide = told.pivot(index="method", columns="column", values="text")[told["column"].unique()].fillna("")
-        wide = wide.reindex(in_order(wide.index))
-        wide.insert(0, "method", [METHOD[name].label for name in wide.index])
-        parts.append(f"\n## {dataset}, {kind}, {world}\n\n{pipes(wide)}")
+        parts.append(f"\n## {dataset}, {kind}, {world}\n\n{by_method(told)}")
     return "".join(parts)
 
 
