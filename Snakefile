@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from snakemake.utils import min_version
 
-from hadyounot.report import output
+from hadyounot.report import figures, output
 from hadyounot.study import paths
 from hadyounot.study.config import check_study
 from hadyounot.workflow.jobs import Jobs
@@ -45,8 +45,9 @@ ANALYSED = [(cell.dataset, cell.model) for cell in study.cells if cell.analysed]
 
 
 def of_cells(*patterns, cells=CELLS, **names):
-    """Files of some cells."""
-    return [path for cell in cells for path in expand(patterns, dataset=cell[0], model=cell[1], **names)]
+    """Files of some cells, and those that are of no cell."""
+    found = [path for cell in cells for path in expand(patterns, dataset=cell[0], model=cell[1], **names)]
+    return list(dict.fromkeys(found))
 
 
 def shown(path, name, category, **labels):
@@ -133,7 +134,7 @@ STAGES = [
     stage(
         *("explain", "50_explain", "step 3, eq. (9), and the baselines: items for each test user and method", TOLD),
         {"explanations": paths.EXPLANATIONS, "times": paths.GENERATION_TIME},
-        ("models", *USERS, *NAMES),
+        ("models", *USERS, *NAMES, TOP_K, "explanation.budget"),
     ),
     stage(
         *("evaluate", "60_evaluate", "eq. (2): delete every explanation for real, retrain; and the controls"),
@@ -144,6 +145,10 @@ STAGES = [
     stage(
         *("naive", "65_naive", "Algorithm 2 on short histories: every deletion up to a size", RATED),
         *({"naive": paths.NAIVE}, ("models", "naive", SIZE, TOP_K)),
+    ),
+    stage(
+        *("verification", "67_verification", "what it costs to prove an explanation before it is shown", RATED),
+        *({"verification": paths.VERIFICATION}, ("models", *USERS, TOP_K, "verification")),
     ),
     stage(
         *("correlation", "75_correlation", "Figure 7: what measures say of item sets, and really deleting them", TOLD),
@@ -176,9 +181,10 @@ TABLES = {  # what each is made of, where a study has it
     **dict.fromkeys(["signal", "sutva"], of_cells(paths.SIGNAL)),
     "worlds": of_cells(paths.EVALUATION, paths.QUALITY) + of_cells(paths.ABLATION, cells=REREAD, family="reading"),
     **dict.fromkeys(["mcnemar", "replication"], of_cells(paths.EVALUATION)),
-    **dict.fromkeys(["renumbered", "examples"], of_cells(paths.EVALUATION, *RATED.values())),
+    **dict.fromkeys(["renumbered", "examples"], of_cells(paths.EVALUATION, *paths.RATED)),
     "ablations": of_cells(*VARIED, **FAMILIES),
     **{Path(path).stem: of_cells(path, cells=ANALYSED) for path in paths.ANALYSES},
+    "verification": of_cells(paths.VERIFICATION, paths.EVALUATION, cells=ANALYSED),
 }
 TABLES["verdict"] = of_cells(paths.DATASET, paths.EVALUATION, paths.GENERATION_TIME)
 TABLES["verdict"] += of_cells(paths.ABLATION, paths.CORRELATION, paths.SEPARABILITY, **FAMILIES)
@@ -186,19 +192,9 @@ TABLES["runtime"] = sorted(
     {*sum(TABLES.values(), jobs.outcomes(CELLS)), *of_cells(paths.CORRELATION_OUTCOMES, cells=ANALYSED)}
 )
 FIGURES = {
-    "figure2_user_ratings": ["tables/table1_user_study.csv"],
-    **{f"figure6_validity_{kind}": expand(paths.TABLE, table=paths.VALIDITY[kind]) for kind in jobs.by_kind},
-    **dict.fromkeys(["what_decides_validity", "protocols"], ["tables/worlds.csv"]),
-    "example_card": of_cells(paths.EVALUATION, *RATED.values()),
-    **{f"figure5_generation_time_{'_'.join(cell)}": of_cells(paths.GENERATION_TIME, cells=[cell]) for cell in CELLS},
+    name: of_cells(*figures.FIGURES[kind].reads, cells=[cell] if cell else CELLS, family=figures.FIGURES[kind].family)
+    for name, (kind, cell) in figures.names(study).items()
 }
-for cell in ANALYSED:
-    name, one = "_".join(cell), {"cells": [cell]}
-    FIGURES[f"figure7_baseline_correlation_{name}"] = of_cells(paths.MEASURED, paths.CORRELATION, **one)
-    FIGURES[f"figure8_tsne_{name}"] = of_cells(paths.PROJECTION, paths.SEPARABILITY, **one)
-    for family in [each for each in study.ablations.families if each in ("deletion_size", "search", "sample_size")]:
-        times = of_cells(paths.GENERATION_TIME, paths.ABLATION_TIME, family=family, **one) * (family == "search")
-        FIGURES[f"ablation_{family}_{name}"] = [*expand(paths.TABLE, table="ablations"), *times]
 READ = {"90_tables": "the tables, read in order", "91_figures": "the figures, read in order"}
 READ |= {"95_verdict": "what decides the numbers, and every claim judged"}
 DRAWN = [drawn(name, needs) for name, needs in (TABLES | FIGURES).items() if name in output.names(study)]

@@ -33,20 +33,31 @@ ablations:
   sample_users: [5]
   sample_deletions: [4]
 naive: {users: 2, max_history: 9, max_size: 2}
-explanation: {test_users: 8, max_candidates: 50, examples: 2, oracle: {exhaustive: 5, shortlist: 4}}
+verification: {users: 3, budgets: [2, 6]}
+explanation: {test_users: 8, max_candidates: 50, examples: 2, budget: 6, oracle: {exhaustive: 5, shortlist: 4}}
 correlation: {users: 4, sets: 6}
 projection: {users: 8, points: 80, perplexity: 10}
 """
 
 TABLES = [
-    *("table1_user_study", "table2_datasets", "table3_mf", "mcnemar", "naive", "ablations", "recommenders", "signal"),
-    *("sutva", "worlds", "correlation", "surrogate_quality", "separability", "verdict", "runtime"),
+    *("table1_user_study", "table2_datasets", "table3_mf", "mcnemar", "naive", "verification", "ablations"),
+    *(
+        "recommenders",
+        "signal",
+        "sutva",
+        "worlds",
+        "correlation",
+        "surrogate_quality",
+        "separability",
+        "verdict",
+        "runtime",
+    ),
 ]
 FIGURES = [
     *("figure2_user_ratings", "figure5_generation_time_toy_mf", "figure6_validity_mf"),
     *("what_decides_validity", "example_card"),
-    *("figure7_baseline_correlation_toy_mf", "figure8_tsne_toy_mf", "ablation_deletion_size_toy_mf"),
-    *("ablation_search_toy_mf", "ablation_sample_size_toy_mf"),
+    *("figure7_baseline_correlation_toy_mf", "figure8_tsne_toy_mf", "validity_against_seconds_toy_mf"),
+    *("ablation_deletion_size_toy_mf", "ablation_sample_size_toy_mf", "ablation_search_toy_mf"),
 ]
 
 
@@ -67,13 +78,13 @@ def study(run) -> config.StudyConfig:
 
 def said_to_read(name: str) -> list[str]:
     """Patterns of the files that a table or figure reads, as the packages say it."""
-    stated = re.split(r"\n    (?=\S)", f"{tables.__doc__}{figures.__doc__}")
-    stem = re.sub(r"_toy_mf$|_mf$(?<=validity_mf)", "", name)
-    stem = "figure6_validity_{kind}" if stem.startswith("figure6") else stem
-    (lines,) = [lines for lines in stated if stem in re.split(r",?\s+", lines.partition("  ")[0].strip())]
-    lines = lines.split("\n\n")[0].replace("{VALIDITY[kind]}", "table3_mf")
-    found = [re.sub("{.*?}", "*", getattr(paths, word)) for word in re.findall("[A-Z]{3}[A-Z_]*", lines)]
-    return found + re.findall(r"tables/\S+\.csv", lines)
+    if name in FIGURES:
+        found = figures.FIGURES[name.removesuffix("_toy_mf")].reads
+    else:
+        stated = re.split(r"\n    (?=\S)", tables.__doc__)
+        (lines,) = [lines for lines in stated if name in re.split(r",?\s+", lines.partition("  ")[0].strip())]
+        found = [getattr(paths, word) for word in re.findall("[A-Z]{3}[A-Z_]*", lines.split("\n\n")[0])]
+    return [re.sub("{.*?}", "*", pattern) for pattern in found]
 
 
 def write(name: str, study: config.StudyConfig, folder: Path) -> int:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from hadyounot.compare import verified
 from hadyounot.compare.influence import removals
 from hadyounot.compare.settings import InfluenceConfig
 from hadyounot.method import effects
@@ -24,6 +25,7 @@ from hadyounot.study.stages.ablate import quality
 from hadyounot.study.stages.explain import explain
 from hadyounot.study.stages.learn import Fits, kept_fits, learn, representation, surrogates
 from hadyounot.study.stages.recommender import recommender
+from hadyounot.study.stages.verification import verification
 from hadyounot.study.stages.verify import verify
 from hadyounot.study.store import StoreError
 from hadyounot.workflow.demo import open_cell
@@ -272,6 +274,51 @@ def test_every_test_user_is_explained_from_the_history_and_again_the_same(cell, 
         assert set(row.items) <= set(cell.train.history(row.user).tolist())
     assert (times["seconds"] > 0).all()
     pd.testing.assert_frame_equal(explain(cell, [method], learned)[0], explained)
+
+
+def proof(cell, user, top_k, size=3, budget=64):
+    return verified.explain(cell.recommender(), cell.train, user, None, top_k, size, budget)
+
+
+def test_what_is_said_to_be_proven_holds_at_every_k_for_which_a_proof_is_found(cell):
+    tested = cell.read(paths.EVALUATION)
+    tested = tested[tested["method"] == "verified"].set_index("user")
+    levels = cell.study.explanation.top_k
+    held = 0
+    for user in cell.test_users.tolist():
+        for top_k in levels:
+            if not proof(cell, user, top_k).valid:
+                break
+            assert tested.loc[user, "rank_after"] > top_k
+            held += 1
+    assert 0 < held < len(levels) * len(cell.test_users)
+
+
+def test_a_target_whose_place_nothing_can_take_is_explained_by_chance(cell, monkeypatch):
+    alone = Cell(cell.study, cell.dataset, cell.model, cell.folder)
+    best = cell.trained.scores([cell.test_users[0]])[0].argmax()
+    monkeypatch.setattr(Cell, "candidates", lambda self, user: np.arange(cell.train.n_items) == best)
+    explained, _ = explain(alone, [METHOD["verified"]], {})
+    for row in explained.itertuples():
+        assert len(set(row.items) & set(cell.train.history(row.user).tolist())) == 3
+
+
+def test_a_larger_budget_proves_what_a_smaller_does_and_the_fewest_items_are_no_more(cell):
+    found = verification(cell)
+    settings = cell.study.verification
+    assert found["user"].unique().tolist() == cell.test_users[: settings.users].tolist()
+    assert (found["retrained"] <= found["budget"]).all()
+    pd.testing.assert_series_equal(found["valid"], found["rank_after"] > found["top_k"], check_names=False)
+    sized, fewest = found[found["size"].notna()], found[found["size"].isna()]
+    assert (sized["n_items"] == 3).all()
+    valid = sized.pivot(index=["user", "top_k"], columns="budget", values="valid")
+    assert list(valid) == sorted(settings.budgets)
+    assert (valid.astype(int).diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
+    assert valid[8].sum() < valid[128].sum()
+    assert set(fewest.loc[fewest["valid"], "n_items"]) > {1, 2}
+    for row in sized[sized["budget"] == 16].head(6).itertuples():
+        again = proof(cell, row.user, row.top_k, budget=16)
+        assert (row.target, row.rank_after, row.retrained) == (again.target, again.rank_after, again.retrained)
 
 
 def test_one_deletion_is_retrained_once_whoever_names_it_and_in_whatever_order(cell, monkeypatch):

@@ -48,6 +48,7 @@ TABLES = {  # names fixed by other tools that read them
     "change_ci_low,change_ci_high,paper_change,control,change_from_control,control_ci_low,control_ci_high,r2,spearman",
     "naive": "dataset,model,top_k,size,n_users,n_removable,n_removable_upto,share_upto,ci_low,ci_high,"
     "mean_subset_share",
+    "verification": "dataset,model,user,target,top_k,size,budget,n_items,rank_after,valid,retrained,seconds",
     "correlation": "dataset,model,user,measure,n_sets,pearson,spearman,pearson_low,pearson_high",
     "surrogate_quality": "dataset,model,predictor,n_targets,n_users,n_rows,r2,r2_within,spearman,spearman_low,"
     "spearman_high,lift,lift_low,lift_high,lift_best",
@@ -77,7 +78,7 @@ FIGURES = (
         f"{figure}_{ANALYSED.replace('/', '_')}"
         for figure in (
             *("ablation_deletion_size", "ablation_search", "ablation_sample_size"),
-            *("figure7_baseline_correlation", "figure8_tsne"),
+            *("figure7_baseline_correlation", "figure8_tsne", "validity_against_seconds"),
         )
     ),
 )
@@ -228,6 +229,7 @@ def test_the_plan_is_an_upper_bound_of_what_was_retrained(smoke):
             retrained += int(tried.loc[tried["top_k"] == 1, "n_subsets"].sum())
             fits = [json.loads(path.read_text()) for path in (folder / "ablations").glob("*.json")]
             retrained += sum(fit["retrained"] for fit in fits)
+            retrained += int(pd.read_csv(folder / "verification.csv")["retrained"].sum())
         assert retrained <= plan.loc[row.Index, "retrainings (at most)"] <= 3 * retrained
         assert plan.loc[row.Index, "core-hours"] < 0.1
     assert [f"{row.dataset}/{row.model}" for row in plan.itertuples()] == list(CELLS)
@@ -247,7 +249,7 @@ def test_the_report_is_one_page_that_holds_everything(smoke):
         "all/91_figures",
         "all/95_verdict",
     }
-    notebooks |= {f"{ANALYSED}/{stage}" for stage in ("65_naive", "75_correlation", "80_tsne")}
+    notebooks |= {f"{ANALYSED}/{stage}" for stage in ("65_naive", "67_verification", "75_correlation", "80_tsne")}
     notebooks |= {f"{ANALYSED}/70_ablations_{family}" for family in FAMILIES}
     notebooks |= {f"{cell.partition('/')[0]}/10_dataset" for cell in CELLS}
     expected = {f"results/html/{notebook}.html" for notebook in notebooks}
@@ -267,7 +269,7 @@ def test_the_report_is_one_page_that_holds_everything(smoke):
 # -- the same bytes, however it was run -------------------------------------------------------------------------------
 
 # Wall times differ from run to run: these, and what is drawn from them.
-TIMES = ("generation_time", "runtime.", "figure5_", "ablation_search_")
+TIMES = ("generation_time", "verification.", "runtime.", "figure5_", "ablation_search_", "validity_against_seconds_")
 
 
 # Tables without a row of the cell toy/mf.
@@ -296,7 +298,7 @@ def test_one_core_and_two_give_the_same_bytes(smoke, one_core):
     assert counts == [11 + len(FAMILIES), 6, 2, 5 + len(FAMILIES)]
 
 
-@pytest.mark.parametrize("table", sorted(set(TABLES) - OTHER_CELLS - {"runtime"}))
+@pytest.mark.parametrize("table", sorted(set(TABLES) - OTHER_CELLS - {"runtime", "verification"}))
 def test_the_cells_rows_are_the_same_in_the_tables_of_either(smoke, one_core, table):
     lines = (smoke / f"tables/{table}.csv").read_text().splitlines(keepends=True)
     mine = {"table2_datasets": "toy,", "worlds": r"toy,mf,mf,pinned,\w+,0,0,"}.get(table, "toy,mf,")
@@ -550,7 +552,7 @@ def workflow(tmp_path_factory):
 
 STAGE_RULES = (
     *("dataset", "recommender", "simulate", "surrogates", "explain", "evaluate"),
-    *("naive", "correlation", "ablation", "tsne"),
+    *("naive", "verification", "correlation", "ablation", "tsne"),
 )
 
 

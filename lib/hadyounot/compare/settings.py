@@ -1,6 +1,7 @@
 """Settings of what the surrogates are compared with."""
 
 from math import comb
+from typing import Annotated
 
 from pydantic import (
     Field,
@@ -45,6 +46,15 @@ class NaiveConfig(Strict):
     def max_retrainings(self) -> int:
         """Models retrained for one cell at most."""
         return self.users * sum(comb(self.max_history, size) for size in range(1, self.max_size + 1))
+
+
+class VerificationConfig(Strict):
+    """Notebook 67: what it costs to prove explanations before they are shown."""
+
+    users: int = Field(50, ge=1, description="Test users, the first ones; all of them where there are no more.")
+    budgets: list[Annotated[int, Field(ge=1)]] = Field(
+        [8, 16, 32, 64, 128], min_length=1, description="Models retrained at most for one explanation at one K."
+    )
 
 
 class CorrelationConfig(Strict):

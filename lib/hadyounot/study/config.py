@@ -16,7 +16,14 @@ from pydantic import (
     model_validator,
 )
 
-from ..compare.settings import CorrelationConfig, InfluenceConfig, NaiveConfig, OracleConfig, ProjectionConfig
+from ..compare.settings import (
+    CorrelationConfig,
+    InfluenceConfig,
+    NaiveConfig,
+    OracleConfig,
+    ProjectionConfig,
+    VerificationConfig,
+)
 from ..method.settings import SetNetworkConfig, SurrogateConfig
 from ..retrain.settings import (
     BlackBoxConfig,
@@ -91,6 +98,9 @@ class ExplanationConfig(Strict):
         min_length=1,
         description="K: lengths of the recommendation list that eq. (2) is checked for.",
     )
+    budget: int = Field(
+        64, ge=1, description="Models retrained at most to prove one explanation, for each K (`verified`)."
+    )
     examples: int = Field(10, ge=0, description="Test users whose explanations are spelled out with titles.")
     influence: InfluenceConfig = Field(InfluenceConfig(), description="Influence functions.")
     oracle: OracleConfig = Field(OracleConfig(), description="The oracle control.")
@@ -126,6 +136,9 @@ class StudyConfig(Strict):
         ExplanationConfig(), description="Step 3: explanations and their evaluation."
     )
     naive: NaiveConfig = Field(NaiveConfig(), description="Algorithm 2, on the cells that are analysed.")
+    verification: VerificationConfig = Field(
+        VerificationConfig(), description="What proofs cost, on the cells that are analysed."
+    )
     ablations: AblationsConfig = Field(AblationsConfig(), description="Ablations.")
     correlation: CorrelationConfig = Field(CorrelationConfig(), description="Figure 7, of analysed cells.")
     projection: ProjectionConfig = Field(ProjectionConfig(), description="Figure 8, of analysed cells.")

@@ -163,6 +163,24 @@ EVALUATION = Schema(
 
 _SIZE = Column(_COUNT, "items deleted at once", low=1)
 
+VERIFICATION = Schema(
+    "One explanation that was to be proven before it is shown, for one K and budget; times differ from run to run.",
+    {
+        "dataset": _DATASET,
+        "model": _MODEL,
+        "user": _USER,
+        "target": _TARGET,
+        "top_k": _TOP_K,
+        "size": Column(_COUNT, "items asked for; empty where the fewest were looked for", low=1, nullable=True),
+        "budget": Column(_COUNT, "models retrained at most", low=1),
+        "n_items": Column(_COUNT, "items of the explanation, or of the best that was found instead", low=1),
+        "rank_after": Column(_INDEX, _TARGETS["rank_after"].meaning.replace("each target", "the target"), low=1),
+        "valid": Column(pa.bool_(), "whether it is proven, eq. (2)"),
+        "retrained": Column(_COUNT, "models retrained", low=1),
+        "seconds": Column(_NUMBER, "wall time of the explanation, its proof included, in seconds", low=0),
+    },
+)
+
 NAIVE = Schema(
     "Algorithm 2 on one user: what all deletions of one size do to the user's top recommendation, at one K.",
     {
@@ -591,6 +609,7 @@ BY_PATH = {
     paths.GENERATION_TIME: GENERATION_TIME,
     paths.EVALUATION: EVALUATION,
     paths.NAIVE: NAIVE,
+    paths.VERIFICATION: VERIFICATION,
     paths.CORRELATION_OUTCOMES: OUTCOMES,
     paths.MEASURED: MEASURED,
     paths.CORRELATION: CORRELATION,

@@ -47,6 +47,7 @@ STAGES: dict[str, tuple[tuple[str, ...], Callable[[Cell], Any]]] = {  # by noteb
     "50_explain": (("40_surrogates",), _stage("explain", "explanations")),
     "60_evaluate": (("50_explain",), _stage("verify", "evaluation")),
     "65_naive": (("10_dataset",), _stage("naive", "naive")),
+    "67_verification": (("60_evaluate",), _stage("verification", "verification")),
     "75_correlation": (("40_surrogates",), _stage("correlate", "correlate")),
     "70_ablations": (("60_evaluate", "75_correlation"), _families),
     "80_tsne": (("20_recommender", "30_simulate"), _stage("project", "project")),

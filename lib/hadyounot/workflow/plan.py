@@ -53,10 +53,13 @@ def estimate(study: StudyConfig, cell: CellConfig) -> dict[str, str | int | floa
     simulated = counts.training_users * counts.deletions_per_user
     searched = len(ratings) / ratings.n_users + comb(explained.oracle.shortlist, explained.explanation_size)
     named = sum(method.explains for method in METHODS)
-    verified = explained.test_users * (named + max(searched, explained.oracle.exhaustive))
+    proven = explained.budget * len(explained.top_k)
+    verified = explained.test_users * (named + max(searched, explained.oracle.exhaustive) + proven)
     if cell.analysed:
         verified += min(study.correlation.users, explained.test_users) * study.correlation.sets
         verified += study.naive.max_retrainings
+        budgets = study.verification.budgets
+        verified += study.verification.users * len(explained.top_k) * (sum(budgets) + max(budgets))
         for name in study.ablations.families:
             variants = family(name, study.ablations, explained.explanation_size)
             verified += explained.test_users * len(variants)

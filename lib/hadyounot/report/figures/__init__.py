@@ -1,19 +1,4 @@
-"""The study's figures, drawn from its tables and from what cells hold.
-
-What each reads, by the names of ``study.paths``:
-
-    figure2_user_ratings        tables/table1_user_study.csv
-    figure5_generation_time     GENERATION_TIME of its cell
-    figure6_validity_{kind}     tables/{VALIDITY[kind]}.csv
-    figure7_baseline_correlation
-                                MEASURED and CORRELATION of its cell
-    figure8_tsne                PROJECTION and SEPARABILITY of its cell
-    ablation_deletion_size, ablation_sample_size
-                                tables/ablations.csv
-    ablation_search             tables/ablations.csv; GENERATION_TIME and ABLATION_TIME (family search) of its cell
-    what_decides_validity, protocols
-                                tables/worlds.csv
-    example_card                EVALUATION, RATINGS, USERS, ITEMS of all cells, and two models retrained
+"""The study's figures, drawn from its tables and from what cells hold: ``FIGURES`` says what each reads.
 
 What notebooks draw of their own stage is here too: ``generation_time``, ``validity``, ``learning_curve`` and so on are
 attributes of this package.
@@ -41,6 +26,7 @@ _HOMES = {  # imported when first used: drawing takes seconds to import
     "save": "saving",
     "user_ratings": "figure2",
     "validity": "figure6",
+    "validity_against_seconds": "verification",
 }
 
 
@@ -57,27 +43,41 @@ class Figure:
 
     Attributes:
         module: its ``FIGURES`` has, by name, (study, cells, folder) -> the figure; of one cell where it is about one.
+        reads: files that it is drawn from, of ``paths``.
         cells: which cells have a figure each; "" where one is of the whole study.
         family: of the ablations that it shows.
     """
 
     module: str
+    reads: tuple[str, ...]
     cells: Literal["", "all", "analysed"] = ""
     family: str = ""
 
 
+def _table(name: str) -> tuple[str]:
+    return (paths.TABLE.format(table=name),)
+
+
+_ABLATIONS = _table("ablations")
+
 FIGURES = {
-    "figure2_user_ratings": Figure("figure2"),
-    "figure5_generation_time": Figure("figure5", "all"),
-    **{f"figure6_validity_{kind}": Figure("figure6") for kind in paths.VALIDITY},
-    "what_decides_validity": Figure("worlds"),
-    "protocols": Figure("worlds"),
-    "example_card": Figure("card"),
-    "figure7_baseline_correlation": Figure("figure7", "analysed"),
-    "figure8_tsne": Figure("figure8", "analysed"),
-    "ablation_deletion_size": Figure("ablations", "analysed", "deletion_size"),
-    "ablation_search": Figure("ablations", "analysed", "search"),
-    "ablation_sample_size": Figure("ablations", "analysed", "sample_size"),
+    "figure2_user_ratings": Figure("figure2", _table("table1_user_study")),
+    "figure5_generation_time": Figure("figure5", (paths.GENERATION_TIME,), "all"),
+    **{f"figure6_validity_{kind}": Figure("figure6", _table(table)) for kind, table in paths.VALIDITY.items()},
+    **dict.fromkeys(["what_decides_validity", "protocols"], Figure("worlds", _table("worlds"))),
+    "example_card": Figure("card", (paths.EVALUATION, *paths.RATED)),
+    "figure7_baseline_correlation": Figure("figure7", (paths.MEASURED, paths.CORRELATION), "analysed"),
+    "figure8_tsne": Figure("figure8", (paths.PROJECTION, paths.SEPARABILITY), "analysed"),
+    "validity_against_seconds": Figure(
+        "verification", (paths.VERIFICATION, paths.EVALUATION, paths.GENERATION_TIME), "analysed"
+    ),
+    **{
+        f"ablation_{family}": Figure("ablations", _ABLATIONS, "analysed", family)
+        for family in ("deletion_size", "sample_size")
+    },
+    "ablation_search": Figure(
+        "ablations", (*_ABLATIONS, paths.GENERATION_TIME, paths.ABLATION_TIME), "analysed", "search"
+    ),
 }
 
 

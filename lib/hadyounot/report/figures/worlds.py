@@ -18,7 +18,7 @@ from ...study.methods import METHOD
 from .. import style
 from . import marks
 
-SHOWN = {"knn": "v", "influence": "s", "mlp_reg": "^", "linear_reg": "o", "linear_reg_aware": "D"}
+SHOWN = {"knn": "v", "influence": "s", "mlp_reg": "^", "linear_reg": "o", "linear_reg_aware": "D", "verified": "P"}
 """Methods by their markers: the baselines, the paper's two regressions and ours."""
 
 PAPER = "linear_reg"  # whose validity in the paper is the line

@@ -13,6 +13,7 @@ What each reads, of all cells unless said otherwise, by the names of ``study.pat
     renumbered          EVALUATION, RATINGS, USERS, ITEMS
     mcnemar             EVALUATION
     naive               NAIVE, of analysed cells
+    verification        VERIFICATION, EVALUATION, of analysed cells
     ablations           EVALUATION, SURROGATE_QUALITY, and of every family ABLATION and ABLATION_FITS, of analysed cells
     correlation         CORRELATION, of analysed cells
     surrogate_quality   SURROGATE_QUALITY, of analysed cells
@@ -39,6 +40,7 @@ TABLES = {  # by name, the module that makes it: imported when it is asked for, 
     **dict.fromkeys(paths.VALIDITY.values(), "validity"),
     "mcnemar": "validity",
     "naive": "naive",
+    "verification": "verification",
     "ablations": "ablations",
     "recommenders": "study",
     "signal": "study",
@@ -53,7 +55,14 @@ TABLES = {  # by name, the module that makes it: imported when it is asked for, 
     "runtime": "cost",
 }
 
-ANALYSES = ("naive", "ablations", "correlation", "surrogate_quality", "separability")  # of cells that are analysed
+ANALYSES = (
+    "naive",
+    "verification",
+    "ablations",
+    "correlation",
+    "surrogate_quality",
+    "separability",
+)  # of cells that are analysed
 
 
 def names(study: StudyConfig) -> list[str]:

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ...compare import knn
+from ...compare import knn, verified
 from ...compare.influence import influences
 from ...method import search
 from ...method.outcomes import top_items
+from ...retrain.ratings import Deletion
 from ...rng import generator
 from .. import paths
 from ..cell import Cell
@@ -49,7 +50,37 @@ def _influence(cell: Cell) -> Baseline:
     return baseline
 
 
-BASELINES = {"random": _random, "nearest": _nearest, "influence": _influence}
+def prover(cell: Cell) -> Callable[..., verified.Explanation]:
+    """``compare.verified.explain`` of the cell's recommender: (user, target, top_k, size, budget) -> what it found."""
+    recommender, train, trained = cell.recommender(), cell.train, cell.trained
+    recommender.retrain(train, [Deletion(int(cell.test_users[0]), ())])  # compiles: not in the first user's time
+    return lambda *asked: verified.explain(recommender, train, *asked, trained)
+
+
+def provable(cell: Cell, user: int) -> list[int]:
+    """Each K of the study, ascending, for which there are other candidates to take the target's place."""
+    others = np.count_nonzero(cell.candidates(user)) - 1
+    return [top_k for top_k in sorted(cell.study.explanation.top_k) if top_k <= others]
+
+
+def _verified(cell: Cell) -> Baseline:
+    """An explanation proven for one K after the other, until none is found: what pushes the target furthest is said."""
+    settings, prove = cell.study.explanation, prover(cell)
+
+    def explainer(user: int, target: int, rng: np.random.Generator) -> tuple[int, ...]:
+        found: list[verified.Explanation] = []
+        for top_k in provable(cell, user):
+            found.append(prove(user, target, top_k, settings.explanation_size, settings.budget))
+            if not found[-1].valid:
+                break
+        if not found:  # nothing can take the target's place, whatever is deleted
+            return knn.random_items(cell.train.history(user), settings.explanation_size, rng)
+        return max(found, key=lambda each: each.rank_after).items
+
+    return lambda option: explainer
+
+
+BASELINES = {"random": _random, "nearest": _nearest, "influence": _influence, "verified": _verified}
 """By name, cell -> what its options are; prepared once for all, as the Hessian of a neural model takes seconds."""
 
 _SEARCHES = {"best": search.explain, "sampled": search.sampled, "beam": search.beam}

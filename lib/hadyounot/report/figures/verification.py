@@ -1,0 +1,81 @@
+"""What validity costs: every method of a cell, and proven explanations by the models that they may retrain."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
+
+from ...study import paths
+from ...study.cell import Cell
+from ...study.config import StudyConfig
+from ...study.methods import METHOD, in_order
+from .. import style
+from . import marks
+
+MARKERS = dict(zip((name for name in METHOD if METHOD[name].explains), "XvhsP^>d<D", strict=False)) | {"verified": "o"}
+
+
+def validity_against_seconds(
+    tested: pd.DataFrame, times: pd.DataFrame, proven: pd.DataFrame, title: str = ""
+) -> Figure:
+    """Validity of every method against the time of one explanation, a panel for each K, on the users of ``proven``.
+
+    Args:
+        tested: schema ``schemas.EVALUATION``.
+        times: schema ``schemas.GENERATION_TIME``.
+        proven: one cell's rows of schema ``schemas.VERIFICATION``.
+        title: which dataset and model.
+    """
+    style.use()
+    sized = proven[proven["size"].notna()]
+    levels = sorted(sized["top_k"].unique())
+    users = sized["user"].unique()
+    tested, times = (frame[frame["user"].isin(users)] for frame in (tested, times))
+    medians = times.groupby("method")["seconds"].median()
+    methods = [name for name in in_order(medians.index) if METHOD[name].baseline != "verified"]
+    figure, panels = plt.subplots(
+        1, len(levels), figsize=(1.2 + 2.5 * len(levels), 3.6), sharey=True, sharex=True, squeeze=False
+    )
+    spent = sized.groupby(["top_k", "budget"]).agg(seconds=("seconds", "median"), valid=("valid", "mean"))
+    ours = METHOD["verified"]
+    for axes, k in zip(panels[0], levels, strict=True):
+        shares = tested[tested["user"].isin(sized.loc[sized["top_k"] == k, "user"])]
+        shares = (shares["rank_after"] > k).groupby(shares["method"]).mean()
+        axes.axhline(shares["oracle"], color=style.FAINT, linewidth=1.2, linestyle="--")
+        for name in methods:
+            look = {"color": METHOD[name].color, "markeredgecolor": "white", "markeredgewidth": 0.5}
+            axes.plot(medians[name], shares[name], MARKERS[name], markersize=6.5, clip_on=False, zorder=3, **look)
+        curve = spent.loc[k]
+        axes.plot(curve["seconds"], curve["valid"], "o-", color=ours.color, markersize=4, clip_on=False, zorder=4)
+        for row, shift, side in ((0, (-5, -3), "right"), (-1, (0, 5), "center")):
+            place = curve["seconds"].iloc[row], curve["valid"].iloc[row]
+            axes.annotate(str(curve.index[row]), place, shift, textcoords="offset points", ha=side, fontsize=7)
+        axes.set_title(f"K = {k}")
+        axes.set(xlabel="median time of one explanation", ylim=(-0.03, 1.03))
+        axes.grid(axis="y", color=style.BAND)
+        marks.in_seconds(axes, [*medians[methods], *spent["seconds"]])
+        axes.label_outer()
+    panels[0, 0].set_ylabel("validity (% of users)")
+    panels[0, 0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
+    figure.suptitle(f"{title} ({len(users)} users)", x=0.01, ha="left")
+    handles = [
+        Line2D([], [], linestyle="", marker=MARKERS[name], color=METHOD[name].color, label=METHOD[name].label)
+        for name in methods
+    ]
+    told = f"{ours.label}, at most so many models"
+    handles.append(Line2D([], [], marker="o", color=ours.color, markersize=4, label=told))
+    handles.append(Line2D([], [], color=style.FAINT, linestyle="--", label=METHOD["oracle"].label))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+def _drawn(study: StudyConfig, cells: list[Cell], folder: Path) -> Figure:
+    (cell,) = cells
+    read = (cell.read(pattern) for pattern in (paths.EVALUATION, paths.GENERATION_TIME, paths.VERIFICATION))
+    return validity_against_seconds(*read, cell.title)
+
+
+FIGURES = {"validity_against_seconds": _drawn}
