@@ -2,11 +2,10 @@
 
 import atexit
 import contextlib
-import importlib
 import io
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,42 +15,7 @@ from ..study import paths
 from ..study.cell import Cell
 from ..study.config import StudyConfig, load_study
 from ..study.reading import CONFIG_FOLDER
-
-
-def _blocks(cell: Cell) -> None:
-    from ..study.stages.simulate import simulate
-
-    for block in cell.blocks:
-        simulate(cell, block)
-
-
-def _families(cell: Cell) -> None:
-    from ..study.stages.ablate import ablate
-
-    for family in cell.study.ablations.families:
-        ablate(cell, family)
-
-
-def _stage(module: str, name: str) -> Callable[[Cell], Any]:
-    def run(cell: Cell) -> None:
-        getattr(importlib.import_module(f"..study.stages.{module}", __package__), name)(cell)
-
-    return run
-
-
-STAGES: dict[str, tuple[tuple[str, ...], Callable[[Cell], Any]]] = {  # by notebook: what it reads of, and its stage
-    "10_dataset": ((), _stage("dataset", "dataset")),
-    "20_recommender": (("10_dataset",), _stage("recommender", "recommender")),
-    "30_simulate": (("10_dataset",), _blocks),
-    "40_surrogates": (("20_recommender", "30_simulate"), _stage("learn", "surrogates")),
-    "50_explain": (("40_surrogates",), _stage("explain", "explanations")),
-    "60_evaluate": (("50_explain",), _stage("verify", "evaluation")),
-    "65_naive": (("10_dataset",), _stage("naive", "naive")),
-    "67_verification": (("60_evaluate",), _stage("verification", "verification")),
-    "75_correlation": (("40_surrogates",), _stage("correlate", "correlate")),
-    "70_ablations": (("60_evaluate", "75_correlation"), _families),
-    "80_tsne": (("20_recommender", "30_simulate"), _stage("project", "project")),
-}
+from ..study.stages import STAGES
 
 
 def open_cell(notebook: str, settings: dict[str, Any], config: str, dataset: str, model: str, folder: str) -> Cell:
@@ -73,7 +37,7 @@ def open_cell(notebook: str, settings: dict[str, Any], config: str, dataset: str
     if folder:
         return Cell(study.of(dataset, model), dataset, model, Path(folder))
     return Cell(
-        study.of(dataset, model), dataset, model, _made(study, [(dataset, model)], STAGES[notebook][0]), makes=True
+        study.of(dataset, model), dataset, model, _made(study, [(dataset, model)], STAGES[notebook].needs), makes=True
     )
 
 
@@ -97,10 +61,9 @@ def _made(study: StudyConfig, cells: list[tuple[str, str]], stages: Iterable[str
     def make(cell: Cell, stages: Iterable[str], done: set[str]) -> None:
         for name in stages:
             if name not in done:
-                needs, stage = STAGES[name]
-                make(cell, needs, done)
+                make(cell, STAGES[name].needs, done)
                 with _silently():
-                    stage(cell)
+                    STAGES[name].run(cell)
                 done.add(name)
 
     for dataset, model in cells:

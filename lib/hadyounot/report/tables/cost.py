@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from ...study import paths, schemas
 from ...study.cell import Cell
 from ...study.config import StudyConfig
+from ...study.stages import STAGES
 from .common import Table, analysed, pipes, texts
 
 
@@ -45,15 +46,11 @@ RETRAINED: dict[str, Callable[[Cell], int]] = {
 }
 """Models that a stage retrained for a cell."""
 
-STAGES = ("10_dataset", "20_recommender", "30_simulate", "40_surrogates", "50_explain", "60_evaluate")
-ANALYSES = ("65_naive", "67_verification", "70_ablations", "75_correlation", "80_tsne")  # of cells that are analysed
-
 
 def _benchmarks(cell: Cell, stage: str) -> list[Path]:
     """Snakemake's files of the jobs of a stage."""
     place = cell.dataset if stage == "10_dataset" else f"{cell.dataset}/{cell.model}"
-    parts = {"30_simulate": cell.blocks, "70_ablations": cell.study.ablations.families}
-    notebooks = [f"{stage}_{part}" for part in parts[stage]] if stage in parts else [stage]
+    notebooks = ["_".join(filter(None, [stage, part])) for part in STAGES[stage].of(cell)]
     return [cell.path(paths.BENCHMARK, cell=place, notebook=notebook) for notebook in notebooks]
 
 
@@ -63,8 +60,8 @@ def runtime(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
     A stage is left out where one of its jobs has no such file, as after running a notebook by hand.
     """
     rows = []
-    for stage in (*STAGES, *ANALYSES):
-        theirs = analysed(cells) if stage in ANALYSES else cells
+    for stage in sorted(STAGES):
+        theirs = analysed(cells) if STAGES[stage].analysed else cells
         jobs = {job: None for cell in theirs for job in _benchmarks(cell, stage)}  # cells may share a dataset
         if not jobs or not all(job.exists() for job in jobs):
             continue
