@@ -147,7 +147,8 @@ STAGES = [
         *({"naive": paths.NAIVE}, ("models", "naive", SIZE, TOP_K)),
     ),
     stage(
-        *("verification", "67_verification", "what it costs to prove an explanation before it is shown", RATED),
+        *("verification", "67_verification", "what it costs to prove an explanation before it is shown"),
+        RATED | {"evaluation": paths.EVALUATION, "times": paths.GENERATION_TIME},
         *({"verification": paths.VERIFICATION}, ("models", *USERS, TOP_K, "verification")),
     ),
     stage(
