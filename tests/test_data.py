@@ -1120,6 +1120,13 @@ def test_a_study_and_a_registry_that_are_right(tmp_path):
     assert load_study(tmp_path / "study.yaml").models["mf"].factors == 4
     put(tmp_path, STUDY.replace("toy", "mine"), "study.yaml")
     assert load_study(tmp_path / "study.yaml", tmp_path / "datasets.yaml").cells[0].dataset == "mine"
+    put(tmp_path, STUDY.replace("toy", "mine") + "datasets: datasets.yaml\n", "study.yaml")
+    assert [*load_study(tmp_path / "study.yaml").datasets] == ["mine"]
+    put(tmp_path, STUDY + "datasets: dataset.yaml\n", "study.yaml")
+    with pytest.raises(
+        ConfigError, match=f"{tmp_path}/dataset.yaml: cannot be read .*; write {tmp_path}/datasets.yaml"
+    ):
+        load_study(tmp_path / "study.yaml")
 
 
 @pytest.mark.parametrize(

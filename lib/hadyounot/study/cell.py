@@ -17,14 +17,14 @@ from ..rng import generator
 from ..settings import ConfigError
 from . import paths, schemas, store
 from .config import ModelConfig, StudyConfig
-from .factory import factory
+from .factory import resolved
 
 
 def recommender(settings: ModelConfig, seed: int) -> Recommender:
     """What a study's model says, in a study of this seed.
 
     Raises:
-        ConfigError: as ``factory``.
+        ConfigError: as ``factory.resolved``.
     """
     module, name = RECOMMENDERS[settings.kind]
     kind = getattr(importlib.import_module(module), name)
@@ -32,7 +32,7 @@ def recommender(settings: ModelConfig, seed: int) -> Recommender:
         seed = int(generator(seed, "model", settings.seed).integers(2**31))
     if not isinstance(settings, BlackBoxConfig):
         return kind(**settings.model_dump() | {"seed": seed})
-    return kind(factory(settings, seed), settings.factors, settings.remove_seen)
+    return kind(resolved(settings, seed), settings.factors, settings.remove_seen)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What makes a black box, as a study names it. Cheap to import, but for what the study names: the workflow checks it."""
+"""What makes a black box, as a study names it: imported and checked without the libraries of the rest."""
 
 import inspect
 import pkgutil
@@ -12,7 +12,7 @@ from ..settings import ConfigError
 NEEDED = ("fit", "scores")
 
 
-def factory(settings: BlackBoxConfig, seed: int) -> Callable[[], Any]:
+def resolved(settings: BlackBoxConfig, seed: int) -> Callable[[], Any]:
     """What returns a fresh recommender: the factory with its settings, and the seed where it takes one.
 
     Raises:
@@ -50,10 +50,10 @@ def check(settings: BlackBoxConfig, seed: int) -> None:
     """See that the factory makes what can be trained, by making one that is not.
 
     Raises:
-        ConfigError: as ``factory``; or it fails, or its object lacks one of ``NEEDED``.
+        ConfigError: as ``resolved``; or it fails, or its object lacks one of ``NEEDED``.
     """
     said = f"models: the blackbox factory {settings.factory!r}"
-    make = factory(settings, seed)
+    make = resolved(settings, seed)
     try:
         unfitted = make()
     except Exception as error:  # of code that is not ours

@@ -50,8 +50,8 @@ class _SourceFile(Strict):
     """A table; white space around a value is dropped."""
 
     path: str = Field(
-        description="Path inside the data folder (or an absolute path, or one from ~; or one from ./, which is the folder "
-        "of the study's file), or below the source's url. "
+        description="Path inside the data folder (or an absolute path, or one from ~, or one from ./, the folder of "
+        "the study's file), or below the source's url. "
         "Delimited text, unless it ends in .json, .jsonl or .ndjson (a record a line, or a list of records), .parquet, "
         "or .npz (a sparse matrix with the columns row, column and value); .gz after any of them says that it is "
         "compressed. `a.zip` is the only file in an archive, `a.zip/b.csv` one of several."

@@ -106,8 +106,8 @@ def verdict(recommender: Recommender, tried: pd.DataFrame) -> str:
 
 
 def learning_curve(recommender: Recommender, train: Ratings, test: Ratings) -> pd.DataFrame:
-    """Error and objective over twice the recommender's epochs: schema ``schemas.CURVE``; one row where it has none, and no row
-    for a black box.
+    """Error and objective over twice the recommender's epochs: schema ``schemas.CURVE``; one row where it has
+    none, and no row for a black box.
 
     With negatives, the objective is that on the training ratings and those of the epoch before.
     """
