@@ -1,4 +1,5 @@
 # make          set up, then the default study: tables/, figures/, report.html
+# make study CONFIG=examples/my-shop/study.yaml  another study, in runs/my-shop: of your own recommender and ratings, say
 # make smoke    the same on a tiny study, in runs/smoke
 # make paper    the paper's own counts, in runs/paper; stop it and start it again as you like
 # make worlds   what decides the numbers: many recommenders, protocols, splits and seeds, in runs/worlds; likewise
@@ -11,35 +12,38 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/ready
-CONFIG ?= config/paper.yaml
+CONFIG :=
 SNAKEMAKE := $(BIN)/snakemake
 TESTS := --numprocesses 2 --dist loadfile
 
 .PHONY: study smoke paper worlds plan test test-fast lab lock
 .DEFAULT_GOAL := study
 
+# where the study of CONFIG runs: runs/my-shop for examples/my-shop/study.yaml, runs/worlds for config/worlds.yaml
+FOLDER = runs/$(shell name=$$(basename "$(CONFIG)" .yaml); test "$$name" != study || name=$$(basename "$$(cd "$$(dirname "$(CONFIG)")" && pwd)"); echo "$$name")
+
 define RUN
 	mkdir -p "$(1)"
-	$(SNAKEMAKE) --directory "$(1)" --configfile config/$(2).yaml
-	test "$(1)/report.html" -nt "$(1)/tables/runtime.csv" || $(SNAKEMAKE) --directory "$(1)" --configfile config/$(2).yaml --report report.html
+	$(SNAKEMAKE) --directory "$(1)" --configfile "$(2)"
+	test "$(1)/report.html" -nt "$(1)/tables/runtime.csv" || $(SNAKEMAKE) --directory "$(1)" --configfile "$(2)" --report report.html
 	@cat "$(1)/tables/runtime.md"
 	@echo "Tables: $(1)/tables    Figures: $(1)/figures    Report: $(1)/report.html"
 endef
 
 study: $(READY)
-	$(call RUN,.,study)
+	$(call RUN,$(if $(CONFIG),$(FOLDER),.),$(or $(CONFIG),config/study.yaml))
 
 smoke: $(READY)
-	$(call RUN,runs/smoke,smoke)
+	$(call RUN,runs/smoke,config/smoke.yaml)
 
 paper: $(READY)
-	$(call RUN,runs/paper,paper)
+	$(call RUN,runs/paper,config/paper.yaml)
 
 worlds: $(READY)
-	$(call RUN,runs/worlds,worlds)
+	$(call RUN,runs/worlds,config/worlds.yaml)
 
 plan: $(READY)
-	$(BIN)/python -m hadyounot.workflow.plan $(CONFIG)
+	$(BIN)/python -m hadyounot.workflow.plan $(or $(CONFIG),config/paper.yaml)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(TESTS)

@@ -33,6 +33,7 @@ if not workflow.configfiles:  # else what the named study leaves out would be st
     configfile: HERE / "config/study.yaml"
 
 
+paths.enter(workflow.configfiles[-1])
 study = check_study(config, "the study's configuration")
 jobs = Jobs(study, HERE)
 # in no command and no path, so a run that was moved or copied is still up to date
@@ -171,7 +172,6 @@ STAGES = [
 ]
 
 VALIDITY = paths.EVALUATION, paths.RETRAININGS, paths.SURROGATES, paths.SURROGATE_FITS
-VARIED = paths.ABLATION, paths.ABLATION_FITS, paths.EVALUATION, paths.SURROGATE_QUALITY
 FAMILIES = {"cells": ANALYSED, "family": study.ablations.families}
 REREAD = ANALYSED if "reading" in study.ablations.families else []
 TABLES = {  # what each is made of, where a study has it
@@ -183,7 +183,7 @@ TABLES = {  # what each is made of, where a study has it
     "worlds": of_cells(paths.EVALUATION, paths.QUALITY) + of_cells(paths.ABLATION, cells=REREAD, family="reading"),
     **dict.fromkeys(["mcnemar", "replication"], of_cells(paths.EVALUATION)),
     **dict.fromkeys(["renumbered", "examples"], of_cells(paths.EVALUATION, *paths.RATED)),
-    "ablations": of_cells(*VARIED, **FAMILIES),
+    "ablations": of_cells(paths.ABLATION, paths.ABLATION_FITS, paths.EVALUATION, paths.SURROGATE_QUALITY, **FAMILIES),
     **{Path(path).stem: of_cells(path, cells=ANALYSED) for path in paths.ANALYSES},
     "verification": of_cells(paths.VERIFICATION, paths.EVALUATION, cells=ANALYSED),
 }
@@ -197,7 +197,7 @@ FIGURES = {
     for name, (kind, cell) in figures.names(study).items()
 }
 READ = {"90_tables": "the tables, read in order", "91_figures": "the figures, read in order"}
-READ |= {"95_verdict": "what decides the numbers, and every claim judged"}
+READ |= {"95_verdict": "what decides the numbers, and every claim judged"} if study.meets_the_paper else {}
 DRAWN = [drawn(name, needs) for name, needs in (TABLES | FIGURES).items() if name in output.names(study)]
 SHOWN = [str(next(iter(job.output.values()))) for job in DRAWN]
 
@@ -210,7 +210,7 @@ wildcard_constraints:
 
 
 onstart:
-    jobs.tell_where_data_are()
+    jobs.start()
 
 
 rule all:

@@ -30,11 +30,13 @@ from hadyounot.retrain import blackbox
 from hadyounot.retrain.blackbox import BlackBox, svd_embeddings
 from hadyounot.retrain.peers import ImplicitALS, SurpriseSVD
 from hadyounot.retrain.ratings import Deletion, Ratings
+from hadyounot.retrain.settings import BlackBoxConfig
 from hadyounot.rng import generator
 from hadyounot.settings import ConfigError
 from hadyounot.study import datasets
 from hadyounot.study.cell import Cell
 from hadyounot.study.config import check_study
+from hadyounot.study.factory import check, resolved
 from scipy.sparse import csr_matrix
 from test_mf import same, some_deletions, without, world
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -613,11 +615,51 @@ def test_the_studys_seed_and_settings_reach_the_factory(tmp_path):
 def test_a_factory_that_is_not_there(tmp_path):
     for factory, why in [("nowhere:Model", "No module named 'nowhere'"), ("json:Model", "has no attribute 'Model'")]:
         study = check_study(STUDY | {"models": {"als": {"kind": "blackbox", "factory": factory}}, "cells": CELL}, "x")
-        with pytest.raises(ConfigError, match=f"{factory!r} cannot be imported .*{why}.*on PYTHONPATH"):
+        with pytest.raises(ConfigError, match=f"{factory!r} cannot be imported .*{why}.*the folder of the study"):
             Cell(study, "toy", "als", tmp_path).recommender()
 
 
 CELL = [{"dataset": "toy", "model": "als"}]
+
+
+class Seedless(Sums):
+    def __init__(self, shrink=1):
+        self.shrink = shrink
+
+
+class ScoresAlone:
+    def scores(self, user):
+        return np.zeros(1)
+
+
+@pytest.mark.parametrize("name", ["Sums", "Seedless"])
+def test_a_seed_is_given_to_what_takes_one(name):
+    settings = BlackBoxConfig(factory=f"test_blackbox:{name}")
+    check(settings, 7)
+    assert resolved(settings, 7).keywords == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        (
+            "Seedless",
+            {"shrunk": 2},
+            r"Seedless\(shrink=1\), which does not take `settings` {'shrunk': 2} .*; write those",
+        ),
+        ("Neighbours", {"neighbours": 2}, r"Neighbours\(seed\), which does not take `settings` {'neighbours': 2}"),
+        ("ScoresAlone", {}, r"makes a ScoresAlone without fit; give it fit\(ratings\) and scores\(user\)"),
+        ("CELL", {}, "is a list; name a class, or a function that returns a fresh object"),
+        ("fails", {}, r"fails with `settings` {} \(OSError: no such model\); correct them, or it"),
+    ],
+)
+def test_a_factory_that_makes_no_recommender_is_refused_before_anything_is_trained(name, settings, said):
+    with pytest.raises(ConfigError, match=f"^models: the blackbox factory 'test_blackbox:{name}' .*{said}"):
+        check(BlackBoxConfig(factory=f"test_blackbox:{name}", settings=settings), 0)
+
+
+def fails():
+    raise OSError("no such model")
 
 
 def test_settings_may_hold_lists_and_mappings(tmp_path):

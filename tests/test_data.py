@@ -227,7 +227,7 @@ def test_netflix_sample_is_the_recipe_by_hand():
         known[item] = title.strip() if year == "NULL" else f"{title.strip()} ({year})"
     assert ratings.titles.tolist() == [known[item] for item in ratings.item_ids]
     assert obtained.files["netflix-sample/movie_titles.csv"] == sha256(movies.read_bytes())
-    assert obtained.source.startswith("10,000 users drawn from data folder (netflix-sample/")
+    assert obtained.source.startswith("10,000 users drawn from netflix-sample/")
 
 
 # ---- downloads
@@ -587,7 +587,7 @@ def test_own_data(tmp_path, path, content, fields):
     ratings = obtained.ratings
     assert canonical(ratings) == (BYTES.encode(), b"item\ttitle\nx\tThe X\ny\tWhy\n")
     assert all(type(one) is str for one in (*ratings.user_ids, *ratings.item_ids, *ratings.titles))
-    assert obtained.source == f"data folder ({path})"
+    assert obtained.source == path
     assert obtained.files == {path: sha256((tmp_path / path).read_bytes())}
     assert [file.name for file in tmp_path.iterdir()] == [path], "nothing is written beside a user's own files"
 
@@ -1120,6 +1120,13 @@ def test_a_study_and_a_registry_that_are_right(tmp_path):
     assert load_study(tmp_path / "study.yaml").models["mf"].factors == 4
     put(tmp_path, STUDY.replace("toy", "mine"), "study.yaml")
     assert load_study(tmp_path / "study.yaml", tmp_path / "datasets.yaml").cells[0].dataset == "mine"
+    put(tmp_path, STUDY.replace("toy", "mine") + "datasets: datasets.yaml\n", "study.yaml")
+    assert [*load_study(tmp_path / "study.yaml").datasets] == ["mine"]
+    put(tmp_path, STUDY + "datasets: dataset.yaml\n", "study.yaml")
+    with pytest.raises(
+        ConfigError, match=f"{tmp_path}/dataset.yaml: cannot be read .*; write {tmp_path}/datasets.yaml"
+    ):
+        load_study(tmp_path / "study.yaml")
 
 
 @pytest.mark.parametrize(

@@ -60,9 +60,9 @@ def times_frame() -> pd.DataFrame:
 
 def card(**changes):
     given_ = {
-        "watched": [("Schindler's List (1993)", 5.0), (LONG, 4.5), ("Star Wars (1977)", 4.0)],
-        "n_watched": 87,
-        "explanation": ["Star Wars (1977)", LONG, "Casablanca (1942)"],
+        "rated": [("Schindler's List (1993)", 5.0), (LONG, 4.5), ("Star Wars (1977)", 4.0)],
+        "n_rated": 87,
+        "explanation": [("Star Wars (1977)", 4.0), (LONG, 4.5), ("Casablanca (1942)", 2.0)],
         "before": ["Close Shave, A (1995)", "Rear Window (1954)", LONG],
         "after": ["Rear Window (1954)", "Wrong Trousers, The (1993)", LONG],
         "rank_after": 14,
@@ -198,7 +198,7 @@ def test_figure6_draws_each_number_of_the_table(datasets):
 def test_figure6_does_without_paper_controls_and_several_k():
     frame = validity_frame(top_k=(10,))
     figure = figures.validity(frame[frame["method"].isin(["knn_cosine", "mlp_clf"])])
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["K = 10, ours"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["K = 10"]
 
 
 def test_learning_curve_marks_the_chosen_epoch():
@@ -247,9 +247,9 @@ def test_rating_histograms_count_every_rating_user_and_item():
 def test_the_card_says_what_was_found():
     shown = " ".join(texts(card()))
     assert "We recommend: Close Shave, A (1995)" in shown
-    assert "Had you not watched these 3, we would not recommend it:" in shown
-    assert "Best rated of 87 watched" in shown
-    for word in ("4.5 ★", "Casablanca (1942)", "14", "MovieLens-100K, user 196"):
+    assert "Had you not rated these 3, we would not recommend it:" in shown
+    assert "Best of 87 rated" in shown
+    for word in ("4.5 ★", "× 2 ★", "Casablanca (1942)", "14", "MovieLens-100K, user 196"):
         assert word in shown
 
 
@@ -266,12 +266,12 @@ def test_the_card_does_not_repeat_a_target_that_is_still_in_the_list():
 def test_no_title_overlaps_another_on_the_card(title, rank):
     titles = [f"{title}{number}" for number in range(9)]
     figure = card(
-        watched=[(title, 4.5) for title in titles[:4]],
-        explanation=titles[:3],
+        rated=[(title, 4.5) for title in titles[:4]],
+        explanation=[(title, 4.5) for title in titles[:3]],
         before=titles[3:6],
         after=titles[6:],
         rank_after=rank,
-        n_watched=12345,
+        n_rated=12345,
     )
     assert_nothing_overlaps(figure)
 
@@ -280,12 +280,12 @@ def test_titles_in_other_scripts_on_the_card(tmp_path):
     """One that another font of matplotlib can write is written; for one that none can, there is a single warning."""
     title = "The ⌢ (2001)"
     with warnings.catch_warnings(action="error"):
-        figure = card(explanation=[title], before=[title], watched=[(title, 5.0)])
+        figure = card(explanation=[(title, 5.0)], before=[title], rated=[(title, 5.0)])
         figures.save(figure, tmp_path / "card")
     assert texts(figure).count(title) == 4
     title = "\U000f0000 (2001)"  # for private use: no font's
     with pytest.warns(UserWarning, match="^the card has boxes for \U000f0000, which no installed font has: ") as caught:
-        figure = card(explanation=[title], before=[title], watched=[(title, 5.0)])
+        figure = card(explanation=[(title, 5.0)], before=[title], rated=[(title, 5.0)])
     assert len(caught) == 1
     assert caught[0].filename == __file__
     with warnings.catch_warnings(action="error"):

@@ -1,10 +1,14 @@
 """What makes a job run again: its settings, its code and own data, and nothing else."""
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 
 import pytest
-from hadyounot.study.config import load_study
+from hadyounot.settings import ConfigError
+from hadyounot.study.config import check_study, load_study
 from hadyounot.study.paths import PROJECT
 from hadyounot.workflow import digest
 from hadyounot.workflow.jobs import Jobs
@@ -113,6 +117,64 @@ def test_own_data_that_were_edited_are_other_data(tmp_path, monkeypatch):
     assert len({json.dumps(each) for each in (missing, there, code())}) == 3
     (tmp_path / "a.csv").write_text("u,i,r\na,x,3\n")
     assert code() == there  # whatever its time
+
+
+SHOP = PROJECT / "examples/my-shop"
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    """Jobs of examples/my-shop, copied, with other counts or another model."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "shop", raising=False)
+    monkeypatch.setenv("PYTHONPATH", "")
+    folder = shutil.copytree(SHOP, tmp_path / "a shop")
+
+    def jobs(old="", new=""):
+        text = (SHOP / "study.yaml").read_text()
+        assert old in text
+        (folder / "study.yaml").write_text(text.replace(old, new))
+        return Jobs(load_study(folder / "study.yaml"), PROJECT)
+
+    return jobs
+
+
+def test_what_lies_beside_a_study_is_found_by_it_and_by_what_it_starts(shop, capsys):
+    shop().start()
+    said = capsys.readouterr().err
+    assert re.search(r"^my-shop, similar: 1 blocks; data found: \S.*/a shop/ratings.csv$", said, re.M)
+    started = subprocess.run(
+        [sys.executable, "-c", "import shop; print(shop.__file__)"], capture_output=True, text=True
+    )
+    assert started.stdout.endswith("/a shop/shop.py\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "training_users: 20",
+            "training_users: 31",
+            r"my-shop has 60 users with at least 3 .*test_users is 61: lower it",
+        ),
+        ("SimilarItems", "SimilarItem", "'shop:SimilarItem' cannot be imported .*in the folder of the study's file"),
+        ("shop:", "shap:", "'shap:SimilarItems' cannot be imported .*No module named 'shap'"),
+        ("{neighbours: 8}", "{neighbors: 8}", r"SimilarItems\(neighbours\), which does not take `settings`"),
+        ("shop:SimilarItems", "collections:Counter", "makes a Counter without fit and scores"),
+    ],
+)
+def test_what_cannot_be_run_is_said_before_any_job(shop, old, new, said):
+    with pytest.raises(ConfigError, match=said):
+        shop(old, new).start()
+
+
+def test_more_users_than_a_dataset_must_have_are_refused_unread(tmp_path, monkeypatch):
+    monkeypatch.setenv("HADYOUNOT_DATA", str(tmp_path))
+    study = {"models": {"mf": {"kind": "mf"}}, "cells": [{"dataset": "ml-100k", "model": "mf", "training_users": 744}]}
+    with pytest.raises(ConfigError, match=r"^ml-100k has 943 users, but .* of mf is 944: lower it$"):
+        Jobs(check_study(study, "here"), PROJECT).start()
+    study["cells"][0]["training_users"] = 743
+    Jobs(check_study(study, "here"), PROJECT).start()
 
 
 def test_what_a_block_is_given_does_not_hang_on_later_blocks():

@@ -138,6 +138,15 @@ def test_names_are_those_of_the_study(study):
     ]
 
 
+def test_the_papers_numbers_stand_beside_data_of_the_papers_alone():
+    shop = config.load_study(paths.PROJECT / "examples/my-shop/study.yaml")
+    papers = {"table1_user_study", "verdict", "figure2_user_ratings"}
+    assert not papers & {*output.names(shop)}
+    for dataset in ("ml-100k", "netflix-sample", "ml-100k-slice", "toy"):
+        study = {"models": {"mf": {"kind": "mf"}}, "cells": [{"dataset": dataset, "model": "mf"}]}
+        assert papers <= {*output.names(config.check_study(study, "here"))}
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [

@@ -487,20 +487,47 @@ def test_a_run_says_where_data_are_before_it_starts_and_a_missing_dataset_says_w
 
 
 def test_a_failing_notebook_is_kept_and_the_log_says_what_to_change_and_how_to_see_it(finished):
-    block = paths.OUTCOMES.format(dataset="toy", model="mf", block="006")
-    settings = TOY_CELL | {"counterfactual": {"training_users": 70}}
+    block = paths.OUTCOMES.format(dataset="toy", model="mf", block="003")
+    # no user is left, which is not known before the data are read
+    settings = TOY_CELL | {"explanation": {"explanation_size": 30}, "counterfactual": {"training_users": 39}}
     printed = snakemake(finished, block, "--cores", "1", settings=settings, code=1)
-    said = (finished / "logs/toy/mf/30_simulate_006.log").read_text()
+    said = (finished / "logs/toy/mf/30_simulate_003.log").read_text()
     assert re.search(
-        r"ConfigError: toy has \d+ users with at least 3 training items, but counterfactual.training_users is 70: ",
+        r"ConfigError: toy has 0 users with at least 30 training items, but counterfactual.training_users is 39: ",
         said,
     )
-    log = "logs/toy/mf/30_simulate_006.ipynb"
+    log = "logs/toy/mf/30_simulate_003.ipynb"
     assert f"cd {shlex.quote(str(finished))} && jupyter lab {log}" in said
-    assert "70: lower it" in printed
+    assert "39: lower it" in printed
     outputs = [output for c in json.loads((finished / log).read_text())["cells"] for output in c.get("outputs", [])]
     assert [output["ename"] for output in outputs if output["output_type"] == "error"] == ["ConfigError"]
     assert not (finished / block).exists()
+
+
+SHOP = paths.PROJECT / "examples/my-shop/study.yaml"
+
+
+def test_a_study_of_an_own_recommender_on_own_ratings(tmp_path):
+    printed = snakemake(tmp_path, "--cores", "2", study=SHOP)
+    assert printed.index("my-shop, similar: 1 blocks; data found: ") < printed.index("\nJob ")
+    tested = pd.read_csv(tmp_path / "tables/validity_blackbox.csv").query("top_k == 1").set_index("method")["validity"]
+    assert tested["reseed"] == 0
+    assert tested["random"] < tested["linear_reg_aware"] <= tested["oracle"]
+    assert pd.read_csv(tmp_path / "tables/recommenders.csv")[["train_rmse", "test_rmse"]].isna().all(axis=None)
+    assert (tmp_path / "figures/example_card.png").exists()
+    told = {path.stem: path.read_text() for path in (tmp_path / "tables").glob("*.md")}
+    assert not {name for name, text in told.items() if "paper" in text.lower()}
+    assert "had you not rated" in told["examples"]
+    assert not told.keys() & {"table1_user_study", "verdict"}
+    assert {path.stem for path in tmp_path.glob("results/html/all/*")} == {"90_tables", "91_figures"}
+
+
+def test_what_cannot_be_run_is_said_before_any_job(tmp_path):
+    settings = {"counterfactual": {"training_users": 31}}
+    printed = snakemake(tmp_path, "--cores", "1", study=SHOP, settings=settings, code=1)
+    assert "my-shop has 60 users with at least 3 training items, but counterfactual.training_users + " in printed
+    assert "Traceback" not in printed
+    assert "\nJob " not in printed
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,8 @@ class BlackBoxConfig(RecommenderConfig):
     kind: Literal["blackbox"] = Field("blackbox", description="Which recommender this is.")
     factory: str = Field(
         pattern=r"^[\w.]+:\w+$",
-        description="`package.module:name` of what is called with `settings` and `seed`, the study's, for a fresh one.",
+        description="`package.module:name` of what is called with `settings`, and with the study's `seed` if it takes "
+        "one, for a fresh one; the folder of the study's file is looked in too.",
     )
     settings: dict[str, Any] = Field({}, description="Keyword arguments of the factory beside `seed`.")
     factors: int = Field(

@@ -1,10 +1,9 @@
 """One cell of a study: its settings, its users, and what earlier stages left for it."""
 
 import importlib
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,13 +17,14 @@ from ..rng import generator
 from ..settings import ConfigError
 from . import paths, schemas, store
 from .config import ModelConfig, StudyConfig
+from .factory import resolved
 
 
 def recommender(settings: ModelConfig, seed: int) -> Recommender:
     """What a study's model says, in a study of this seed.
 
     Raises:
-        ConfigError: there is no such factory of a black box.
+        ConfigError: as ``factory.resolved``.
     """
     module, name = RECOMMENDERS[settings.kind]
     kind = getattr(importlib.import_module(module), name)
@@ -32,14 +32,7 @@ def recommender(settings: ModelConfig, seed: int) -> Recommender:
         seed = int(generator(seed, "model", settings.seed).integers(2**31))
     if not isinstance(settings, BlackBoxConfig):
         return kind(**settings.model_dump() | {"seed": seed})
-    try:
-        factory = pkgutil.resolve_name(settings.factory)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"models: the blackbox factory {settings.factory!r} cannot be imported ({error}); write "
-            "package.module:name of something installed or on PYTHONPATH"
-        ) from error
-    return kind(partial(factory, **settings.settings, seed=seed), settings.factors, settings.remove_seen)
+    return kind(resolved(settings, seed), settings.factors, settings.remove_seen)
 
 
 @dataclass(frozen=True)

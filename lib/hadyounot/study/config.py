@@ -33,9 +33,10 @@ from ..retrain.settings import (
 )
 from ..settings import ConfigError, Strict
 from .claims import ClaimsConfig, load_claims
+from .paths import beside_study, enter
 from .published import PublishedConfig, load_published
 from .reading import CONFIG_FOLDER, parsed_yaml, problems_of, report, unknown_name
-from .registry import DatasetConfig, DatasetName, ancestors, load_datasets
+from .registry import CountsConfig, DatasetConfig, DatasetName, PlantedSource, ancestors, load_datasets
 
 
 class CounterfactualConfig(Strict):
@@ -144,7 +145,8 @@ class StudyConfig(Strict):
     projection: ProjectionConfig = Field(ProjectionConfig(), description="Figure 8, of analysed cells.")
     datasets: dict[DatasetName, DatasetConfig] = Field(
         {},
-        description="Datasets beside those of datasets.yaml, in its form; one of the same name replaces its row.",
+        description="Datasets beside those of datasets.yaml, in its form, or the path of a file of such rows, from the "
+        "folder of the study's file; one of the same name replaces its row.",
     )
     published: PublishedConfig | None = Field(
         None, description="The paper's numbers that stand beside ours; those of published.yaml by default."
@@ -281,6 +283,18 @@ class StudyConfig(Strict):
         alike = [name for name in self.models if parts(name)[0] == parts(model)[0]]
         return min(alike, key=lambda name: bool(parts(name)[1]))
 
+    @property
+    def meets_the_paper(self) -> bool:
+        """Whether the paper's numbers and claims are about its data, a part of them or what stands in for them; or it
+        has a planted world, which shows what such a report looks like.
+        """
+        return any(row.paper or isinstance(row.sources[0], PlantedSource) for row in self.datasets.values())
+
+    def expected(self, dataset: str) -> CountsConfig | None:
+        """The size that a dataset must have; None where the registry does not say it."""
+        row = self.datasets[dataset]
+        return self.datasets[row.same[0]].expected if row.same else row.expected
+
     def original(self, dataset: str) -> str:
         """The dataset whose numbers in the paper stand beside those of ``dataset``: another one where it stands in for
         that, or is another split of it.
@@ -298,12 +312,14 @@ def _without_defaults(model: BaseModel, given: dict[str, Any]) -> None:
 
 
 def load_study(path: Path, datasets: Path = CONFIG_FOLDER / "datasets.yaml") -> StudyConfig:
-    """The study that ``path`` describes, over the registry ``datasets``.
+    """The study that ``path`` describes, over the registry ``datasets``. What lies beside it is found from then on.
 
     Raises:
         ConfigError: the file is missing or no YAML; or as ``check_study``.
     """
-    return check_study(parsed_yaml(path), path, datasets)
+    parsed = parsed_yaml(path)
+    enter(path)
+    return check_study(parsed, path, datasets)
 
 
 def check_study(parsed: object, source: Path | str, datasets: Path = CONFIG_FOLDER / "datasets.yaml") -> StudyConfig:
@@ -314,6 +330,8 @@ def check_study(parsed: object, source: Path | str, datasets: Path = CONFIG_FOLD
         ConfigError: a field is wrong, or a cell names an unknown dataset or model.
     """
     registry = load_datasets(datasets)
+    if isinstance(parsed, dict) and isinstance(parsed.get("datasets"), str):
+        parsed = parsed | {"datasets": load_datasets(beside_study(parsed["datasets"]))}
     try:
         study = StudyConfig.model_validate(parsed)
     except ValidationError as error:

@@ -255,12 +255,12 @@ def _files(source: FolderSource | UrlSource | WheelSource) -> list[RatingsFile |
 
 
 def _places(source: FolderSource, folder: Path) -> list[Path]:
-    return [folder / os.path.expanduser(file.parts[0]) for file in _files(source)]
+    return [Path(file.place(folder)) for file in _files(source)]
 
 
 def _label(source: FolderSource | UrlSource | WheelSource) -> str:
     if isinstance(source, FolderSource):
-        return f"data folder ({', '.join(file.path for file in _files(source))})"
+        return ", ".join(file.path for file in _files(source))
     return source.url if isinstance(source, UrlSource) else f"wheel {source.requirement}"
 
 

@@ -3,6 +3,8 @@
 The braces are Snakemake's wildcards; ``str.format`` fills them. Snakefile and library read this one list.
 """
 
+import os
+import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -56,6 +58,21 @@ NOTEBOOK = "notebooks/{notebook}.ipynb"
 EXECUTED = "logs/{cell}/{notebook}.ipynb"
 HTML = "results/html/{cell}/{notebook}.html"
 BENCHMARK = "logs/{cell}/{notebook}.tsv"
+
+
+def beside_study(path: str) -> Path:
+    """What a study calls ``path``: relative to the folder of its own file, see ``enter``."""
+    return Path(os.environ.get("HADYOUNOT_STUDY", ""), path)
+
+
+def enter(study: Path) -> None:
+    """Let this process, and those it starts, find what lies beside a study's file: modules, ratings, a registry."""
+    folder = str(Path(study).absolute().parent)
+    before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    modules = [folder, *(each for each in before if each not in ("", folder))]
+    os.environ.update(HADYOUNOT_STUDY=folder, PYTHONPATH=os.pathsep.join(modules))
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
 
 
 def block_name(block: int) -> str:

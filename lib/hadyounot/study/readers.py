@@ -9,7 +9,6 @@ import hashlib
 import html
 import io
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -160,7 +159,7 @@ def _titles(columns: dict[str, list[str]]) -> dict[str, str]:
 
 def _table(file: _File, content: bytes, where: Path | str) -> tuple[_Table, dict[str, list[str]]]:
     """The file's table, and its named columns."""
-    path = os.path.join(where, os.path.expanduser(file.parts[0]))
+    path = file.place(where)
     if file.sha256 and (found := hashlib.sha256(content).hexdigest()) != file.sha256:
         raise DataError(
             f"{path}: sha256 is {found}, the registry says {file.sha256}; get the original file again, "

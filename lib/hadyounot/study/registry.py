@@ -1,6 +1,7 @@
 """The registry of datasets: strict models of datasets.yaml."""
 
 import codecs
+import os
 import re
 from pathlib import Path, PurePath
 from typing import Annotated, Literal, Self
@@ -14,6 +15,7 @@ from pydantic import (
 )
 
 from ..settings import ConfigError, Strict
+from .paths import beside_study
 from .reading import CONFIG_FOLDER, parsed_yaml, problems_of, report, unknown_name
 
 
@@ -48,7 +50,8 @@ class _SourceFile(Strict):
     """A table; white space around a value is dropped."""
 
     path: str = Field(
-        description="Path inside the data folder (or an absolute path, or one from ~), or below the source's url. "
+        description="Path inside the data folder (or an absolute path, or one from ~, or one from ./, the folder of "
+        "the study's file), or below the source's url. "
         "Delimited text, unless it ends in .json, .jsonl or .ndjson (a record a line, or a list of records), .parquet, "
         "or .npz (a sparse matrix with the columns row, column and value); .gz after any of them says that it is "
         "compressed. `a.zip` is the only file in an archive, `a.zip/b.csv` one of several."
@@ -91,6 +94,11 @@ class _SourceFile(Strict):
                 f"columns of a {suffix(self.path)} file have names, not numbers: {self.columns()}; use those"
             )
         return self
+
+    def place(self, where: Path | str) -> str:
+        """The file, of the folder or archive ``where``."""
+        file, _ = self.parts
+        return str(beside_study(file)) if file.startswith("./") else os.path.join(where, os.path.expanduser(file))
 
     @property
     def parts(self) -> tuple[str, str]:

@@ -30,8 +30,11 @@ TRIED = [*SETTINGS, "validation_rmse", "validation_ndcg_10"]  # how they do: by 
 
 
 def predicts_ratings(recommender: Recommender) -> bool:
-    """Whether a score is a rating, so that it has an error in stars; choices, learnt with negatives, are none."""
-    return not (isinstance(recommender, NeuralCollaborativeFilteringConfig) and recommender.negatives)
+    """Whether a score is a rating, so that it has an error in stars; choices, learnt with negatives, are none, and what
+    those of a black box are nobody knows.
+    """
+    chooses = isinstance(recommender, NeuralCollaborativeFilteringConfig) and recommender.negatives
+    return not (chooses or isinstance(recommender, BlackBox))
 
 
 def validate(recommender: Recommender, ratings: Ratings, seed: int, dataset: str) -> pd.DataFrame:
@@ -103,13 +106,16 @@ def verdict(recommender: Recommender, tried: pd.DataFrame) -> str:
 
 
 def learning_curve(recommender: Recommender, train: Ratings, test: Ratings) -> pd.DataFrame:
-    """Error and objective over twice the recommender's epochs: schema ``schemas.CURVE``, one row where it has none.
+    """Error and objective over twice the recommender's epochs: schema ``schemas.CURVE``; one row where it has
+    none, and no row for a black box.
 
     With negatives, the objective is that on the training ratings and those of the epoch before.
     """
 
     def states() -> Iterator:
-        if isinstance(recommender, WITHOUT_EPOCHS):
+        if isinstance(recommender, BlackBox):
+            return
+        if isinstance(recommender, TruncatedSVD):
             yield recommender.fit(train)
         else:
             yield from recommender.model_copy(update={"epochs": 2 * recommender.epochs}).trajectory(train)

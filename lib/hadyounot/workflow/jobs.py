@@ -2,12 +2,13 @@
 
 import json
 import sys
+import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ..retrain.settings import RECOMMENDERS
+from ..retrain.settings import RECOMMENDERS, BlackBoxConfig
 from ..settings import ConfigError
-from ..study import paths
+from ..study import factory, paths
 from ..study.config import StudyConfig
 from ..study.methods import FAMILIES
 from .digest import code_digest, module_digest, package_digest
@@ -83,14 +84,47 @@ class Jobs:
         """A digest of the code of all tables and figures."""
         return package_digest("hadyounot.report")
 
-    def tell_where_data_are(self) -> None:
-        """Say on stderr where each cell's data will come from."""
+    def start(self) -> None:
+        """Before any job: say on stderr where each cell's data will come from, and see that black boxes can be made and
+        that there are enough users.
+
+        Raises:
+            ConfigError: as ``factory.check`` or ``Cell.test_users``; or a dataset has fewer users than are asked for.
+            DataError: a dataset of no expected size is not as it should be.
+        """
+        self._tell_where_data_are()
+        for cell in self.study.cells:
+            settings = self.study.models[cell.model]
+            if isinstance(settings, BlackBoxConfig):
+                factory.check(settings, self.study.seed)
+        for cell in self.study.cells:
+            self._check_users(self.study.of(cell.dataset, cell.model))
+
+    def _tell_where_data_are(self) -> None:
         from ..study.datasets import availability, data_folder
 
         for cell in self.study.cells:
             data = availability(cell.dataset, data_folder(), self.study.datasets)
             blocks = len(self.outcomes([(cell.dataset, cell.model)]))
             print(f"{cell.dataset}, {cell.model}: {blocks} blocks; data {data}", file=sys.stderr)
+
+    def _check_users(self, study: StudyConfig) -> None:
+        (cell,) = study.cells
+        if expected := study.expected(cell.dataset):  # to count who can be explained, it would have to be read
+            asked = study.counterfactual.training_users + study.explanation.test_users
+            if asked > expected.users:
+                raise ConfigError(
+                    f"{cell.dataset} has {expected.users} users, but counterfactual.training_users + "
+                    f"explanation.test_users of {cell.model} is {asked}: lower it"
+                )
+            return
+        from ..study.cell import Cell
+        from ..study.stages.dataset import dataset
+
+        with tempfile.TemporaryDirectory() as folder:
+            made = Cell(study, cell.dataset, cell.model, Path(folder), makes=True)
+            dataset(made)
+            made.test_users  # noqa: B018, there are so many
 
     def outcomes(self, cells: Iterable[tuple[str, str]]) -> list[str]:
         """Files of all blocks of some cells."""

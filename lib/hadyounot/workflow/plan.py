@@ -43,9 +43,7 @@ def estimate(study: StudyConfig, cell: CellConfig) -> dict[str, str | int | floa
         DataError: the registry does not say how large the dataset is, and it cannot be obtained either.
     """
     study = study.of(cell.dataset, cell.model)
-    row = study.datasets[cell.dataset]
-    expected = study.datasets[row.same[0]].expected if row.same else row.expected
-    if expected:
+    if expected := study.expected(cell.dataset):
         ratings = ratings_like(expected.users, expected.items, round(expected.interactions * study.train_share))
     else:
         ratings = obtain(cell.dataset, data_folder(), study.datasets).ratings

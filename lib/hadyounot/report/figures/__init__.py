@@ -85,6 +85,8 @@ def names(study: StudyConfig) -> dict[str, tuple[str, tuple[str, str] | None]]:
     """The figures that a study has: by file name, which of ``FIGURES``, and the dataset and model that it is about."""
     kinds = {study.models[cell.model].kind for cell in study.cells}
     absent = {f"figure6_validity_{kind}" for kind in paths.VALIDITY if kind not in kinds}
+    if not study.meets_the_paper:
+        absent.add("figure2_user_ratings")
     if len(study.protocols) == 1:
         absent.add("protocols")
     found = {}

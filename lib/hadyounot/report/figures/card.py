@@ -1,10 +1,9 @@
 """One explanation and its proof."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from ...method.outcomes import top_items
@@ -12,46 +11,56 @@ from ...retrain.ratings import Deletion
 from ...study import paths
 from ...study.cell import Cell
 from ...study.config import StudyConfig
-from ...study.methods import METHOD, METHODS, in_order
+from ...study.methods import METHOD, METHODS
 from .. import style
 from .layout import Card
 
+# who is shown, the first of these that has an explanation that held: ours, whatever else learns, baselines
+PREFERRED = sorted(
+    (method for method in reversed(METHODS) if method.role != "control"),
+    key=lambda method: 0 if method.role == "ours" else 1 if method.learner else 2,
+)
 
-def verified_example(cell: Cell, best_rated: int = 6, shown: int = 5) -> dict[str, Any] | None:
-    """What ``example_card`` shows: the first explanation that held at K = 1, in the order of the test users
-    and, for one user, of ``METHODS``; controls are passed over. None where none of them held.
+
+def verified_example(cells: Iterable[Cell], best_rated: int = 6, shown: int = 5) -> dict[str, Any] | None:
+    """What ``example_card`` shows: of the first of ``PREFERRED`` with an explanation that held at K = 1, one that left
+    the list of the ``shown`` best, if there is one; of several, the first in the order of cells and test users. None
+    where no explanation held.
     """
-    rows = cell.read(paths.EVALUATION)
-    explaining = [method.name for method in METHODS if method.role != "control"]
-    held = rows[(rows["rank_after"] > 1) & rows["method"].isin(explaining)].set_index("user")
-    users = [user for user in cell.test_users.tolist() if user in held.index]
-    if not users:
+    places = {method.name: place for place, method in enumerate(PREFERRED)}
+    held = []
+    for number, cell in enumerate(cells):
+        rows = cell.read(paths.EVALUATION)
+        rows = rows[(rows["rank_after"] > 1) & rows["method"].isin(places)]
+        turns = {user: turn for turn, user in enumerate(cell.test_users.tolist())}
+        for row in rows.itertuples():
+            order = places[row.method], row.rank_after <= shown, number, turns[row.user]
+            held.append((order, cell, row))
+    if not held:
         return None
-    user = users[0]
-    found = held.loc[[user]].set_index("method")
-    name = in_order(found.index)[0]
-    explanation = found.loc[name]
-    train, titles, deleted = cell.train, cell.ratings.titles, explanation["items"]
+    _, cell, explanation = min(held, key=lambda each: each[0])
+    user, train, titles, deleted = explanation.user, cell.train, cell.ratings.titles, explanation.items
     before, after = cell.recommender().retrain(train, [Deletion(user, ()), Deletion(user, tuple(deleted.tolist()))])
     eligible = cell.candidates(user)
-    watched = train.rows_of(user)
-    best = watched[np.argsort(-train.values[watched], kind="stable")][:best_rated]
+    rows = train.rows_of(user)
+    stars = dict(zip(train.items[rows].tolist(), train.values[rows].tolist(), strict=True))
+    best = sorted(stars, key=lambda item: -stars[item])[:best_rated]
     return {
-        "watched": [(titles[train.items[row]], float(train.values[row])) for row in best],
-        "n_watched": len(watched),
-        "explanation": titles[deleted].tolist(),
+        "rated": [(titles[item], stars[item]) for item in best],
+        "n_rated": len(rows),
+        "explanation": [(titles[item], stars[item]) for item in deleted.tolist()],
         "before": titles[top_items(before, eligible, shown)].tolist(),
         "after": titles[top_items(after, eligible, shown)].tolist(),
-        "rank_after": int(explanation["rank_after"]),
-        "footer": f"{cell.dataset}, {cell.model}, user {cell.ratings.user_ids[user]}; {METHOD[name].label}. "
-        "Both lists are of models trained from scratch.",
+        "rank_after": int(explanation.rank_after),
+        "footer": f"{cell.dataset}, {cell.model}, user {cell.ratings.user_ids[user]}; "
+        f"{METHOD[explanation.method].label}. Both lists are of models trained from scratch.",
     }
 
 
 def example_card(
-    watched: Sequence[tuple[str, float]],
-    n_watched: int,
-    explanation: Sequence[str],
+    rated: Sequence[tuple[str, float]],
+    n_rated: int,
+    explanation: Sequence[tuple[str, float]],
     before: Sequence[str],
     after: Sequence[str],
     rank_after: int,
@@ -60,9 +69,9 @@ def example_card(
     """One explanation and its proof, as a card.
 
     Args:
-        watched: titles and ratings (stars) from the user's history, best first.
-        n_watched: how long the whole history is.
-        explanation: titles of the deleted items, E.
+        rated: titles and ratings (stars) from the user's history, best first.
+        n_rated: how long the whole history is.
+        explanation: titles and ratings of the deleted items, E.
         before: titles of the best recommendations, best first; the first is the target.
         after: the same of the model retrained without the explanation.
         rank_after: the target's rank there, greater than 1.
@@ -74,22 +83,23 @@ def example_card(
     card = Card(width)
 
     header = card.text(margin, 26, f"We recommend: {target}", inner, 13, weight="bold", color="white") - 4
-    claim = f"Had you not watched these {len(explanation)}, we would not recommend it:"
+    claim = f"Had you not rated these {len(explanation)}, we would not recommend it:"
     y = card.text(margin, header + 22, claim, inner, 10)
-    for title in explanation:
-        y = card.text(margin + 14, y + 4, title, inner - 14, 10.5, weight="bold", color=style.ACCENT, bullet="×")
+    gone = {"weight": "bold", "color": style.ACCENT}
+    for title, value in explanation:
+        y = card.text(margin + 54, y + 4, title, inner - 54, 10.5, bullet=f"× {value:g} ★", **gone)
     top = y + 18
 
     column = (inner - 2 * gap) / 3
     lefts = [margin + k * (column + gap) for k in range(3)]
-    headings = (f"Best rated of {n_watched:,} watched", "Recommended", f"Retrained without the {len(explanation)}")
+    headings = (f"Best of {n_rated:,} rated", "Recommended", f"Retrained without the {len(explanation)}")
     heads = [card.text(x, top, text, column, 9, weight="bold") for x, text in zip(lefts, headings, strict=True)]
     start = max(heads) + 4
     bottoms = [start]
     y = start
-    for title, value in watched:
-        gone = {"color": style.ACCENT, "weight": "bold"} if title in explanation else {}
-        y = card.text(lefts[0] + 32, y, title, column - 32, 8, bullet=f"{value:g} ★", **gone) + 2
+    for title, value in rated:
+        font = gone if (title, value) in explanation else {}
+        y = card.text(lefts[0] + 32, y, title, column - 32, 8, bullet=f"{value:g} ★", **font) + 2
     bottoms.append(y)
     for x, titles in ((lefts[1], before), (lefts[2], after)):
         y = start
@@ -112,7 +122,7 @@ def notice(text: str) -> Figure:
 
 
 def _drawn(study: StudyConfig, cells: list[Cell], folder: Path) -> Figure:
-    example = next(filter(None, map(verified_example, cells)), None)
+    example = verified_example(cells)
     return example_card(**example) if example else notice("No explanation removed a recommendation.")
 
 

@@ -66,8 +66,10 @@ def validity(table: pd.DataFrame, standing: Mapping[str, str] | None = None) -> 
         axes.label_outer()
     handles = []
     for k, (marker, grey) in styles.items():
-        handles.append(Line2D([], [], marker=marker, color=grey, markersize=4.5, label=f"K = {k}, ours"))
-        if table.loc[table["top_k"] == k, "paper"].notna().any():
+        printed = table.loc[table["top_k"] == k, "paper"].notna().any()
+        whose = f"K = {k}, ours" if printed else f"K = {k}"
+        handles.append(Line2D([], [], marker=marker, color=grey, markersize=4.5, label=whose))
+        if printed:
             handles.append(Line2D([], [], marker=marker, linestyle="", **marks.HOLLOW, label=f"K = {k}, paper"))
     if controls:
         handles.append(Patch(color=style.BAND, label="controls"))

@@ -71,6 +71,8 @@ def names(study: StudyConfig) -> list[str]:
     absent = {table for kind, table in paths.VALIDITY.items() if kind not in kinds}
     if not any(cell.analysed for cell in study.cells):
         absent |= set(ANALYSES)
+    if not study.meets_the_paper:
+        absent |= {"table1_user_study", "verdict"}
     if not study.repeats:
         absent.add("replication")
     if "rebuilt" not in study.protocols:

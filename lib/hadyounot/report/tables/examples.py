@@ -35,13 +35,13 @@ def examples_of(cell: Cell, best_rated: int = 5) -> str:
         rows = cell.train.rows_of(user)
         chance = generator(cell.study.seed, "examples", int(user)).random(len(rows))
         best = rows[np.lexsort((chance, -cell.train.values[rows]))][:best_rated]
-        watched = [f"{_escaped(titles[cell.train.items[row]])} ({cell.train.values[row]:g})" for row in best]
+        rated = [f"{_escaped(titles[cell.train.items[row]])} ({cell.train.values[row]:g})" for row in best]
         tested = tests[user].set_index("method")
         tested = tested.loc[in_order(tested.index)]
         shown = pd.DataFrame(
             {
                 "method": [METHOD[name].label for name in tested.index],
-                "had you not watched": [
+                "had you not rated": [
                     "; ".join(_escaped(titles[item]) for item in items) or "*(nothing deleted)*"
                     for items in tested["items"]
                 ],
@@ -51,7 +51,7 @@ def examples_of(cell: Cell, best_rated: int = 5) -> str:
         )
         parts.append(
             f"\n## User {_escaped(str(cell.ratings.user_ids[user]))}\n\n"
-            f"**Watched** {len(rows)}, best rated: {'; '.join(watched)}\n\n"
+            f"**Rated** {len(rows)}, best: {'; '.join(rated)}\n\n"
             f"**Recommended:** {_escaped(titles[tested['target'].iloc[0]])}\n\n{pipes(shown)}"
         )
     return "".join(parts)

@@ -59,8 +59,9 @@ def worlds(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
     for cell in cells:
         quality = cell.read(paths.QUALITY)
         paper = study.published.validity(cell.kind, study.original(cell.dataset))
-        said = {"test_rmse": quality["test_rmse"], "ndcg_at_10": quality["ndcg_10"]}
-        said |= {"distinct_top1": quality["distinct_top1"], "train_gap": quality["test_rmse"] - quality["train_rmse"]}
+        test, train = np.array([quality["test_rmse"], quality["train_rmse"]], dtype=np.float64)  # None is no number
+        said = {"test_rmse": test, "ndcg_at_10": quality["ndcg_10"]}
+        said |= {"distinct_top1": quality["distinct_top1"], "train_gap": test - train}
         for reading, tested in readings(cell, study):
             ours = statistics.validity(tested, study.explanation.top_k)
             ours["paper"] = [paper.get(key, np.nan) for key in zip(ours["method"], ours["top_k"], strict=True)]
