@@ -6,6 +6,7 @@
 # make test     every test
 # make test-fast  those that run no whole study
 # make lab      the notebooks in JupyterLab
+# make app      explore.ipynb as a page of its own
 # make lock     pin all packages anew
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -15,7 +16,7 @@ CONFIG ?= config/paper.yaml
 SNAKEMAKE := $(BIN)/snakemake
 TESTS := --numprocesses 2 --dist loadfile
 
-.PHONY: study smoke paper worlds plan test test-fast lab lock
+.PHONY: study smoke paper worlds plan test test-fast lab app lock
 .DEFAULT_GOAL := study
 
 define RUN
@@ -49,6 +50,9 @@ test-fast: $(READY)
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+app: $(READY)
+	$(BIN)/voila --Voila.ip=127.0.0.1 --token notebooks/explore.ipynb
 
 $(READY): envs/requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'

@@ -200,7 +200,7 @@ for cell in ANALYSED:
         times = of_cells(paths.GENERATION_TIME, paths.ABLATION_TIME, family=family, **one) * (family == "search")
         FIGURES[f"ablation_{family}_{name}"] = [*expand(paths.TABLE, table="ablations"), *times]
 READ = {"90_tables": "the tables, read in order", "91_figures": "the figures, read in order"}
-READ |= {"95_verdict": "what decides the numbers, and every claim judged"}
+READ |= {"95_verdict": "what decides the numbers, and every claim judged", "explore": "one user, as a page of stills"}
 DRAWN = [drawn(name, needs) for name, needs in (TABLES | FIGURES).items() if name in output.names(study)]
 SHOWN = [str(next(iter(job.output.values()))) for job in DRAWN]
 
@@ -226,7 +226,7 @@ rule all:
 for job in [
     *STAGES,
     *DRAWN,
-    *(stage(page[3:], page, says, {"shown": SHOWN}, {}, (), place="all") for page, says in READ.items()),
+    *(stage(page.lstrip("0123456789_"), page, says, {"shown": SHOWN}, {}, (), place="all") for page, says in READ.items()),
 ]:
 
     rule:

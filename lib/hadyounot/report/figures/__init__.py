@@ -39,6 +39,7 @@ _HOMES = {  # imported when first used: drawing takes seconds to import
     "projection": "figure8",
     "rating_histograms": "stages",
     "save": "saving",
+    "slope": "slope",
     "user_ratings": "figure2",
     "validity": "figure6",
 }
