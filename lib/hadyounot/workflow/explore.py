@@ -63,10 +63,10 @@ class Exploration:
 
     @property
     def history(self) -> pd.DataFrame:
-        """Of the ratings that trained the model, the user's, best first: ``item``, ``title``, ``stars``."""
+        """The user's training ratings, deleted ones first, then the best: ``item``, ``title``, ``stars``."""
         train = self.cell.train
         rows = train.rows_of(self.user)
-        rows = rows[np.argsort(-train.values[rows], kind="stable")]
+        rows = rows[np.lexsort((-train.values[rows], ~np.isin(train.items[rows], self.deleted)))]
         items = train.items[rows]
         return pd.DataFrame({"item": items, "title": train.titles[items], "stars": train.values[rows]})
 
@@ -127,7 +127,9 @@ class Exploration:
         (scores,), eligible = self.cell.trained.scores([self.user]), self.cell.candidates(self.user)
         offered = top_items(scores, eligible & holds, FOUND)
         rank = ranks(scores, eligible, offered)
-        titles += [(f"{train.titles[item]}: rank {at}", "candidate", int(item)) for item, at in zip(offered, rank, strict=True)]
+        titles += [
+            (f"{train.titles[item]}: rank {at}", "candidate", int(item)) for item, at in zip(offered, rank, strict=True)
+        ]
         return found + titles[:FOUND]
 
     def _show(self, user: int) -> None:

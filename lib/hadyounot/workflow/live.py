@@ -28,7 +28,7 @@ class Live:
     def __init__(self, cells: Sequence[Cell]):
         self.exploration = Exploration(cells[0])
         wide, self.fixed = widgets.Layout(width="340px"), widgets.Layout(width="97%", min_height="24px")
-        told = {"style": {"description_width": "110px"}, "layout": wide}
+        told = {"style": {"description_width": "120px"}, "layout": wide}
         self.cell = widgets.Dropdown(options=[(cell.title, cell) for cell in cells], description="Recommender", **told)
         self.user = widgets.Text(description="User", continuous_update=False, **told)
         self.search = widgets.Text(description="Find", placeholder="a user or a title", **told)
@@ -88,7 +88,6 @@ class Live:
             row.item: widgets.Checkbox(description=f"{row.stars:g} ★  {row.title}", indent=False, layout=self.fixed)
             for row in history.itertuples()
         }
-        self.history.children = tuple(self.ticks.values())
         self.heading.value = f"<b>Rated by user {escape(self.exploration.user_id)}</b> ({len(history)} to train on)"
         self._draw()
 
@@ -100,6 +99,7 @@ class Live:
         self.target.options = [(f"{row.rank_before}  {row.title}", row.item) for row in moved.itertuples()]
         self.target.value = asked.target
         self.filling = False
+        self.history.children = tuple(self.ticks[item] for item in asked.history["item"])
         self.lists.value = _lists(asked.moved, asked.target)
         drawn = io.BytesIO()
         slope(asked.moved, asked.target, TOP).savefig(drawn, dpi=110)
@@ -160,8 +160,13 @@ class Live:
         )
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
-        history = self.exploration.history.drop(columns="item").assign(
-            deleted=["×" * (item in self.exploration.deleted) for item in self.exploration.history["item"]]
+        history = self.exploration.history.head(len(self.exploration.deleted) + TOP)
+        history = pd.DataFrame(
+            {
+                "deleted": ["×" * (item in self.exploration.deleted) for item in history["item"]],
+                "title": history["title"],
+                "stars": history["stars"].map("{:g} ★".format),
+            }
         )
         image = base64.b64encode(self.chart.value).decode()
         parts = [

@@ -31,7 +31,7 @@ def slope(moved: pd.DataFrame, target: int, shown: int) -> Figure:
             zorder=3 if bold else 2,
         )
         weight = "bold" if bold else "normal"
-        for x, end, rank, side in ((-0.03, ends[0], row.rank_before, "right"), (1.03, ends[1], row.rank_after, "left")):
+        for x, end, rank, side in ((-0.05, ends[0], row.rank_before, "right"), (1.05, ends[1], row.rank_after, "left")):
             if rank <= shown or bold:
                 title = row.title if len(row.title) <= 34 else f"{row.title[:33].rstrip()}…"
                 label = f"{title}  {rank}" if side == "right" else f"{rank}  {title}"
