@@ -292,7 +292,7 @@ def test_in_jupyterlab(browser, cells, tmp_path):
     with served(tmp_path, "jupyterlab", *options) as address:
         page = browser.new_page(viewport={"width": 1500, "height": 1400})
         page.goto(f"{address}lab/tree/explore.ipynb?token=t")
-        page.get_by_text("Had you not rated these?").first.wait_for(timeout=60_000)
+        page.locator("h1", has_text="Had you not rated these?").wait_for(timeout=60_000)
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first.wait_for(timeout=60_000)
         page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Run$")).click()
         page.get_by_text("Run All Cells", exact=True).click()
