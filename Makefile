@@ -6,7 +6,7 @@
 # make test     every test
 # make test-fast  those that run no whole study
 # make lab      the notebooks in JupyterLab
-# make app      explore.ipynb as a page of its own
+# make app      explore.ipynb as a page of its own, at the address that it prints
 # make lock     pin all packages anew
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -52,7 +52,7 @@ lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
 app: $(READY)
-	$(BIN)/voila --Voila.ip=127.0.0.1 --token notebooks/explore.ipynb
+	$(BIN)/voila --no-browser --Voila.ip=127.0.0.1 --Voila.auto_token=True notebooks/explore.ipynb
 
 $(READY): envs/requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'

@@ -226,7 +226,7 @@ rule all:
 for job in [
     *STAGES,
     *DRAWN,
-    *(stage(page.lstrip("0123456789_"), page, says, {"shown": SHOWN}, {}, (), place="all") for page, says in READ.items()),
+    *(stage(page.split("_")[-1], page, says, {"shown": SHOWN}, {}, (), place="all") for page, says in READ.items()),
 ]:
 
     rule:
