@@ -7,6 +7,7 @@
 # make test     every test
 # make test-fast  those that run no whole study
 # make lab      the notebooks in JupyterLab
+# make app      explore.ipynb as a page of its own, at the address that it prints
 # make lock     pin all packages anew
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -16,7 +17,7 @@ CONFIG :=
 SNAKEMAKE := $(BIN)/snakemake
 TESTS := --numprocesses 2 --dist loadfile
 
-.PHONY: study smoke paper worlds plan test test-fast lab lock
+.PHONY: study smoke paper worlds plan test test-fast lab app lock
 .DEFAULT_GOAL := study
 
 # where the study of CONFIG runs: runs/my-shop for examples/my-shop/study.yaml, runs/worlds for config/worlds.yaml
@@ -53,6 +54,9 @@ test-fast: $(READY)
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+app: $(READY)
+	$(BIN)/voila --no-browser --Voila.ip=127.0.0.1 --Voila.auto_token=True notebooks/explore.ipynb
 
 $(READY): envs/requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'

@@ -197,6 +197,7 @@ FIGURES = {
     for name, (kind, cell) in figures.names(study).items()
 }
 READ = {"90_tables": "the tables, read in order", "91_figures": "the figures, read in order"}
+READ |= {"explore": "one user, as a page of stills"}
 READ |= {"95_verdict": "what decides the numbers, and every claim judged"} if study.meets_the_paper else {}
 DRAWN = [drawn(name, needs) for name, needs in (TABLES | FIGURES).items() if name in output.names(study)]
 SHOWN = [str(next(iter(job.output.values()))) for job in DRAWN]
@@ -223,7 +224,7 @@ rule all:
 for job in [
     *STAGES,
     *DRAWN,
-    *(stage(page[3:], page, says, {"shown": SHOWN}, {}, (), place="all") for page, says in READ.items()),
+    *(stage(page.split("_")[-1], page, says, {"shown": SHOWN}, {}, (), place="all") for page, says in READ.items()),
 ]:
 
     rule:

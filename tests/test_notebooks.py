@@ -35,16 +35,17 @@ def parameters(book):
 
 def test_there_are_notebooks_from_data_to_figures():
     assert {"10", "20", "30", "40", "50", "60", "90", "91"} <= {book.stem[:2] for book in BOOKS}
-    assert [book.stem for book in BOOKS] == sorted([*demo.STAGES, "90_tables", "91_figures", "95_verdict"])
+    assert [book.stem for book in BOOKS] == sorted([*demo.STAGES, "90_tables", "91_figures", "95_verdict", "explore"])
 
 
 @each_book
 def test_title_first_finding_last(book):
     texts = cells(book, "markdown")
     assert json.loads(book.read_text())["cells"][0]["cell_type"] == "markdown"
-    assert re.match(rf"# {book.stem[:2]} · \w", texts[0])
+    assert re.match(rf"# {book.stem.partition('_')[0].capitalize()} · \w", texts[0])
     headings = re.findall(r"^#+ (.+)", "\n".join(texts), re.M)
-    assert headings[-1] == ("What a practitioner should use" if book.stem == "95_verdict" else "What we found")
+    last = {"95_verdict": "What a practitioner should use", "explore": "What to try"}
+    assert headings[-1] == last.get(book.stem, "What we found")
 
 
 @each_book

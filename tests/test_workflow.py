@@ -248,6 +248,7 @@ def test_the_report_is_one_page_that_holds_everything(smoke):
         "all/90_tables",
         "all/91_figures",
         "all/95_verdict",
+        "all/explore",
     }
     notebooks |= {f"{ANALYSED}/{stage}" for stage in ("65_naive", "67_verification", "75_correlation", "80_tsne")}
     notebooks |= {f"{ANALYSED}/70_ablations_{family}" for family in FAMILIES}

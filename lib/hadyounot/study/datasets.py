@@ -142,6 +142,15 @@ def availability(name: str, folder: Path, datasets: dict[str, DatasetConfig] | N
     return f"not found. {_by_hand(row, Path(folder), name)}"
 
 
+def at_hand(name: str, folder: Path, datasets: dict[str, DatasetConfig] | None = None) -> bool:
+    """Whether ``obtain`` needs no network for a dataset.
+
+    Raises:
+        DataError: the dataset is unknown.
+    """
+    return availability(name, folder, datasets).startswith(("made", "found"))
+
+
 def digests(name: str, folder: Path, datasets: dict[str, DatasetConfig]) -> dict[str, str]:
     """sha256 of those files in the data folder that ``obtain`` may read for a dataset, by their path there: own data
     that were edited are other data.

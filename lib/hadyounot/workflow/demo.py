@@ -14,6 +14,7 @@ from ..report import figures, output
 from ..study import paths
 from ..study.cell import Cell
 from ..study.config import StudyConfig, load_study
+from ..study.datasets import at_hand, data_folder
 from ..study.reading import CONFIG_FOLDER
 from ..study.stages import STAGES
 
@@ -39,6 +40,23 @@ def open_cell(notebook: str, settings: dict[str, Any], config: str, dataset: str
     return Cell(
         study.of(dataset, model), dataset, model, _made(study, [(dataset, model)], STAGES[notebook].needs), makes=True
     )
+
+
+def open_cells(settings: dict[str, Any], config: str, folder: str) -> list[Cell]:
+    """The cells to choose from, with their ratings split; arguments as ``open_cell``'s.
+
+    By hand those of the study and, last, of the toy world: of a finished run where one is named, else as far as their
+    data are at hand.
+    """
+    if settings:
+        return Cell.all_of(StudyConfig.given(settings), Path(folder))
+    found = []
+    for study in map(_study, dict.fromkeys([config, "toy"])):
+        one_each = {cell.dataset: cell.model for cell in study.cells}
+        ready = [pair for pair in one_each.items() if at_hand(pair[0], data_folder(), study.datasets)]
+        run = Path(folder) if folder else _made(study, ready, ["10_dataset"])
+        found += [cell for cell in Cell.all_of(study, run) if cell.path(paths.RATINGS).exists()]
+    return found
 
 
 def _study(config: str) -> StudyConfig:

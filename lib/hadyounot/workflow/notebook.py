@@ -106,6 +106,7 @@ def _execute(
             kernel_manager_class=kernel_manager,
             coalesce_streams=True,  # else outputs are cut where the kernel's clock flushed them
             progress_bar=False,
+            store_widget_state=False,  # of widgets whose kernel is gone, under random ids
             stdout_file=sys.stdout,
             stderr_file=sys.stderr,
             execution_timeout=timeout,
@@ -207,12 +208,14 @@ def _failed_cell(executed: Any, error: tuple[str, str] | None) -> int | None:
 
 
 def _strip(executed: Any) -> None:
-    """Leave out what differs between two runs of the same: times, paths, random ids."""
+    """Leave out what differs between two runs of the same: times, paths, random ids, widgets that live in a kernel."""
     executed.metadata.pop("papermill", None)
     for number, cell in enumerate(executed.cells):
         cell.id = str(number)
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
 
 
 def _failure(notebook: Path, parameters: dict, options: dict, executed: Any, failed: int) -> str:
