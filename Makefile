@@ -2,6 +2,7 @@
 # make smoke    the same on a tiny study, in runs/smoke
 # make paper    the paper's own counts, in runs/paper; stop it and start it again as you like
 # make worlds   what decides the numbers: many recommenders, protocols, splits and seeds, in runs/worlds; likewise
+# make survey  the survey of section 6 from the explanations of a cell (CELL=ml-100k/mf), as a page in results/
 # make plan     what paper would cost on this machine, before it starts (CONFIG=config/worlds.yaml for another)
 # make test     every test
 # make test-fast  those that run no whole study
@@ -12,10 +13,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/ready
 CONFIG ?= config/paper.yaml
+CELL ?= ml-100k/mf
 SNAKEMAKE := $(BIN)/snakemake
 TESTS := --numprocesses 2 --dist loadfile
 
-.PHONY: study smoke paper worlds plan test test-fast lab lock
+.PHONY: study smoke paper worlds survey plan test test-fast lab lock
 .DEFAULT_GOAL := study
 
 define RUN
@@ -37,6 +39,9 @@ paper: $(READY)
 
 worlds: $(READY)
 	$(call RUN,runs/worlds,worlds)
+
+survey: $(READY)
+	$(SNAKEMAKE) results/$(CELL)/survey.html
 
 plan: $(READY)
 	$(BIN)/python -m hadyounot.workflow.plan $(CONFIG)

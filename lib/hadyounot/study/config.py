@@ -32,6 +32,7 @@ from ..retrain.settings import (
     TruncatedSVDConfig,
 )
 from ..settings import ConfigError, Strict
+from ..survey.settings import SurveyConfig
 from .claims import ClaimsConfig, load_claims
 from .published import PublishedConfig, load_published
 from .reading import CONFIG_FOLDER, parsed_yaml, problems_of, report, unknown_name
@@ -142,6 +143,12 @@ class StudyConfig(Strict):
     ablations: AblationsConfig = Field(AblationsConfig(), description="Ablations.")
     correlation: CorrelationConfig = Field(CorrelationConfig(), description="Figure 7, of analysed cells.")
     projection: ProjectionConfig = Field(ProjectionConfig(), description="Figure 8, of analysed cells.")
+    survey: SurveyConfig = Field(SurveyConfig(), description="A survey of a cell's explanations (`make survey`).")
+    answers: str = Field(
+        "",
+        description="Folder of people's answers, with the survey.json that they answered, below that of the run; none by "
+        "default: Table 1 and Figure 2 are then as published alone.",
+    )
     datasets: dict[DatasetName, DatasetConfig] = Field(
         {},
         description="Datasets beside those of datasets.yaml, in its form; one of the same name replaces its row.",

@@ -1,5 +1,6 @@
 """What a job of the workflow is given, and what makes it run again. Cheap to import, as the Snakefile does it often."""
 
+import hashlib
 import json
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -10,6 +11,7 @@ from ..settings import ConfigError
 from ..study import paths
 from ..study.config import StudyConfig
 from ..study.methods import FAMILIES
+from ..survey import TEMPLATE
 from .digest import code_digest, module_digest, package_digest
 
 # how things look changes no number, and what a study says is given
@@ -62,7 +64,7 @@ class Jobs:
 
     def code(self, notebook: str, fields: Collection[str], wildcards: Mapping[str, str]) -> list[str | dict[str, str]]:
         """Digests of what a notebook does; where ``fields`` let it train, of its cell's recommender, and of its factory
-        where others wrote that; and where they let it read a dataset, of the files in the data folder.
+        where others wrote that; of the page of a survey; and where they let it read a dataset, of the files in the data folder.
         """
         found = [code_digest(self.project / paths.NOTEBOOK.format(notebook=notebook), UNCOUNTED)]
         if "models" in fields:
@@ -72,6 +74,8 @@ class Jobs:
                 module = factory.partition(":")[0]
                 ours = module.startswith("hadyounot.")
                 found.append(package_digest(module, UNCOUNTED) if ours else module_digest(module))
+        if "survey" in fields:
+            found.append(hashlib.sha256(TEMPLATE.read_bytes()).hexdigest())
         if "datasets" in fields:
             from ..study.datasets import data_folder, digests
 
