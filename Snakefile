@@ -46,8 +46,7 @@ ANALYSED = [(cell.dataset, cell.model) for cell in study.cells if cell.analysed]
 
 def of_cells(*patterns, cells=CELLS, **names):
     """Files of some cells, and those that are of no cell."""
-    found = [path for cell in cells for path in expand(patterns, dataset=cell[0], model=cell[1], **names)]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(path for d, m in cells for path in expand(patterns, dataset=d, model=m, **names)))
 
 
 def shown(path, name, category, **labels):
@@ -179,7 +178,7 @@ VARIED = paths.ABLATION, paths.ABLATION_FITS, paths.EVALUATION, paths.SURROGATE_
 FAMILIES = {"cells": ANALYSED, "family": study.ablations.families}
 REREAD = ANALYSED if "reading" in study.ablations.families else []
 TABLES = {  # what each is made of, where a study has it
-    "table1_user_study": [],
+    **dict(table1_user_study=[], table1_answers=jobs.answers),
     "table2_datasets": of_cells(paths.DATASET),
     **{paths.VALIDITY[kind]: of_cells(*VALIDITY, cells=cells) for kind, cells in jobs.by_kind.items()},
     "recommenders": of_cells(paths.QUALITY),
@@ -201,7 +200,7 @@ FIGURES = {
     for name, (kind, cell) in figures.names(study).items()
 }
 READ = {"90_tables": "the tables, read in order", "91_figures": "the figures, read in order"}
-READ |= {"95_verdict": "what decides the numbers, and every claim judged"}
+READ |= {"95_verdict": "what decides the numbers, and every claim judged", "86_user_study": "people asked"}
 DRAWN = [drawn(name, needs) for name, needs in (TABLES | FIGURES).items() if name in output.names(study)]
 SHOWN = [str(next(iter(job.output.values()))) for job in DRAWN]
 

@@ -146,8 +146,8 @@ class StudyConfig(Strict):
     survey: SurveyConfig = Field(SurveyConfig(), description="A survey of a cell's explanations (`make survey`).")
     answers: str = Field(
         "",
-        description="Folder of people's answers, with the survey.json that they answered, below that of the run; none by "
-        "default: Table 1 and Figure 2 are then as published alone.",
+        description="Folder, below the run's, of people's answers and the survey.json that they answered; none by "
+        "default, so that Table 1 and Figure 2 are as published alone.",
     )
     datasets: dict[DatasetName, DatasetConfig] = Field(
         {},

@@ -1,6 +1,4 @@
-"""``hyn-survey check FOLDER``: reads people's answers and says what is wrong with them, whom the paper would exclude, and
-what the others say.
-"""
+"""``hyn-survey check FOLDER``: what is wrong with people's answers, whom the paper excludes, what the others say."""
 
 import argparse
 import sys

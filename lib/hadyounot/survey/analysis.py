@@ -54,8 +54,8 @@ def compared(table: pd.DataFrame, tested: str) -> pd.DataFrame:
     """Every method's ratings, and whether those of ``tested`` are higher.
 
     The paper's test is the one-sided paired t-test, over people: of each, the mean of a method over all questions.
-    Beside it, of all single ratings, a linear mixed model with an intercept for each participant, and question and place
-    as fixed effects.
+    Beside it, of all single ratings, a linear mixed model with an intercept for each participant, and with question and
+    place as fixed effects.
 
     Args:
         table: as ``ratings``, every participant having rated every explanation once.

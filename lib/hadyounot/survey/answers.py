@@ -1,4 +1,4 @@
-"""What comes back: one file of each participant, checked; what is wrong is one error, and nothing is left out unsaid."""
+"""What comes back: a file of each participant, checked; what is wrong is one error, and none is left out unsaid."""
 
 import csv
 from collections import Counter, defaultdict
@@ -73,9 +73,7 @@ def collect(folder: Path) -> Collected:
     for participant, files in found.items():
         if len(files) > 1:
             names = ", ".join(name for name, _ in files)
-            errors.append(
-                f"{folder}: participant {participant} answered {len(files)} times ({names}); keep one of them"
-            )
+            errors.append(f"{folder}: participant {participant} answered {len(files)} times ({names}); keep one")
     kept = [files[0][1] for _, files in sorted(found.items()) if len(files) == 1]
     return Collected(survey, kept, errors)
 

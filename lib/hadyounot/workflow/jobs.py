@@ -64,7 +64,8 @@ class Jobs:
 
     def code(self, notebook: str, fields: Collection[str], wildcards: Mapping[str, str]) -> list[str | dict[str, str]]:
         """Digests of what a notebook does; where ``fields`` let it train, of its cell's recommender, and of its factory
-        where others wrote that; of the page of a survey; and where they let it read a dataset, of the files in the data folder.
+        where others wrote that; of a survey's page; and where they let it read a dataset, of the files in the data
+        folder.
         """
         found = [code_digest(self.project / paths.NOTEBOOK.format(notebook=notebook), UNCOUNTED)]
         if "models" in fields:
@@ -81,6 +82,18 @@ class Jobs:
 
             found.append(digests(wildcards["dataset"], data_folder(), self.study.datasets))
         return found
+
+    @property
+    def answers(self) -> list[str]:
+        """Files of people's answers; none where the study names no folder of any.
+
+        Raises:
+            ConfigError: it is not there.
+        """
+        folder = Path(self.study.answers)
+        if self.study.answers and not folder.is_dir():
+            raise ConfigError(f"answers: there is no folder {folder} below {Path.cwd()}; make it, or leave answers out")
+        return sorted(map(str, folder.iterdir())) if self.study.answers else []
 
     @property
     def drawing(self) -> str:
