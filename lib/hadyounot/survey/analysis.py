@@ -14,6 +14,11 @@ from .questions import Survey
 
 LEAST_FAMILIAR = 60  # percent: "exclude participants who claim more than 40% of movies they see are unfamiliar"
 
+_TESTED = (
+    *("difference", "p_value", "p_holm"),
+    *("mixed_difference", "mixed_low", "mixed_high", "mixed_p", "mixed_p_holm"),
+)
+
 
 def reasons(answers: Answers) -> list[str]:
     """Why the paper would exclude a participant; empty where it would not."""
@@ -63,7 +68,7 @@ def compared(table: pd.DataFrame, tested: str) -> pd.DataFrame:
 
     Returns:
         One row for each method, in the order of the survey: method, n_people, mean and sd over people; and but for
-        ``tested`` difference (mean of ``tested`` minus mean), p_value, p_holm (Holm, Scand. J. Statist. 1979), and of the
+    ``tested`` difference (mean of ``tested`` minus mean), p_value, p_holm (Holm, Scand. J. Statist. 1979), and of the
         mixed model mixed_difference, mixed_low, mixed_high (95 %), mixed_p (one-sided) and mixed_p_holm.
 
     Raises:
@@ -84,17 +89,7 @@ def compared(table: pd.DataFrame, tested: str) -> pd.DataFrame:
     tests = pd.DataFrame(rows).T
     for p, holm in (("p_value", "p_holm"), ("mixed_p", "mixed_p_holm")):
         tests[holm] = multipletests(tests[p], method="holm")[1]
-    columns = [
-        "difference",
-        "p_value",
-        "p_holm",
-        "mixed_difference",
-        "mixed_low",
-        "mixed_high",
-        "mixed_p",
-        "mixed_p_holm",
-    ]
-    joined = found.join(tests[columns]).reindex([tested, *others])
+    joined = found.join(tests[list(_TESTED)]).reindex([tested, *others])
     return joined.loc[list(table["method"].unique())].rename_axis("method").reset_index()
 
 

@@ -90,8 +90,8 @@ def _survey(folder: Path) -> Survey:
         raise AnswersError(f"{path}: {_fault(error)}; put there the {SURVEY} that people answered") from None
     if survey.version != survey.digest:
         raise AnswersError(
-            f"{path}: version is {survey.version}, but its content has {survey.digest}, so it was changed; put there the "
-            f"{SURVEY} that people answered"
+            f"{path}: version is {survey.version}, but its content has {survey.digest}, so it was changed; put there "
+            f"the {SURVEY} that people answered"
         )
     return survey
 
@@ -136,7 +136,7 @@ def _of_csv(path: Path) -> Answers:
     if "attention" in parsed:
         parsed["attention"] = parsed["attention"].split()
     others = [{str(name): value for name, value in row.items() if name not in about} for row in rows]
-    return Answers.model_validate_strings(parsed | {"ratings": others})
+    return Answers.model_validate(parsed | {"ratings": others}, strict=False)  # numbers are text in CSV
 
 
 def _contradiction(answers: Answers, survey: Survey) -> str:

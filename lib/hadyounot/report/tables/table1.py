@@ -76,8 +76,8 @@ def powers(printed: PublishedUserStudyConfig, seed: int) -> pd.DataFrame:
     imply (of those kept, ± over people), and if they do not at all.
 
     Returns:
-        One row for each method and correlation: method, difference (linear_reg's mean minus its), correlation, power (as
-        many people as the paper kept), people (fewest for a power of 80 %).
+        One row for each method and correlation: method, difference (linear_reg's mean minus its), correlation, power
+        (of as many people as the paper kept) and people (fewest for a power of 80 %).
     """
     best, rows = getattr(printed, BASE.name), []
     for method in in_order(type(printed).model_fields):
