@@ -163,13 +163,13 @@ STAGES = [
         ("models", *USERS, *NAMES, TOP_K, "surrogates", "ablations.families"),
     ),
     stage(
-        *("survey", "85_survey", "section 6: questions for people", RATED | {"evaluation": paths.EVALUATION}),
-        *({"survey": paths.SURVEY, "page": paths.SURVEY_PAGE}, ("survey",)),
-    ),
-    stage(
         *("tsne", "80_tsne", "Figure 8: the surrogates' training rows in the plane, and how probes do", SIMULATED),
         {"projection": paths.PROJECTION, "separability": paths.SEPARABILITY},
         ("counterfactual", SIZE, "projection", "surrogates.folds"),
+    ),
+    stage(
+        *("survey", "85_survey", "section 6: questions for people", RATED | {"evaluation": paths.EVALUATION}),
+        *({"survey": paths.SURVEY, "page": paths.SURVEY_PAGE}, ("survey",)),
     ),
 ]
 
