@@ -3,6 +3,7 @@
 # make smoke    the same on a tiny study, in runs/smoke
 # make paper    the paper's own counts, in runs/paper; stop it and start it again as you like
 # make worlds   what decides the numbers: many recommenders, protocols, splits and seeds, in runs/worlds; likewise
+# make survey  the survey of section 6 from the explanations of a cell (CELL=ml-100k/mf), as a page in results/
 # make plan     what paper would cost on this machine, before it starts (CONFIG=config/worlds.yaml for another)
 # make test     every test
 # make test-fast  those that run no whole study
@@ -14,10 +15,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/ready
 CONFIG :=
+CELL ?= ml-100k/mf
 SNAKEMAKE := $(BIN)/snakemake
 TESTS := --numprocesses 2 --dist loadfile
 
-.PHONY: study smoke paper worlds plan test test-fast lab app lock
+.PHONY: study smoke paper worlds survey plan test test-fast lab app lock
 .DEFAULT_GOAL := study
 
 # where the study of CONFIG runs: runs/my-shop for examples/my-shop/study.yaml, runs/worlds for config/worlds.yaml
@@ -42,6 +44,9 @@ paper: $(READY)
 
 worlds: $(READY)
 	$(call RUN,runs/worlds,config/worlds.yaml)
+
+survey: $(READY)
+	$(SNAKEMAKE) results/$(CELL)/survey.html
 
 plan: $(READY)
 	$(BIN)/python -m hadyounot.workflow.plan $(or $(CONFIG),config/paper.yaml)

@@ -47,8 +47,7 @@ ANALYSED = [(cell.dataset, cell.model) for cell in study.cells if cell.analysed]
 
 def of_cells(*patterns, cells=CELLS, **names):
     """Files of some cells, and those that are of no cell."""
-    found = [path for cell in cells for path in expand(patterns, dataset=cell[0], model=cell[1], **names)]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(path for d, m in cells for path in expand(patterns, dataset=d, model=m, **names)))
 
 
 def shown(path, name, category, **labels):
@@ -169,13 +168,17 @@ STAGES = [
         {"projection": paths.PROJECTION, "separability": paths.SEPARABILITY},
         ("counterfactual", SIZE, "projection", "surrogates.folds"),
     ),
+    stage(
+        *("survey", "85_survey", "section 6: questions for people", RATED | {"evaluation": paths.EVALUATION}),
+        *({"survey": paths.SURVEY, "page": paths.SURVEY_PAGE}, ("survey",)),
+    ),
 ]
 
 VALIDITY = paths.EVALUATION, paths.RETRAININGS, paths.SURROGATES, paths.SURROGATE_FITS
 FAMILIES = {"cells": ANALYSED, "family": study.ablations.families}
 REREAD = ANALYSED if "reading" in study.ablations.families else []
 TABLES = {  # what each is made of, where a study has it
-    "table1_user_study": [],
+    **dict(table1_user_study=[], table1_answers=jobs.answers),
     "table2_datasets": of_cells(paths.DATASET),
     **{paths.VALIDITY[kind]: of_cells(*VALIDITY, cells=cells) for kind, cells in jobs.by_kind.items()},
     "recommenders": of_cells(paths.QUALITY),
@@ -196,9 +199,8 @@ FIGURES = {
     name: of_cells(*figures.FIGURES[kind].reads, cells=[cell] if cell else CELLS, family=figures.FIGURES[kind].family)
     for name, (kind, cell) in figures.names(study).items()
 }
-READ = {"90_tables": "the tables, read in order", "91_figures": "the figures, read in order"}
-READ |= {"explore": "one user, as a page of stills"}
-READ |= {"95_verdict": "what decides the numbers, and every claim judged"} if study.meets_the_paper else {}
+READ = {"90_tables": "all tables, in order", "91_figures": "all figures, in order", "explore": "one user, in stills"}
+READ |= {"86_user_study": "people asked", "95_verdict": "every claim judged"} if study.meets_the_paper else {}
 DRAWN = [drawn(name, needs) for name, needs in (TABLES | FIGURES).items() if name in output.names(study)]
 SHOWN = [str(next(iter(job.output.values()))) for job in DRAWN]
 

@@ -35,7 +35,9 @@ def parameters(book):
 
 def test_there_are_notebooks_from_data_to_figures():
     assert {"10", "20", "30", "40", "50", "60", "90", "91"} <= {book.stem[:2] for book in BOOKS}
-    assert [book.stem for book in BOOKS] == sorted([*demo.STAGES, "90_tables", "91_figures", "95_verdict", "explore"])
+    assert [book.stem for book in BOOKS] == sorted(
+        [*demo.STAGES, "86_user_study", "90_tables", "91_figures", "95_verdict", "explore"]
+    )
 
 
 @each_book

@@ -29,7 +29,7 @@ def test_every_public_name_is_there(name):
     assert name in dir(hadyounot)
 
 
-ROOMS = ("retrain", "method", "compare", "study", "report", "workflow")
+ROOMS = ("retrain", "method", "compare", "survey", "study", "report", "workflow")
 OUTSIDE = ("rng", "settings")  # which every room may import, and which import none
 
 

@@ -208,6 +208,24 @@ def test_examples_are_told_in_words(smoke):
     assert re.search(r"\*\*Recommended:\*\* .+ \(19\d\d\)\n", text)
 
 
+def test_the_survey_is_made_where_it_is_asked_for_and_answers_are_read(finished):
+    made = [path.format(dataset="toy", model="mf") for path in (paths.SURVEY, paths.SURVEY_PAGE)]
+    assert not any((finished / path).exists() for path in made)
+    ran = jobs(snakemake(finished, made[1], "--cores", "1", settings=TOY_CELL))
+    assert [job[:20] for job in ran] == ["85_survey on toy/mf:"]
+    survey = json.loads((finished / made[0]).read_text())
+    assert survey["version"] in (finished / made[1]).read_text()
+    (finished / "answers").mkdir()
+    shutil.copy(finished / made[0], finished / "answers")
+    settings = TOY_CELL | {"answers": "answers"}
+    assert "table1_answers" in snakemake(finished, "--dry-run", settings=settings)
+    said = snakemake(finished, "tables/table1_answers.csv", "--cores", "1", settings=settings, code=1)
+    assert "0 participants are kept, and a test needs 2: collect more answers" in said
+    assert "answers: there is no folder nowhere" in snakemake(
+        finished, "--dry-run", settings=TOY_CELL | {"answers": "nowhere"}, code=1
+    )
+
+
 def test_a_second_run_has_nothing_to_do(smoke):
     assert "Nothing to be done" in snakemake(smoke, "--cores", "2")
 
@@ -245,6 +263,7 @@ def test_the_report_is_one_page_that_holds_everything(smoke):
     start = re.search(r"var results = (?=\{)", page).end()
     results, _ = json.JSONDecoder().raw_decode(page, start)
     notebooks = {f"{cell}/{stage}" for cell in CELLS for stage in STAGES} | {
+        "all/86_user_study",
         "all/90_tables",
         "all/91_figures",
         "all/95_verdict",
@@ -383,7 +402,7 @@ EVERY_TABLE = {f"table {name}" for name in {*TABLES, "examples"} - (OTHER_CELLS 
     ids=["training users", "top_k", "explanation size", "seed", "dataset"],
 )
 def test_what_another_setting_runs_again(finished, settings, stages):
-    assert planned(finished, settings) == (once(*stages, "90", "91", "95"), EVERY_TABLE)
+    assert planned(finished, settings) == (once(*stages, "86", "90", "91", "95"), EVERY_TABLE)
 
 
 def test_another_beam_reruns_the_searches_alone(finished):
@@ -580,7 +599,7 @@ def workflow(tmp_path_factory):
 
 STAGE_RULES = (
     *("dataset", "recommender", "simulate", "surrogates", "explain", "evaluate"),
-    *("naive", "verification", "correlation", "ablation", "tsne"),
+    *("naive", "verification", "correlation", "ablation", "tsne", "survey"),
 )
 
 

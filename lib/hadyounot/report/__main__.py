@@ -25,11 +25,12 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     os.environ["NUMBA_NUM_THREADS"] = str(given.threads)  # read when numba is first imported
     from ..study.store import StoreError
+    from ..survey.answers import AnswersError
     from .output import write
 
     try:
         write(given.name, StudyConfig.given(given.params["settings"]), Path(given.params["folder"]))
-    except (ConfigError, StoreError) as error:
+    except (AnswersError, ConfigError, StoreError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

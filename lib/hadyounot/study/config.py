@@ -32,6 +32,7 @@ from ..retrain.settings import (
     TruncatedSVDConfig,
 )
 from ..settings import ConfigError, Strict
+from ..survey.settings import SurveyConfig
 from .claims import ClaimsConfig, load_claims
 from .paths import beside_study, enter
 from .published import PublishedConfig, load_published
@@ -143,6 +144,12 @@ class StudyConfig(Strict):
     ablations: AblationsConfig = Field(AblationsConfig(), description="Ablations.")
     correlation: CorrelationConfig = Field(CorrelationConfig(), description="Figure 7, of analysed cells.")
     projection: ProjectionConfig = Field(ProjectionConfig(), description="Figure 8, of analysed cells.")
+    survey: SurveyConfig = Field(SurveyConfig(), description="A survey of a cell's explanations (`make survey`).")
+    answers: str = Field(
+        "",
+        description="Folder, below the run's, of people's answers and the survey.json that they answered; none by "
+        "default, so that Table 1 and Figure 2 are as published alone.",
+    )
     datasets: dict[DatasetName, DatasetConfig] = Field(
         {},
         description="Datasets beside those of datasets.yaml, in its form, or the path of a file of such rows, from the "

@@ -103,6 +103,11 @@ class Method:
         return self.baseline is not None or self.learner is not None
 
     @property
+    def counterfactual(self) -> bool:
+        """Whether it says that the target would leave, as people are told; the paper's baselines say what is alike."""
+        return self.learner is not None or self.baseline == "verified"
+
+    @property
     def rank_after(self) -> str:
         """The column of a verdict that says where the target is then, on the method's reading."""
         return "rank_after_readmitted" if self.learner and self.learner.readmitted else "rank_after"

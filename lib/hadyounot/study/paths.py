@@ -41,6 +41,8 @@ ABLATION_FITS = _CELL + "ablations/{family}.json"
 ABLATION_TIME = _CELL + "ablations/generation_time_{family}.parquet"
 PROJECTION = _CELL + "projection.parquet"
 SEPARABILITY = _CELL + "separability.csv"
+SURVEY = _CELL + "survey.json"
+SURVEY_PAGE = _CELL + "survey.html"
 
 ANALYSES = NAIVE, CORRELATION, SURROGATE_QUALITY, SEPARABILITY  # each gathered into a table of its name
 

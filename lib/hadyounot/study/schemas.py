@@ -224,6 +224,29 @@ TABLE1 = Schema(
     },
 )
 
+TABLE1_ANSWERS = Schema(
+    "One method in people's answers to a survey of notebook 85, those excluded left out, beside the paper's Table 1.",
+    {
+        "method": _METHOD,
+        "n_people": _count("participants kept"),
+        "mean": Column(_NUMBER, "average rating", low=1, high=5),
+        "sd": Column(_NUMBER, "standard deviation over people of their mean ratings", low=0),
+        "difference": Column(
+            _NUMBER, "linear_reg's mean minus this; empty for itself, as all that follow", nullable=True
+        ),
+        "p_value": _share("one-sided paired t-test over people of linear_reg against this method", nullable=True),
+        "p_holm": _share("the same, corrected for all methods (Holm)", nullable=True),
+        "mixed_difference": Column(_NUMBER, "the difference in a mixed model of single ratings", nullable=True),
+        "mixed_low": Column(_NUMBER, "lower end of its interval, 95 %", nullable=True),
+        "mixed_high": Column(_NUMBER, "upper end", nullable=True),
+        "mixed_p": _share("its one-sided p-value", nullable=True),
+        "mixed_p_holm": _share("the same, corrected for all methods (Holm)", nullable=True),
+        "paper_mean": Column(_NUMBER, "average rating in the paper; empty where it has none", nullable=True),
+        "paper_sd": Column(_NUMBER, "its standard deviation in the paper", nullable=True),
+        "paper_p": _share("the paper's p-value", nullable=True),
+    },
+)
+
 TABLE2 = Schema(
     "One dataset (the paper's Table 2). Beside a stand-in are the paper's numbers of what it stands in for.",
     {

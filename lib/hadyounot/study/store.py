@@ -289,7 +289,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def write(path: str | Path, value: Any, schema: Schema | None = None) -> None:
-    """Write a table (.parquet, .csv; with its schema), named arrays (.npz) or JSON, as the path says.
+    """Write a table (.parquet, .csv; with its schema), named arrays (.npz), a page (.html) or JSON, as the path says.
 
     Raises:
         StoreError: the value is not what may be written; nothing is.
@@ -301,6 +301,9 @@ def write(path: str | Path, value: Any, schema: Schema | None = None) -> None:
             write_csv(path, value, schema)
         case ".npz":
             write_arrays(path, **value)
+        case ".html":
+            with atomic(path) as temporary:
+                temporary.write_text(value, encoding="utf-8")
         case _:
             write_json(path, value)
 
@@ -319,6 +322,8 @@ def read(path: str | Path, schema: Schema | None = None) -> Any:
             return read_csv(path, schema)
         case ".npz":
             return read_arrays(path)
+        case ".html":
+            return Path(path).read_text(encoding="utf-8")
         case _:
             return read_json(path)
 

@@ -1,5 +1,6 @@
 """What a job of the workflow is given, and what makes it run again. Cheap to import, as the Snakefile does it often."""
 
+import hashlib
 import json
 import sys
 import tempfile
@@ -11,11 +12,12 @@ from ..settings import ConfigError
 from ..study import factory, paths
 from ..study.config import StudyConfig
 from ..study.methods import FAMILIES
+from ..survey import TEMPLATE
 from .digest import code_digest, module_digest, package_digest
 
 # how things look changes no number, and what a study says is given
 UNCOUNTED = (
-    *("report", "workflow", "settings", "retrain.settings", "method.settings", "compare.settings"),
+    *("report", "workflow", "settings", "retrain.settings", "method.settings", "compare.settings", "survey.settings"),
     *("study.claims", "study.config", "study.published", "study.reading"),
 )
 
@@ -63,7 +65,8 @@ class Jobs:
 
     def code(self, notebook: str, fields: Collection[str], wildcards: Mapping[str, str]) -> list[str | dict[str, str]]:
         """Digests of what a notebook does; where ``fields`` let it train, of its cell's recommender, and of its factory
-        where others wrote that; and where they let it read a dataset, of the files in the data folder.
+        where others wrote that; of a survey's page; and where they let it read a dataset, of the files in the data
+        folder.
         """
         found = [code_digest(self.project / paths.NOTEBOOK.format(notebook=notebook), UNCOUNTED)]
         if "models" in fields:
@@ -73,11 +76,25 @@ class Jobs:
                 module = factory.partition(":")[0]
                 ours = module.startswith("hadyounot.")
                 found.append(package_digest(module, UNCOUNTED) if ours else module_digest(module))
+        if "survey" in fields:
+            found.append(hashlib.sha256(TEMPLATE.read_bytes()).hexdigest())
         if "datasets" in fields:
             from ..study.datasets import data_folder, digests
 
             found.append(digests(wildcards["dataset"], data_folder(), self.study.datasets))
         return found
+
+    @property
+    def answers(self) -> list[str]:
+        """Files of people's answers; none where the study names no folder of any.
+
+        Raises:
+            ConfigError: it is not there.
+        """
+        folder = Path(self.study.answers)
+        if self.study.answers and not folder.is_dir():
+            raise ConfigError(f"answers: there is no folder {folder} below {Path.cwd()}; make it, or leave answers out")
+        return sorted(map(str, folder.iterdir())) if self.study.answers else []
 
     @property
     def drawing(self) -> str:

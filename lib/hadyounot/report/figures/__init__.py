@@ -63,6 +63,7 @@ _ABLATIONS = _table("ablations")
 
 FIGURES = {
     "figure2_user_ratings": Figure("figure2", _table("table1_user_study")),
+    "figure2_answers": Figure("figure2", _table("table1_answers")),
     "figure5_generation_time": Figure("figure5", (paths.GENERATION_TIME,), "all"),
     **{f"figure6_validity_{kind}": Figure("figure6", _table(table)) for kind, table in paths.VALIDITY.items()},
     **dict.fromkeys(["what_decides_validity", "protocols"], Figure("worlds", _table("worlds"))),
@@ -88,6 +89,8 @@ def names(study: StudyConfig) -> dict[str, tuple[str, tuple[str, str] | None]]:
     absent = {f"figure6_validity_{kind}" for kind in paths.VALIDITY if kind not in kinds}
     if not study.meets_the_paper:
         absent.add("figure2_user_ratings")
+    if not study.answers:
+        absent.add("figure2_answers")
     if len(study.protocols) == 1:
         absent.add("protocols")
     found = {}

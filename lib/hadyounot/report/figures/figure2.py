@@ -1,4 +1,4 @@
-"""Figure 2: what people say, as published."""
+"""Figure 2: what people say, as published, and as they told us."""
 
 from pathlib import Path
 
@@ -15,20 +15,21 @@ from ..tables.common import NOT_OURS
 from . import marks
 
 
-def user_ratings(table: pd.DataFrame) -> Figure:
-    """Satisfaction with traditional and counterfactual explanations, mean ± standard deviation, as published.
+def user_ratings(table: pd.DataFrame, title: str = NOT_OURS[0].upper() + NOT_OURS[1:]) -> Figure:
+    """Satisfaction with traditional and counterfactual explanations, mean ± standard deviation.
 
-    The text prints no numbers for the paper's Figure 2, so the methods of Table 1 stand in two groups, those that learn
-    a surrogate and those that do not, with the mean of each group's means.
+    The text prints no numbers for the paper's Figure 2, so the methods of Table 1 stand in two groups by their
+    wording, with the mean of each group's means.
 
     Args:
-        table: schema ``schemas.TABLE1``.
+        table: schema ``schemas.TABLE1``; or ``schemas.TABLE1_ANSWERS``, then with the paper's means beside.
+        title: of the figure.
     """
     style.use()
-    learns = table["method"].map(lambda name: METHOD[name].learner is not None)
+    counterfactual = table["method"].map(lambda name: METHOD[name].counterfactual)
     groups = (
-        ("traditional: “because you watched …”", table[~learns], {"markerfacecolor": "white", "marker": "s"}),
-        ("counterfactual: “have you not watched …”", table[learns], {"marker": "o"}),
+        ("traditional: “because you watched …”", table[~counterfactual], {"markerfacecolor": "white", "marker": "s"}),
+        ("counterfactual: “have you not watched …”", table[counterfactual], {"marker": "o"}),
     )
     figure, axes = plt.subplots(figsize=(6.4, 2.6))
     labels, handles = [], []
@@ -43,12 +44,16 @@ def user_ratings(table: pd.DataFrame) -> Figure:
                 f"{row.mean:.3f} ± {row.sd:.2f}", (1.02, place), xycoords=("axes fraction", "data"), va="center"
             )
             labels.append(method.label)
+        if "paper_mean" in table:
+            axes.plot(members["paper_mean"], range(first, len(labels)), linestyle="", marker="D", **marks.HOLLOW)
         around = first - 0.35, len(labels) - 0.65
         axes.vlines(members["mean"].mean(), *around, color=style.INK, linestyle=":", zorder=0)
         handles.append(Line2D([], [], linestyle="", color=style.INK, label=name, **look))
-    handles.append(Line2D([], [], color=style.INK, linestyle=":", label="mean of the two means"))
+    handles.append(Line2D([], [], color=style.INK, linestyle=":", label="mean of the means"))
+    if "paper_mean" in table:
+        handles.append(Line2D([], [], linestyle="", marker="D", label="the paper's mean", **marks.HOLLOW))
     axes.set(xlim=(1, 5), xticks=range(1, 6), xlabel="satisfaction with the explanation, mean ± standard deviation")
-    axes.set_title(NOT_OURS[0].upper() + NOT_OURS[1:])
+    axes.set_title(title)
     marks.rows(axes, labels)
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
@@ -58,4 +63,9 @@ def _drawn(study: StudyConfig, cells: list[Cell], folder: Path) -> Figure:
     return user_ratings(marks.table("table1_user_study", folder))
 
 
-FIGURES = {"figure2_user_ratings": _drawn}
+def _drawn_of_answers(study: StudyConfig, cells: list[Cell], folder: Path) -> Figure:
+    table = marks.table("table1_answers", folder)
+    return user_ratings(table, f"{table['n_people'].iloc[0]} people asked with hadyounot's survey")
+
+
+FIGURES = {"figure2_user_ratings": _drawn, "figure2_answers": _drawn_of_answers}

@@ -3,6 +3,7 @@
 What each reads, of all cells unless said otherwise, by the names of ``study.paths``:
 
     table1_user_study   nothing: the study's published numbers
+    table1_answers      the folder of people's answers that the study names, where it names one
     table2_datasets     DATASET
     table3_mf, table4_ncf, validity_svd, validity_blackbox
                         EVALUATION, RETRAININGS, SURROGATES, SURROGATE_FITS, of cells with such a recommender
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from .common import Table
 
 TABLES = {  # by name, the module that makes it: imported when it is asked for, as each costs time
-    "table1_user_study": "table1",
+    **dict.fromkeys(["table1_user_study", "table1_answers"], "table1"),
     "table2_datasets": "study",
     **dict.fromkeys(paths.VALIDITY.values(), "validity"),
     "mcnemar": "validity",
@@ -73,6 +74,8 @@ def names(study: StudyConfig) -> list[str]:
         absent |= set(ANALYSES)
     if not study.meets_the_paper:
         absent |= {"table1_user_study", "verdict"}
+    if not study.answers:
+        absent.add("table1_answers")
     if not study.repeats:
         absent.add("replication")
     if "rebuilt" not in study.protocols:

@@ -1,4 +1,4 @@
-"""Table 1: the user study as published, and what its printed numbers imply."""
+"""Table 1: the user study as published, what its printed numbers imply, and what people told us."""
 
 from collections.abc import Iterable
 
@@ -10,6 +10,9 @@ from ...study.cell import Cell
 from ...study.config import StudyConfig
 from ...study.methods import BASE, METHOD, in_order
 from ...study.published import PublishedUserStudyConfig
+from ...survey import analysis
+from ...survey.answers import Collected, collect
+from ...survey.power import people_needed, power
 from .common import NOT_OURS, Table, pipes, texts
 
 _TESTED = ("kept", "collected", "kept_answers", "collected_answers")
@@ -68,8 +71,79 @@ def markdown(frame: pd.DataFrame, printed: PublishedUserStudyConfig) -> str:
     )
 
 
+def powers(printed: PublishedUserStudyConfig, seed: int) -> pd.DataFrame:
+    """What it takes to find the published differences, if a person's two ratings go together as the published p-values
+    imply (of those kept, ± over people), and if they do not at all.
+
+    Returns:
+        One row for each method and correlation: method, difference (linear_reg's mean minus its), correlation, power
+        (of as many people as the paper kept) and people (fewest for a power of 80 %).
+    """
+    best, rows = getattr(printed, BASE.name), []
+    for method in in_order(type(printed).model_fields):
+        theirs = getattr(printed, method)
+        if theirs.p_value is None:
+            continue
+        difference = best.mean - theirs.mean
+        implied = implied_correlation(difference, best.sd, theirs.sd, theirs.p_value, printed.kept)
+        for correlation in (implied, 0.0):
+            told = difference, best.sd, theirs.sd, correlation
+            found = power(*told, printed.kept, seed), people_needed(*told, seed)
+            rows.append((METHOD[method].label, difference, correlation, *found))
+    return pd.DataFrame(rows, columns=["method", "difference", "correlation", "power", "people"])
+
+
+def collected(cells: list[Cell], study: StudyConfig) -> Collected:
+    """The answers that the study names.
+
+    Raises:
+        AnswersError: as ``collect``.
+    """
+    return collect(cells[0].folder / study.answers)
+
+
+def answered(cells: list[Cell], study: StudyConfig) -> pd.DataFrame:
+    """Schema ``schemas.TABLE1_ANSWERS``: a row for each method of the survey."""
+    found, printed = collected(cells, study), study.published.user_study
+    table = analysis.compared(analysis.ratings(analysis.kept(found.answers), found.survey), found.survey.tested)
+    for name in ("mean", "sd", "p_value"):
+        theirs = [getattr(getattr(printed, method, None), name, None) for method in table["method"]]
+        table["paper_p" if name == "p_value" else f"paper_{name}"] = pd.Series(theirs, dtype=float)
+    return table
+
+
+def told(frame: pd.DataFrame, found: Collected) -> str:
+    """Schema ``schemas.TABLE1_ANSWERS``: ours beside the paper's, who was left out and why, and who was kept."""
+    kept = analysis.kept(found.answers)
+    shown = pd.DataFrame({"method": [METHOD[name].label for name in frame["method"]]})
+    for label, mean, sd in (("average rating", "mean", "sd"), ("the paper's", "paper_mean", "paper_sd")):
+        pairs = zip(frame[mean], frame[sd], strict=True)
+        shown[label] = ["" if pd.isna(m) else f"{m:.3f} ± {s:.2f}" for m, s in pairs]
+    for label, column in (
+        *(("p", "p_value"), ("p, Holm", "p_holm"), ("the paper's p", "paper_p")),
+        *(("p, mixed model", "mixed_p"), ("the same, Holm", "mixed_p_holm")),
+    ):
+        shown[label] = texts(frame[column], "{:.3f}")
+    left = [f"- participant {each.participant}: {', '.join(analysis.reasons(each))}" for each in found.answers]
+    left = [line for line, each in zip(left, found.answers, strict=True) if each not in kept]
+    people = analysis.demographics(kept).assign(share=lambda table: texts(table["share"], "{:.1%}")).astype(str)
+    parts = [
+        f"{len(found.answers)} people answered {len(found.survey.questions)} questions each; {len(kept)} are kept. "
+        f"{found.survey.dataset}, {found.survey.model}, survey {found.survey.version}.\n\n{pipes(shown)}",
+        f"## Excluded, as the paper does\n\n{chr(10).join(left) or 'Nobody.'}\n",
+        "## Files that are wrong, and not counted\n\n"
+        + ("\n".join(f"- {each}" for each in found.errors) or "None.")
+        + "\n",
+        f"## Who was kept\n\n{pipes(people)}",
+    ]
+    return "\n".join(parts)
+
+
 TABLES = {
+    "table1_answers": Table(
+        schemas.TABLE1_ANSWERS, answered, lambda frame, cells, study: told(frame, collected(cells, study))
+    ),
     "table1_user_study": Table(
         schemas.TABLE1, ratings, lambda frame, cells, study: markdown(frame, study.published.user_study)
-    )
+    ),
 }

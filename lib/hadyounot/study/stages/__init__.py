@@ -50,5 +50,6 @@ STAGES = {
     "75_correlation": Stage("correlate:correlate", ("40_surrogates",), analysed=True),
     "70_ablations": Stage("ablate:ablate", ("60_evaluate", "75_correlation"), "family", analysed=True),
     "80_tsne": Stage("project:project", ("20_recommender", "30_simulate"), analysed=True),
+    "85_survey": Stage("survey:survey", ("60_evaluate",)),
 }
 """By notebook, in an order in which they can run."""
