@@ -520,7 +520,7 @@ def test_a_study_of_an_own_recommender_on_own_ratings(tmp_path):
     assert not {name for name, text in told.items() if "paper" in text.lower()}
     assert "had you not rated" in told["examples"]
     assert not told.keys() & {"table1_user_study", "verdict"}
-    assert {path.stem for path in tmp_path.glob("results/html/all/*")} == {"90_tables", "91_figures"}
+    assert {path.stem for path in tmp_path.glob("results/html/all/*")} == {"90_tables", "91_figures", "explore"}
 
 
 def test_what_cannot_be_run_is_said_before_any_job(tmp_path):
