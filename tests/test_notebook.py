@@ -477,12 +477,15 @@ def test_code_digest_ignores_a_package_whole_and_no_name_that_only_begins_alike(
         digest_of("heart", ["sub.gone", "moved", "one"])
 
 
-@pytest.mark.parametrize("stage", ["20_recommender", "60_evaluate"])
-def test_what_makes_a_stage_of_the_study_run_again(stage, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("stage", "modules"),
+    [("20_recommender", ["retrain/mf", "retrain/mf_kernel"]), ("60_evaluate", ["compare/oracle", "retrain/base"])],
+)
+def test_what_makes_a_stage_of_the_study_run_again(stage, modules, tmp_path, monkeypatch):
     shutil.copytree(digest.PACKAGE, tmp_path / "hadyounot", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(digest, "PACKAGE", tmp_path / "hadyounot")
     book = PROJECT / "notebooks" / f"{stage}.ipynb"
-    for module, counts in {"retrain/mf": True, "retrain/mf_kernel": True, "report/style": False}.items():
+    for module, counts in [*((module, True) for module in modules), ("report/style", False)]:
         before = code_digest(book, ["report"])
         with (tmp_path / "hadyounot" / f"{module}.py").open("a") as file:
             file.write("\nCHANGED = True\n")

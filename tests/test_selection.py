@@ -116,9 +116,7 @@ def test_other_test_ratings_change_neither_the_objective_nor_the_verdict(halves)
     assert selection.convergence(MF, curve) == selection.convergence(MF, other)
 
 
-@pytest.mark.parametrize(
-    "recommender", [MF, NCF, hyn.TruncatedSVD(factors=2), hyn.BlackBox(Means)], ids=["mf", "ncf", "svd", "blackbox"]
-)
+@pytest.mark.parametrize("recommender", [MF, NCF, hyn.TruncatedSVD(factors=2)], ids=["mf", "ncf", "svd"])
 def test_learning_curve_shows_the_recommender_at_its_epochs(halves, tmp_path, recommender):
     train, test = halves
     curve = selection.learning_curve(recommender, train, test)
@@ -128,6 +126,11 @@ def test_learning_curve_shows_the_recommender_at_its_epochs(halves, tmp_path, re
     assert row["train_rmse"] == rmse(scores, train)
     assert row["test_rmse"] == rmse(scores, test)
     assert selection.convergence(recommender, curve)
+
+
+def test_a_black_box_has_no_learning_curve(halves):
+    assert selection.learning_curve(hyn.BlackBox(Means), *halves).empty
+    assert selection.convergence(hyn.BlackBox(Means), pd.DataFrame())
 
 
 def test_convergence_is_a_verdict_on_twice_the_epochs(halves):
