@@ -59,8 +59,8 @@ def run(
         raise NotebookError(f"{notebook}: the log would overwrite the notebook; give another --log")
     checked = _check(notebook, parameters)
     log.parent.mkdir(parents=True, exist_ok=True)
-    with _absent(UNUSED), tempfile.TemporaryDirectory() as ipython_folder:
-        error = _execute(notebook, checked, log, timeout, _kernel_manager(threads, ipython_folder))
+    with _absent(UNUSED), tempfile.TemporaryDirectory() as folder:
+        error = _execute(notebook, checked, log, timeout, _kernel_manager(threads, folder))
     import nbformat
 
     executed = nbformat.read(log, as_version=4)
@@ -168,8 +168,12 @@ def _check(notebook: Path, parameters: dict[str, Any]) -> dict[str, Any]:
     return checked
 
 
-def _kernel_manager(threads: int, ipython_folder: str) -> type:
-    """A class that starts kernels of this interpreter, whatever the user's Jupyter, IPython and variables say."""
+def _kernel_manager(threads: int, folder: str) -> type:
+    """A class that starts kernels of this interpreter, whatever the user's Jupyter, IPython and variables say.
+
+    They are spoken to through sockets in the empty ``folder``. A TCP port is chosen free and bound a second later, by
+    when another notebook's kernel may have it; and whoever is on the machine could connect.
+    """
     from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
     from traitlets import default
@@ -180,9 +184,12 @@ def _kernel_manager(threads: int, ipython_folder: str) -> type:
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     environment["NUMBA_NUM_THREADS"] = str(threads)
     environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
-    environment["IPYTHONDIR"] = ipython_folder  # empty: no start-up files, no history
+    environment["IPYTHONDIR"] = str(Path(folder, "ipython"))  # empty: no start-up files, no history
 
     class Kernel(AsyncKernelManager):
+        transport = "ipc"
+        connection_file = str(Path(folder, "kernel.json"))
+
         @default("kernel_spec_manager")
         def _look_in_no_folder(self) -> KernelSpecManager:
             return KernelSpecManager(kernel_dirs=[])  # so python3 is this interpreter's; JUPYTER_PATH could shadow it
