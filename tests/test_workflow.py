@@ -11,13 +11,13 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
+from hadyounot.report import output
 from hadyounot.study import paths, schemas, store
 from hadyounot.study.config import load_study
 from hadyounot.study.methods import METHOD, SURROGATES
@@ -65,11 +65,11 @@ TABLES = {  # names fixed by other tools that read them
     "runtime": "stage,minutes,peak_mib,retrainings,ns_per_rating_and_model",
 }
 CELLS = (
-    *("ml-100k-slice/mf", "ml-100k-slice/ncf", "toy/mf", "toy/mf-rebuilt", "toy/mf-seed1", "toy/svd", "toy/als"),
+    *("ml-100k-slice/mf", "ml-100k-slice/ncf", "toy/mf", "toy/mf-rebuilt", "toy/mf-seed1", "toy/svd"),
     "toy/surprise-svd",
 )
 ANALYSED = "toy/mf"
-BLACK_BOXES = ("als", "surprise-svd")
+BLOCKS = dict.fromkeys(CELLS, 1) | dict.fromkeys(("ml-100k-slice/mf", "ml-100k-slice/ncf", ANALYSED), 2)
 FIGURES = (
     *(f"figure5_generation_time_{cell.replace('/', '_')}" for cell in CELLS),
     *("figure6_validity_mf", "figure6_validity_ncf", "figure6_validity_svd", "figure6_validity_blackbox"),
@@ -83,7 +83,7 @@ FIGURES = (
     ),
 )
 FAMILIES = load_study(SMOKE).ablations.families
-STAGES = ("20_recommender", "30_simulate_000", "30_simulate_001", "40_surrogates", "50_explain", "60_evaluate")
+STAGES = ("20_recommender", "30_simulate_000", "40_surrogates", "50_explain", "60_evaluate")
 
 
 def command(folder, *arguments, study=SMOKE, settings=None, project=paths.PROJECT):
@@ -109,30 +109,17 @@ def jobs(printed):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """Folders, their names with a space, of the smoke study on 2 cores and of its toy cell alone on 1; side by side."""
-    folders = [tmp_path_factory.mktemp(name) for name in ("smoke run", "one core")]
-    with ThreadPoolExecutor() as pool:
-        two = pool.submit(snakemake, folders[0], "--cores", "2")
-        one = pool.submit(snakemake, folders[1], "--cores", "1", settings=TOY_CELL)
-    two.result(), one.result()
-    return folders
-
-
-@pytest.fixture(scope="module")
-def smoke(runs):
-    return runs[0]
-
-
-@pytest.fixture(scope="module")
-def one_core(runs):
-    return runs[1]
+def smoke(tmp_path_factory):
+    """The folder, its name with a space, of the smoke study, run on 2 cores."""
+    folder = tmp_path_factory.mktemp("smoke run")
+    snakemake(folder, "--cores", "2")
+    return folder
 
 
 @pytest.fixture
-def finished(one_core, tmp_path):
+def finished(smoke, tmp_path):
     """A copy of a finished run."""
-    return Path(shutil.copytree(one_core, tmp_path / "finished run"))
+    return Path(shutil.copytree(smoke, tmp_path / "finished run"))
 
 
 # -- what comes out ---------------------------------------------------------------------------------------------------
@@ -162,7 +149,7 @@ def test_tables_of_validity_say_what_retraining_showed(smoke, table):
     rows = pd.read_csv(smoke / f"tables/{table}.csv")
     named = set(METHOD)
     if table == "validity_blackbox":
-        assert set(rows["model"]) == set(BLACK_BOXES)
+        assert set(rows["model"]) == {"surprise-svd"}
     if table.startswith("validity"):
         named -= {"influence", "influence_block"}  # no loss of its parameters, or nobody knows them
     assert len(rows) == rows.groupby(["dataset", "model"]).ngroups * len(named) * 3
@@ -190,9 +177,10 @@ def test_figures_are_there_as_png_and_pdf(smoke, figure):
 @pytest.mark.parametrize("cell", CELLS)
 def test_results_are_there_and_hold_what_their_schemas_say(smoke, cell):
     folder = smoke / "results" / cell
-    assert [path.name for path in sorted((folder / "outcomes").iterdir())] == ["block_000.parquet", "block_001.parquet"]
+    blocks = [f"block_{number:03d}.parquet" for number in range(BLOCKS[cell])]
+    assert [path.name for path in sorted((folder / "outcomes").iterdir())] == blocks
     outcomes = [store.read_parquet(path, schemas.OUTCOMES) for path in (folder / "outcomes").iterdir()]
-    assert [block["user"].nunique() for block in outcomes] == [10, 10]
+    assert {block["user"].nunique() for block in outcomes} == {10}
     explanations = store.read_parquet(folder / "explanations.parquet", schemas.EXPLANATIONS)
     assert not set(explanations["user"]) & set(pd.concat(outcomes)["user"])
     store.read_parquet(folder / "generation_time.parquet", schemas.GENERATION_TIME)
@@ -211,18 +199,18 @@ def test_examples_are_told_in_words(smoke):
 def test_the_survey_is_made_where_it_is_asked_for_and_answers_are_read(finished):
     made = [path.format(dataset="toy", model="mf") for path in (paths.SURVEY, paths.SURVEY_PAGE)]
     assert not any((finished / path).exists() for path in made)
-    ran = jobs(snakemake(finished, made[1], "--cores", "1", settings=TOY_CELL))
+    ran = jobs(snakemake(finished, made[1], "--cores", "1"))
     assert [job[:20] for job in ran] == ["85_survey on toy/mf:"]
     survey = json.loads((finished / made[0]).read_text())
     assert survey["version"] in (finished / made[1]).read_text()
     (finished / "answers").mkdir()
     shutil.copy(finished / made[0], finished / "answers")
-    settings = TOY_CELL | {"answers": "answers"}
+    settings = {"answers": "answers"}
     assert "table1_answers" in snakemake(finished, "--dry-run", settings=settings)
     said = snakemake(finished, "tables/table1_answers.csv", "--cores", "1", settings=settings, code=1)
     assert "0 participants are kept, and a test needs 2: collect more answers" in said
     assert "answers: there is no folder nowhere" in snakemake(
-        finished, "--dry-run", settings=TOY_CELL | {"answers": "nowhere"}, code=1
+        finished, "--dry-run", settings={"answers": "nowhere"}, code=1
     )
 
 
@@ -271,6 +259,7 @@ def test_the_report_is_one_page_that_holds_everything(smoke):
     }
     notebooks |= {f"{ANALYSED}/{stage}" for stage in ("65_naive", "67_verification", "75_correlation", "80_tsne")}
     notebooks |= {f"{ANALYSED}/70_ablations_{family}" for family in FAMILIES}
+    notebooks |= {f"{cell}/30_simulate_001" for cell in CELLS if BLOCKS[cell] == 2}
     notebooks |= {f"{cell.partition('/')[0]}/10_dataset" for cell in CELLS}
     expected = {f"results/html/{notebook}.html" for notebook in notebooks}
     expected |= {f"tables/{table}.csv" for table in TABLES} | {"tables/examples.md"}
@@ -308,22 +297,22 @@ def contents(folder, *patterns):
     }
 
 
-def test_one_core_and_two_give_the_same_bytes(smoke, one_core):
-    mine = "results/toy/*", "results/toy/mf/**/*"
-    single, double = contents(one_core, *mine), contents(smoke, *mine)
-    assert single == double
-    suffixes = [Path(path).suffix for path in single]
-    counts = [suffixes.count(suffix) for suffix in (".parquet", ".csv", ".npz", ".json")]
-    # parquet, csv, npz, json: with those of every family of ablations
-    assert counts == [11 + len(FAMILIES), 6, 2, 5 + len(FAMILIES)]
+@pytest.fixture
+def toy_cell(finished):
+    """Its tables, in a copy of the finished run, as those of a study of that cell alone."""
+    for path in (finished / "tables").glob("*.*"):
+        path.unlink()
+    return finished, load_study(SMOKE).of("toy", "mf")
 
 
 @pytest.mark.parametrize("table", sorted(set(TABLES) - OTHER_CELLS - {"runtime", "verification"}))
-def test_the_cells_rows_are_the_same_in_the_tables_of_either(smoke, one_core, table):
+def test_a_cells_rows_are_the_same_whatever_other_cells_a_study_has(smoke, toy_cell, table):
+    folder, study = toy_cell
     lines = (smoke / f"tables/{table}.csv").read_text().splitlines(keepends=True)
     mine = {"table2_datasets": "toy,", "worlds": r"toy,mf,mf,pinned,\w+,0,0,"}.get(table, "toy,mf,")
     kept = [line for number, line in enumerate(lines) if number == 0 or re.match(mine, line)]
-    assert "".join(kept) == (one_core / f"tables/{table}.csv").read_text()
+    output.write(table, study, folder)
+    assert "".join(kept) == (folder / f"tables/{table}.csv").read_text()
 
 
 def simulating(log):
@@ -335,11 +324,14 @@ def simulating(log):
     return any("simulate(" in "".join(c["source"]) and c["metadata"]["papermill"]["start_time"] for c in cells)
 
 
-def test_a_killed_run_goes_on_after_unlocking_and_gives_the_same_bytes(tmp_path, one_core):
+def test_a_killed_run_goes_on_after_unlocking_and_gives_the_same_bytes_on_one_core(tmp_path, smoke):
     folder, log = tmp_path, tmp_path / paths.EXECUTED.format(cell="toy/mf", notebook="30_simulate_000")
-    target = paths.SURROGATE_FITS.format(dataset="toy", model="mf")
+    made_of = {"dataset": "toy", "model": "mf", "family": "representation"}
+    targets = [path.format(**made_of) for path in (paths.NAIVE, paths.ABLATION)]
     started = subprocess.Popen(
-        command(folder, target, "--cores", "2", settings=TOY_CELL), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command(folder, *targets, "--cores", "2", settings=TOY_CELL),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         wait_for(lambda: simulating(log), 300)
@@ -354,12 +346,12 @@ def test_a_killed_run_goes_on_after_unlocking_and_gives_the_same_bytes(tmp_path,
 
     assert "--unlock" in snakemake(folder, "--cores", "2", settings=TOY_CELL, code=1)
     snakemake(folder, "--unlock", settings=TOY_CELL)
-    resumed = jobs(snakemake(folder, target, "--cores", "2", settings=TOY_CELL))
+    resumed = jobs(snakemake(folder, *targets, "--cores", "1", settings=TOY_CELL))
     assert any(job.startswith("30_simulate_000 on toy/mf") for job in resumed)
     assert not any(job.startswith("10_dataset") for job in resumed)
     made = contents(folder, "results/toy/**/*")
-    assert {"results/toy/mf/outcomes/block_000.parquet", target} < set(made)
-    assert made.items() <= contents(one_core, "results/toy/**/*").items()
+    assert {"results/toy/mf/outcomes/block_000.parquet", *targets} < set(made)
+    assert made.items() <= contents(smoke, "results/toy/**/*").items()
 
 
 # -- what runs again, and what does not -------------------------------------------------------------------------------
@@ -368,12 +360,11 @@ def test_a_killed_run_goes_on_after_unlocking_and_gives_the_same_bytes(tmp_path,
 OF_A_CELL = re.compile(r"\d\d_\w+ on (?!all:)")  # a job's message; what is of all cells shows tables and figures
 
 
-def planned(folder, settings=None, **options):
-    """How many jobs of each stage would run in ``folder``, and which tables."""
-    printed = jobs(snakemake(folder, "--dry-run", settings=TOY_CELL | (settings or {}), **options))
-    return Counter(job[:2] for job in printed if job[:2].isdigit()), {
-        job for job in printed if job.startswith("table ")
-    }
+def planned(folder, settings):
+    """How many jobs of each stage would run in ``folder`` for toy/mf and for all cells together, and which tables."""
+    printed = jobs(snakemake(folder, "--dry-run", settings=settings))
+    mine = [job for job in printed if re.match(r"\d\d_\w+ on (toy|toy/mf|all):", job)]
+    return Counter(job[:2] for job in mine), {job for job in printed if job.startswith("table ")}
 
 
 def once(*stages):
@@ -381,7 +372,7 @@ def once(*stages):
     return Counter(stages) + Counter({"70": len(FAMILIES) - 1} if "70" in stages else {})
 
 
-EVERY_TABLE = {f"table {name}" for name in {*TABLES, "examples"} - (OTHER_CELLS - {"table1_user_study", "verdict"})}
+EVERY_TABLE = {f"table {name}" for name in {*TABLES, "examples"}}
 
 
 @pytest.mark.parametrize(
@@ -409,7 +400,7 @@ def test_what_another_setting_runs_again(finished, settings, stages):
 
 
 def test_another_beam_reruns_the_searches_alone(finished):
-    ran = jobs(snakemake(finished, "--dry-run", settings=TOY_CELL | {"ablations": {"beam_width": 7}}))
+    ran = jobs(snakemake(finished, "--dry-run", settings={"ablations": {"beam_width": 7}}))
     assert [job[:31] for job in ran if OF_A_CELL.match(job)] == ["70_ablations_search on toy/mf: "]
 
 
@@ -427,31 +418,31 @@ def test_neither_a_dry_run_nor_a_second_command_touches_a_run(finished):
         return {path: path.stat().st_mtime_ns for path in finished.rglob("*") if ".snakemake" not in path.parts}
 
     before = everything()
-    snakemake(finished, "--dry-run", settings=TOY_CELL | {"seed": 1})
+    snakemake(finished, "--dry-run", settings={"seed": 1})
     locks = finished / ".snakemake/locks"
     locks.mkdir(exist_ok=True)
     for kind in ("input", "output"):
         (locks / f"0.{kind}.lock").write_text("".join(f"{path.relative_to(finished)}\n" for path in before))
-    refused = snakemake(finished, "--cores", "1", settings=TOY_CELL | {"seed": 1}, code=1)
+    refused = snakemake(finished, "--cores", "1", settings={"seed": 1}, code=1)
     assert "--unlock" in refused
     assert everything() == before
 
 
 @pytest.fixture(scope="module")
-def copied(one_core, tmp_path_factory):
+def copied(smoke, tmp_path_factory):
     """A copy of the project and of a finished run in it, under a path with what shells and formats take for theirs."""
     project = tmp_path_factory.mktemp("a copy") / "cost$HOME" / "it's a`b"
     for folder in ("config", "envs", "lib", "notebooks", "profiles"):
         shutil.copytree(paths.PROJECT / folder, project / folder)
     shutil.copy2(paths.PROJECT / "Snakefile", project)
-    shutil.copytree(one_core, project / "run")
+    shutil.copytree(smoke, project / "run")
     return project
 
 
 def at(project):
     """Options of a command on a copied project."""
     env = os.environ | {"PYTHONPATH": str(project / "lib")}
-    return {"project": project, "study": project / "config/smoke.yaml", "env": env, "settings": TOY_CELL}
+    return {"project": project, "study": project / "config/smoke.yaml", "env": env}
 
 
 def test_a_project_that_was_copied_with_its_run_has_nothing_to_do(copied):

@@ -18,6 +18,15 @@ from ..study.datasets import at_hand, data_folder
 from ..study.reading import CONFIG_FOLDER
 from ..study.stages import STAGES
 
+_EVERYTHING = tuple(name for name in STAGES if name != "85_survey")
+REPORTS = {
+    "86_user_study": (),
+    "90_tables": _EVERYTHING,
+    "91_figures": _EVERYTHING,
+    "95_verdict": ("70_ablations", "80_tsne"),
+}
+"""Stages that notebooks on tables and figures read of."""
+
 
 def open_cell(notebook: str, settings: dict[str, Any], config: str, dataset: str, model: str, folder: str) -> Cell:
     """The cell that a notebook works on.
@@ -91,20 +100,22 @@ def _made(study: StudyConfig, cells: list[tuple[str, str]], stages: Iterable[str
 
 @dataclass(frozen=True)
 class Report:
-    """The tables and figures of a finished run.
+    """The tables and figures of a run.
 
     Attributes:
         study: whose run.
         folder: where it is.
+        makes: whether one is made when it is first shown, as of a toy run; else it is there, and only read.
     """
 
     study: StudyConfig
     folder: Path
+    makes: bool = False
 
     def table(self, *names: str) -> str:
         """The Markdown twins of those tables that the study has."""
         there = [name for name in names if name in output.names(self.study)]
-        twins = [self.folder / paths.TABLE.format(table=name) for name in there]
+        twins = [self.folder / paths.TABLE.format(table=name) for name in map(self._ready, there)]
         return "\n\n".join(twin.with_suffix(".md").read_text(encoding="utf-8") for twin in twins)
 
     def show(self, *kinds: str) -> None:
@@ -113,18 +124,25 @@ class Report:
 
         for name, (kind, _) in figures.names(self.study).items():
             if kind in kinds:
-                display(Image(str(self.folder / paths.FIGURE.format(figure=name))))
+                display(Image(str(self.folder / paths.FIGURE.format(figure=self._ready(name)))))
+
+    def _ready(self, name: str) -> str:
+        """The same name, once what it names is there, and the tables that a figure is drawn from."""
+        if self.makes:
+            kind, _ = figures.names(self.study).get(name, ("", ""))
+            for path in map(Path, figures.FIGURES[kind].reads if kind else ()):
+                if path.parts[0] == "tables":
+                    self._ready(path.stem)
+            with _silently():
+                output.write(name, self.study, self.folder)
+        return name
 
 
-def open_report(settings: dict[str, Any], config: str, folder: str) -> Report:
-    """The tables and figures that a notebook shows; arguments as ``open_cell``'s. Those of a toy run are made first."""
+def open_report(notebook: str, settings: dict[str, Any], config: str, folder: str) -> Report:
+    """The tables and figures that a notebook of ``REPORTS`` shows; arguments as ``open_cell``'s."""
     if settings:
         return Report(StudyConfig.given(settings), Path(folder))
     study = _study(config)
-    if not folder:
-        cells = [(cell.dataset, cell.model) for cell in study.cells]
-        folder = _made(study, cells, STAGES)
-        for name in output.names(study):
-            with _silently():
-                output.write(name, study, Path(folder))
-    return Report(study, Path(folder))
+    if folder:
+        return Report(study, Path(folder))
+    return Report(study, _made(study, [(cell.dataset, cell.model) for cell in study.cells], REPORTS[notebook]), True)
