@@ -177,9 +177,9 @@ def test_figures_are_there_as_png_and_pdf(smoke, figure):
 @pytest.mark.parametrize("cell", CELLS)
 def test_results_are_there_and_hold_what_their_schemas_say(smoke, cell):
     folder = smoke / "results" / cell
-    blocks = [f"block_{number:03d}.parquet" for number in range(BLOCKS[cell])]
-    assert [path.name for path in sorted((folder / "outcomes").iterdir())] == blocks
-    outcomes = [store.read_parquet(path, schemas.OUTCOMES) for path in (folder / "outcomes").iterdir()]
+    blocks = sorted((folder / "outcomes").glob("*.parquet"))
+    assert [path.name for path in blocks] == [f"block_{number:03d}.parquet" for number in range(BLOCKS[cell])]
+    outcomes = [store.read_parquet(path, schemas.OUTCOMES) for path in blocks]
     assert {block["user"].nunique() for block in outcomes} == {10}
     explanations = store.read_parquet(folder / "explanations.parquet", schemas.EXPLANATIONS)
     assert not set(explanations["user"]) & set(pd.concat(outcomes)["user"])
@@ -225,7 +225,7 @@ def test_the_plan_is_an_upper_bound_of_what_was_retrained(smoke):
     plan = pd.read_csv(StringIO("\n".join(lines)), sep=r"\s*\|\s*", engine="python")
     for row in plan.itertuples():
         folder = smoke / "results" / row.dataset / row.model
-        simulated = sum(len(store.read_parquet(path, schemas.OUTCOMES)) for path in (folder / "outcomes").iterdir())
+        simulated = sum(len(store.read_parquet(path, schemas.OUTCOMES)) for path in (folder / "outcomes").glob("*.parquet"))
         if f"{row.dataset}/{row.model}" == ANALYSED:
             sets = store.read_parquet(folder / "correlation.parquet", schemas.OUTCOMES)
             simulated += len(sets) + sets["user"].nunique()

@@ -154,12 +154,43 @@ def _array(name: str, values: Any, column: Column, complain: Callable[[str], Sto
 
 def _unwritten(path: str | Path) -> Callable[[str], StoreError]:
     return lambda what: StoreError(
-        f"{path}: {what}. Nothing was written; the fault is in the code that made the table."
+        f"{path}: {what}; nothing was written: the fault is in the code that made the table"
     )
 
 
 def _unreadable(path: str | Path) -> Callable[[str], StoreError]:
-    return lambda what: StoreError(f"{path}: {what}. Delete the file and rerun.")
+    return lambda what: StoreError(f"{path}: {what}; delete it and run snakemake again")
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(f"{path.name}.provenance.json")
+
+
+def _vouch(path: Path, **told: Any) -> Path:
+    """Write beside ``path`` what its bytes must be, and what else is told of it; where."""
+    sidecar = _sidecar(path)
+    write_json(sidecar, {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), **told})
+    return sidecar
+
+
+def _intact(path: str | Path) -> bytes:
+    """The bytes at ``path``, which are those that its sidecar vouches for, if it has one: a format's own checksums leave
+    out its headers, where one bit may hide all rows.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        StoreError: they are others.
+    """
+    path = Path(path)
+    content, sidecar = path.read_bytes(), _sidecar(path)
+    if sidecar.exists():
+        try:
+            due = json.loads(sidecar.read_bytes())["sha256"]
+        except (ValueError, LookupError, TypeError):
+            due = None
+        if due != hashlib.sha256(content).hexdigest():
+            raise _unreadable(path)(f"is damaged (its sha256 is not the one in {sidecar.name})")
+    return content
 
 
 def write_parquet(path: str | Path, frame: pd.DataFrame | Mapping[str, Any], schema: Schema) -> None:
@@ -180,13 +211,10 @@ def read_parquet(path: str | Path, schema: Schema) -> pd.DataFrame:
         FileNotFoundError: there is no such file.
         StoreError: the file is damaged, or not as the schema says.
     """
-    complain = _unreadable(path)
+    content, complain = _intact(path), _unreadable(path)
     try:
-        # One open file, not a data set: folders named like x=1 above it would become columns.
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
             table = file.read()
-    except FileNotFoundError:
-        raise
     except Exception as error:  # Arrow's own, OSError, UnicodeDecodeError, ...
         raise complain(f"is damaged ({error})") from None
     for field in table.schema:
@@ -215,19 +243,16 @@ def read_csv(path: str | Path, schema: Schema) -> pd.DataFrame:
         FileNotFoundError: there is no such file.
         StoreError: the file is damaged, or not as the schema says; rows count from 0, the header apart.
     """
-    complain = _unreadable(path)
+    content, complain = _intact(path), _unreadable(path)
     try:
-        with open(path, encoding="utf-8", newline="") as file:
-            text = file.read()
+        text = content.decode()
         if not text.endswith("\n"):
             raise ValueError("its last line is cut off")
         header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
         for row, fields in enumerate(rows):
             if len(fields) != len(header):
                 raise ValueError(f"row {row} has {len(fields)} fields, not {len(header)}")
-    except FileNotFoundError:
-        raise
-    except (ValueError, OSError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:
         raise complain(f"is damaged ({error})") from None
     columns = {}
     for index, name in enumerate(header):
@@ -259,11 +284,10 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
         FileNotFoundError: there is no such file.
         StoreError: the file is damaged.
     """
+    content = _intact(path)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return dict(arrays)
-    except FileNotFoundError:
-        raise
     except Exception as error:  # zipfile and numpy raise a dozen kinds
         raise _unreadable(path)(f"is damaged ({error})") from None
 
@@ -282,14 +306,16 @@ def read_json(path: str | Path) -> Any:
         FileNotFoundError: there is no such file.
         StoreError: the file is damaged.
     """
+    content = _intact(path)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(content.decode())
     except ValueError as error:
         raise _unreadable(path)(f"is damaged ({error})") from None
 
 
 def write(path: str | Path, value: Any, schema: Schema | None = None) -> None:
-    """Write a table (.parquet, .csv; with its schema), named arrays (.npz), a page (.html) or JSON, as the path says.
+    """Write a table (.parquet, .csv; with its schema), named arrays (.npz), a page (.html) or JSON, as the path says;
+    and beside it ``<path>.provenance.json``, its sha256, which is verified on read.
 
     Raises:
         StoreError: the value is not what may be written; nothing is.
@@ -306,6 +332,7 @@ def write(path: str | Path, value: Any, schema: Schema | None = None) -> None:
                 temporary.write_text(value, encoding="utf-8")
         case _:
             write_json(path, value)
+    _vouch(Path(path))
 
 
 def read(path: str | Path, schema: Schema | None = None) -> Any:
@@ -346,21 +373,14 @@ def provenance(path: str | Path, config_digest: str, seed: int) -> Path:
         the path of what was written: sha256, config_sha256, seed, python, packages (name to version) and
         commit (with "-dirty" where files differ from it; null outside a git checkout).
     """
-    path = Path(path)
-    sidecar = path.with_name(f"{path.name}.provenance.json")
-    write_json(
-        sidecar,
-        {
-            "file": path.name,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "config_sha256": config_digest,
-            "seed": seed,
-            "python": platform.python_version(),
-            "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-            "commit": _commit(),
-        },
+    return _vouch(
+        Path(path),
+        config_sha256=config_digest,
+        seed=seed,
+        python=platform.python_version(),
+        packages={name: importlib.metadata.version(name) for name in PACKAGES},
+        commit=_commit(),
     )
-    return sidecar
 
 
 def _commit() -> str | None:

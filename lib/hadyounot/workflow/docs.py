@@ -76,8 +76,8 @@ def files_page() -> str:
         "# Files of a run",
         "",
         "*Made from `lib/hadyounot/study/schemas.py` by `python -m hadyounot.workflow.docs`.* Each file is",
-        "checked against its schema when it is written and when it is read; a table or figure has a",
-        "`.provenance.json` beside it.",
+        "checked against its schema when it is written and when it is read. Beside it lies a",
+        "`.provenance.json` with its sha256, which is verified on read; that of a table or figure says what made it.",
         "",
     ]
     tables = {paths.TABLE.format(table=name): table(name) for name in TABLES}
