@@ -225,7 +225,8 @@ def test_the_plan_is_an_upper_bound_of_what_was_retrained(smoke):
     plan = pd.read_csv(StringIO("\n".join(lines)), sep=r"\s*\|\s*", engine="python")
     for row in plan.itertuples():
         folder = smoke / "results" / row.dataset / row.model
-        simulated = sum(len(store.read_parquet(path, schemas.OUTCOMES)) for path in (folder / "outcomes").glob("*.parquet"))
+        blocks = (folder / "outcomes").glob("*.parquet")
+        simulated = sum(len(store.read_parquet(path, schemas.OUTCOMES)) for path in blocks)
         if f"{row.dataset}/{row.model}" == ANALYSED:
             sets = store.read_parquet(folder / "correlation.parquet", schemas.OUTCOMES)
             simulated += len(sets) + sets["user"].nunique()

@@ -153,9 +153,7 @@ def _array(name: str, values: Any, column: Column, complain: Callable[[str], Sto
 
 
 def _unwritten(path: str | Path) -> Callable[[str], StoreError]:
-    return lambda what: StoreError(
-        f"{path}: {what}; nothing was written: the fault is in the code that made the table"
-    )
+    return lambda what: StoreError(f"{path}: {what}; nothing was written: the fault is in the code that made the table")
 
 
 def _unreadable(path: str | Path) -> Callable[[str], StoreError]:
@@ -174,8 +172,8 @@ def _vouch(path: Path, **told: Any) -> Path:
 
 
 def _intact(path: str | Path) -> bytes:
-    """The bytes at ``path``, which are those that its sidecar vouches for, if it has one: a format's own checksums leave
-    out its headers, where one bit may hide all rows.
+    """The bytes at ``path``, which are those that its sidecar vouches for, if it has one: the checksums of a format
+    leave out its headers, where one bit may hide all rows.
 
     Raises:
         FileNotFoundError: there is no such file.
