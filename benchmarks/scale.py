@@ -98,7 +98,7 @@ def measure(point: Point) -> dict[str, object]:
     def batch(trainer: simd.Trainer, work: object) -> tuple[float, float]:
         return (
             clock(lambda: (trainer.prepare(work, rows), trainer.score(work, users, scores))),
-            clock(lambda: trainer.train(work)),
+            clock(lambda: list(trainer.train(work))),
         )
 
     trainer_of, settings = TRAINERS[kind], point.settings.model_copy(update={"epochs": epochs})
@@ -106,7 +106,7 @@ def measure(point: Point) -> dict[str, object]:
     warm = trainer_of(settings, little)  # compiles
     work = warm.workspace()
     warm.prepare(work, [()])
-    warm.train(work)
+    list(warm.train(work))
     warm.score(work, np.array([0]), np.empty((1, 20), np.float32))
     start = time.perf_counter()
     trainer = trainer_of(settings, ratings)

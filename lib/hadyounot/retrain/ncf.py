@@ -14,6 +14,7 @@ from .base import known_users, require_finite
 from .ratings import Deletion, Ratings
 from .settings import NeuralCollaborativeFilteringConfig
 
+SLICE = 2**15  # examples that a kernel learns from at a time, a tenth of a second where tables are large
 NAME = ("neural collaborative filtering",)  # of its random numbers
 
 
@@ -150,7 +151,8 @@ class NeuralCollaborativeFiltering(NeuralCollaborativeFilteringConfig):
         work = trainer.workspace()
         trainer.prepare(work, [()])
         for epoch in trainer.epochs:
-            trainer.train_epoch(work, epoch)
+            for _ in trainer.train_epoch(work, epoch):
+                pass
             embeddings, weights = work.lanes.embeddings[..., 0].copy(), work.lanes.weights[..., 0].copy()
             require_finite(embeddings, self, trainer.targets)
             yield NeuralCollaborativeFilteringModel.from_arrays(
@@ -268,6 +270,19 @@ class _Epoch(NamedTuple):
     coast_second_decays: np.ndarray  # float32 (rows,)
     weight_distances: np.ndarray  # float32 (batches,)
 
+    def slices(self, batches: int) -> Iterator["_Epoch"]:
+        """So many minibatches at a time; the first of them moves all rows up to theirs."""
+        none = self.coast_distances[:0]
+        coasted = {f"coast_{what}": none for what in ("distances", "first_decays", "second_decays")}
+        for begin in range(0, len(self.weight_distances), batches):
+            end = begin + batches
+            yield self._replace(
+                starts=self.starts[begin : end + 1],
+                touch_starts=self.touch_starts[begin : end + 1],
+                weight_distances=self.weight_distances[begin:end],
+                **(coasted if begin else {}),
+            )
+
 
 class _Trainer:
     """See ``simd.Trainer``."""
@@ -367,13 +382,15 @@ class _Trainer:
             work.lanes.embeddings[..., lane], work.lanes.weights[:, lane] = np.vstack(drawn[:2]), drawn[2]
         work.steps = simd.skip(work.lanes.row_steps, deleted, 1)
 
-    def train_epoch(self, work: _Workspace, epoch: _Epoch) -> None:
+    def train_epoch(self, work: _Workspace, epoch: _Epoch) -> Iterator[None]:
         has_negatives = self.settings.negatives > 0
-        ncf_kernel.train_neural(self.net, work.lanes, self.users, self.targets, work.steps, epoch, has_negatives)
+        for part in epoch.slices(max(1, SLICE // self.settings.batch_size)):
+            ncf_kernel.train_neural(self.net, work.lanes, self.users, self.targets, work.steps, part, has_negatives)
+            yield
 
-    def train(self, work: _Workspace) -> None:
+    def train(self, work: _Workspace) -> Iterator[None]:
         for epoch in self.epochs:
-            self.train_epoch(work, epoch)
+            yield from self.train_epoch(work, epoch)
 
     def score(self, work: _Workspace, users: np.ndarray, scores: np.ndarray) -> None:
         table, each = work.lanes.embeddings, np.arange(len(users))

@@ -8,11 +8,9 @@ machines with narrower registers. No C compiler is needed.
 """
 
 import operator
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -22,6 +20,7 @@ from numba.extending import intrinsic, overload, register_model
 
 from .base import checked
 from .ratings import Deletion, Ratings
+from .threads import on_threads
 
 LANES = 16
 
@@ -50,8 +49,8 @@ class Trainer(Protocol):
     def prepare(self, work: Any, deleted: Sequence[np.ndarray]) -> None:
         """Initial weights in every lane; lane k skips rows ``deleted[k]`` of the ratings, lanes beyond skip none."""
 
-    def train(self, work: Any) -> None:
-        """All epochs."""
+    def train(self, work: Any) -> Iterator[None]:
+        """All epochs, in slices of a fraction of a second: a kernel, once it runs, cannot be interrupted."""
 
     def score(self, work: Any, users: np.ndarray, scores: np.ndarray) -> None:
         """Scores of all items, into ``scores`` (at most LANES, n_items), for one user of each lane."""
@@ -68,17 +67,13 @@ def retrain(
     rows, users = checked(ratings, deletions, watched)
     scores = np.empty((len(deletions), ratings.n_items), dtype=np.float32)
     batches = [slice(start, start + LANES) for start in range(0, len(deletions), LANES)]
-    threads = max(1, min(numba.get_num_threads(), len(batches)))
 
-    def run(share: list[slice]) -> None:
-        work = trainer.workspace()
-        for batch in share:
-            trainer.prepare(work, rows[batch])
-            trainer.train(work)
-            trainer.score(work, users[batch], scores[batch])
+    def perform(work: Any, batch: slice) -> Iterator[None]:
+        trainer.prepare(work, rows[batch])
+        yield from trainer.train(work)
+        trainer.score(work, users[batch], scores[batch])
 
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(run, [batches[k::threads] for k in range(threads)]))
+    on_threads(batches, trainer.workspace, perform)
     return scores
 
 

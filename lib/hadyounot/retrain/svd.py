@@ -1,10 +1,8 @@
 """Truncated singular value decomposition of the ratings ("SVD", PureSVD; Cremonesi, Koren, Turrin, RecSys 2010)."""
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import svds
@@ -14,6 +12,7 @@ from ..rng import generator
 from .base import checked, known_users
 from .ratings import Deletion, Ratings
 from .settings import TruncatedSVDConfig
+from .threads import on_threads
 
 SPARE = 32  # singular vectors of the original kept beyond ``factors``: without them the last ones converge slowly
 STEPS, STEPS_PER_CHECK = 200, 3  # of the iteration at most, and between tests whether it has converged
@@ -89,15 +88,12 @@ class TruncatedSVD(TruncatedSVDConfig):
         rows, users = checked(ratings, deletions, watched)
         original = _Original(self, ratings)
         scores = np.empty((len(deletions), ratings.n_items), dtype=np.float32)
-        threads = max(1, min(numba.get_num_threads(), len(deletions)))
 
-        def run(share: range) -> None:
-            work = original.workspace()
-            for b in share:
-                scores[b] = original.without(work, deletions[b].user, rows[b], users[b])
+        def perform(work: _Workspace, b: int) -> Iterator[None]:
+            scores[b] = original.without(work, deletions[b].user, rows[b], users[b])
+            yield
 
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(run, [range(k, len(deletions), threads) for k in range(threads)]))
+        on_threads(range(len(deletions)), original.workspace, perform)
         return scores
 
     def objective(self, model: TruncatedSVDModel, ratings: Ratings) -> float:
