@@ -274,6 +274,14 @@ def zipped(content=CSV, name="stars.csv", **others):
     return archive.getvalue()
 
 
+def bomb():
+    """An archive of a file a thousand times its size."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("stars.csv", "," * 2_000_000)
+    return archive.getvalue()
+
+
 def remote(server, digest=None):
     return {"kind": "url", "url": server.url, "sha256": digest, "ratings": {"path": "stars.csv", **COLUMNS}}
 
@@ -742,6 +750,8 @@ RECORD = '{"user": "ann", "item": "x", "rating": 4}\n'
         ),
         ("a.npz", RECORD, "a.npz is no matrix that scipy.sparse.save_npz wrote ("),
         ("a.npz", npz()[:-30], "a.npz is no matrix"),
+        ("a.zip", bomb(), "a.zip: stars.csv in it, unpacked, is of 2,000,000 bytes, over a hundred"),
+        ("a.csv.gz", gzipped(b"," * 2_000_000), "a.csv.gz: unpacked, it is of more than 1,"),
         ("a.npz", npz(), "there is no column 'user'; the header has 'row', 'column', 'value'"),
     ],
 )
@@ -791,6 +801,26 @@ def test_any_csv_and_any_kept_dataset_are_read_as_they_were_written(tmp_path_fac
     files = datasets_module._canonical(ratings)
     again = read_ratings(datasets_module._KEPT_RATINGS, datasets_module._KEPT_TITLES, files.__getitem__, "")
     assert datasets_module._canonical(again) == files
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(["a.csv", "a.tsv", "a.json", "a.csv.gz", "a.zip", "a.npz", "a.parquet"]),
+    st.sampled_from([CSV.encode(), RECORD.encode(), b""]) | st.binary(max_size=60),
+    st.integers(0, 200),
+    st.binary(max_size=9),
+    st.booleans(),
+)
+def test_whatever_a_file_holds_it_is_ratings_or_one_error(tmp_path_factory, path, content, at, noise, packed):
+    """Of any bytes, of a whole file with bytes put into it, and of those in an archive whose own are or are not."""
+    folder = tmp_path_factory.mktemp("any")
+    if packed and path.endswith((".gz", ".zip")):
+        content = gzipped(content) if path.endswith(".gz") else zipped(content.decode("latin-1"))
+    put(folder, content[:at] + noise + content[at:], path)
+    try:
+        assert len(obtain("mine", folder, {"mine": row(local(path))}).ratings)
+    except DataError as error:
+        assert path in str(error)  # noqa: PT017, as either is right
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,10 @@ from hadyounot.workflow import digest
 from hadyounot.workflow.jobs import Jobs
 
 SMOKE = PROJECT / "config/smoke.yaml"
-MF, NCF, ALS = (
+MF, NCF, SURPRISE = (
     {"dataset": "toy", "model": "mf"},
     {"dataset": "ml-100k-slice", "model": "ncf"},
-    {
-        "dataset": "toy",
-        "model": "als",
-    },
+    {"dataset": "toy", "model": "surprise-svd"},
 )
 
 
@@ -54,8 +51,8 @@ TRAINS, NOT = ("models",), ()
         ("retrain/ncf_kernel", "30_simulate", TRAINS, NCF, True),
         ("retrain/ncf_kernel", "30_simulate", TRAINS, MF, False),
         ("retrain/mf_kernel", "30_simulate", TRAINS, NCF, False),
-        ("retrain/blackbox", "30_simulate", TRAINS, ALS, True),
-        ("retrain/peers", "30_simulate", TRAINS, ALS, True),
+        ("retrain/blackbox", "30_simulate", TRAINS, SURPRISE, True),
+        ("retrain/peers", "30_simulate", TRAINS, SURPRISE, True),
         ("retrain/peers", "30_simulate", TRAINS, MF, False),
         ("retrain/mf_kernel", "60_evaluate", TRAINS, MF, True),
         ("retrain/mf_kernel", "40_surrogates", NOT, MF, False),

@@ -244,15 +244,30 @@ def _unpacked(file: _File, content: bytes, path: str) -> tuple[str, bytes]:
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 member = _member(file, path, archive.namelist())
+                if (size := archive.getinfo(member).file_size) > _most(len(content)):
+                    raise _bomb(path, f"{member} in it, unpacked, is of {size:,} bytes")
                 path, content = f"{path}/{member}", archive.read(member)
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
             raise DataError(f"{path} is truncated, locked or no zip archive ({error}); get it again") from None
     if path.lower().endswith(".gz"):
         try:
-            content = gzip.decompress(content)
+            with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
+                unpacked = packed.read(_most(len(content)) + 1)
+            if len(unpacked) > _most(len(content)):
+                raise _bomb(path, f"unpacked, it is of more than {_most(len(content)):,} bytes")
+            content = unpacked
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{path} is truncated or not compressed by gzip ({error}); get it again") from None
     return path, content
+
+
+def _most(packed: int) -> int:
+    """Bytes that so many are unpacked to at most: ratings become ten times as many, a bomb's zeros a thousand."""
+    return 100 * packed + 2**20
+
+
+def _bomb(path: str, says: str) -> DataError:
+    return DataError(f"{path}: {says}, over a hundred times its size, as no ratings are; get it again, or unpack it")
 
 
 def _member(file: _File, path: str, names: list[str]) -> str:
