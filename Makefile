@@ -7,6 +7,7 @@
 # make plan     what paper would cost on this machine, before it starts (CONFIG=config/worlds.yaml for another)
 # make test     every test
 # make test-fast  those that run no whole study
+# make test-cluster  the smoke study on a Slurm of two nodes that it starts; says what it needs
 # make lab      the notebooks in JupyterLab
 # make app      explore.ipynb as a page of its own, at the address that it prints
 # make lock     pin all packages anew
@@ -19,7 +20,7 @@ CELL ?= ml-100k/mf
 SNAKEMAKE := $(BIN)/snakemake
 TESTS := --numprocesses 2 --dist loadfile
 
-.PHONY: study smoke paper worlds survey plan test test-fast lab app lock
+.PHONY: study smoke paper worlds survey plan test test-fast test-cluster lab app lock
 .DEFAULT_GOAL := study
 
 # where the study of CONFIG runs: runs/my-shop for examples/my-shop/study.yaml, runs/worlds for config/worlds.yaml
@@ -57,6 +58,9 @@ test: $(READY)
 test-fast: $(READY)
 	$(BIN)/python -m pytest $(TESTS) -m "not slow"
 
+test-cluster: $(READY)
+	$(BIN)/python -m pytest -rs tests/cluster
+
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
@@ -66,7 +70,8 @@ app: $(READY)
 $(READY): envs/requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement envs/requirements.lock
+	@# what is not used is not compiled, which takes as long as all the rest; what is used is, once
+	$(BIN)/python -m pip install --no-compile --disable-pip-version-check --quiet --requirement envs/requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	touch $(READY)
 
