@@ -71,7 +71,7 @@ $(READY): envs/requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --no-compile --disable-pip-version-check --quiet --requirement envs/requirements.lock
-	$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null || true  # by all cores, which pip does by one
+	$(BIN)/python -m compileall -q -j 0 .venv/lib lib >/dev/null || true  # by all cores, which pip does by one
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	touch $(READY)
 

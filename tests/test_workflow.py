@@ -327,8 +327,7 @@ def simulating(log):
 
 def test_a_killed_run_goes_on_after_unlocking_and_gives_the_same_bytes_on_one_core(tmp_path, smoke):
     folder, log = tmp_path, tmp_path / paths.EXECUTED.format(cell="toy/mf", notebook="30_simulate_000")
-    made_of = {"dataset": "toy", "model": "mf", "family": "representation"}
-    targets = [path.format(**made_of) for path in (paths.NAIVE, paths.ABLATION)]
+    targets = [path.format(dataset="toy", model="mf") for path in (paths.NAIVE, paths.EVALUATION)]
     started = subprocess.Popen(
         command(folder, *targets, "--cores", "2", settings=TOY_CELL),
         stdout=subprocess.DEVNULL,
