@@ -7,7 +7,6 @@
 # make plan     what paper would cost on this machine, before it starts (CONFIG=config/worlds.yaml for another)
 # make test     every test
 # make test-fast  those that run no whole study
-# make test-cluster  the smoke study on a Slurm of two nodes that it starts; says what it needs
 # make lab      the notebooks in JupyterLab
 # make app      explore.ipynb as a page of its own, at the address that it prints
 # make lock     pin all packages anew
@@ -20,7 +19,7 @@ CELL ?= ml-100k/mf
 SNAKEMAKE := $(BIN)/snakemake
 TESTS := --numprocesses 2 --dist loadfile
 
-.PHONY: study smoke paper worlds survey plan test test-fast test-cluster lab app lock
+.PHONY: study smoke paper worlds survey plan test test-fast lab app lock
 .DEFAULT_GOAL := study
 
 # where the study of CONFIG runs: runs/my-shop for examples/my-shop/study.yaml, runs/worlds for config/worlds.yaml
@@ -57,9 +56,6 @@ test: $(READY)
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest $(TESTS) -m "not slow"
-
-test-cluster: $(READY)
-	$(BIN)/python -m pytest -rs tests/cluster
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks
