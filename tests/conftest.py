@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import os
+import shutil
 
 # so that tests of many threads have many on any machine, whatever was set; read when numba is first imported
 os.environ["NUMBA_NUM_THREADS"] = "4"
@@ -10,9 +11,24 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from hadyounot.retrain.ratings import Ratings
 from hadyounot.study import datasets
+from playwright.sync_api import sync_playwright
 
 
 @pytest.fixture(scope="session")
 def ml100k() -> Ratings:
     """The real MovieLens-100K, from HADYOUNOT_DATA or else kept in data/ once it was downloaded."""
     return datasets.obtain("ml-100k", datasets.data_folder()).ratings
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium: the system's, as no package index has one; .ci/run installs it."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip(
+            "a page in a browser can only be tested with one: install chromium (Debian: apt-get install chromium)"
+        )
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()

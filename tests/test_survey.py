@@ -347,20 +347,12 @@ def test_the_page_names_nothing_outside_itself(survey):
     assert text.count("</script>") == 2
 
 
-def chromium():
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    return found or pytest.skip("no chromium is installed")
-
-
 @pytest.fixture
-def browser_page(survey, tmp_path_factory):
+def browser_page(browser, survey, tmp_path_factory):
     """The survey of participant 5, opened from a file in a headless browser that may not use the network."""
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = tmp_path_factory.mktemp("page") / "survey.html"
     path.write_text(page(survey), encoding="utf-8")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        context = browser.new_context(accept_downloads=True, offline=True)
+    with browser.new_context(accept_downloads=True, offline=True) as context:
         opened = context.new_page()
         faults = []
         opened.on("pageerror", lambda error: faults.append(str(error)))
@@ -368,7 +360,6 @@ def browser_page(survey, tmp_path_factory):
         opened.goto(f"{path.as_uri()}#5")
         yield opened
         assert faults == []
-        browser.close()
 
 
 def focused(opened):
