@@ -1,15 +1,15 @@
-# make          set up, then the default study: tables/, figures/, report.html
-# make study CONFIG=examples/my-shop/study.yaml  another study, in runs/my-shop: of your own recommender and ratings, say
-# make smoke    the same on a tiny study, in runs/smoke
-# make paper    the paper's own counts, in runs/paper; stop it and start it again as you like
-# make worlds   what decides the numbers: many recommenders, protocols, splits and seeds, in runs/worlds; likewise
-# make survey  the survey of section 6 from the explanations of a cell (CELL=ml-100k/mf), as a page in results/
-# make plan     what paper would cost on this machine, before it starts (CONFIG=config/worlds.yaml for another)
-# make test     every test
+# make            set up, then the default study: tables/, figures/, report.html
+# make study      another study, in a folder of runs/: CONFIG=examples/my-shop/study.yaml, of an own recommender, say
+# make smoke      the same on a tiny study, in runs/smoke
+# make paper      the paper's own counts, in runs/paper; stop it and start it again as you like
+# make worlds     what decides the numbers: many recommenders, protocols, splits and seeds, in runs/worlds; likewise
+# make survey     the survey of section 6 from the explanations of a cell (CELL=ml-100k/mf), as a page in results/
+# make plan       what paper would cost on this machine, before it starts (CONFIG=config/worlds.yaml for another)
+# make test       every test
 # make test-fast  those that run no whole study
-# make lab      the notebooks in JupyterLab
-# make app      explore.ipynb as a page of its own, at the address that it prints
-# make lock     pin all packages anew
+# make lab        the notebooks in JupyterLab
+# make app        explore.ipynb as a page of its own, at the address that it prints
+# make lock       pin all packages anew
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin

@@ -810,7 +810,8 @@ def test_any_csv_and_any_kept_dataset_are_read_as_they_were_written(tmp_path_fac
     st.sampled_from(["a.csv", "a.tsv", "a.json", "a.csv.gz", "a.zip", "a.npz", "a.parquet"]),
     st.sampled_from([CSV.encode(), RECORD.encode(), b""]) | st.binary(max_size=60),
     st.integers(0, 200),
-    st.binary(max_size=9),
+    st.binary(max_size=9)
+    | st.sampled_from([b'"', b'"a', b",", b"\n", b"\t", b"\\", b"[", b"{", b"nan", b"1e999", b"\xff\xfe"]),
     st.booleans(),
 )
 def test_whatever_a_file_holds_it_is_ratings_or_one_error(tmp_path_factory, path, content, at, noise, packed):

@@ -322,6 +322,7 @@ KEPT = {
     "t.csv": (validity(), schemas.TABLE_VALIDITY),
     "a.npz": (ARRAYS, None),
     "j.json": ({"retrained": 7}, None),
+    "p.html": ("<p>a page</p>", None),
 }
 
 
@@ -365,7 +366,8 @@ def test_a_damaged_checksum_is_no_proof(tmp_path, told):
 
 def test_a_file_without_a_checksum_is_held_to_its_format(tmp_path):
     """Of a run that was made before there were any: pages of parquet and members of npz have sums of their own."""
-    for name, (value, schema) in KEPT.items():
+    for name in KEPT.keys() - {"p.html"}:  # a browser reads half a page too
+        value, schema = KEPT[name]
         path = tmp_path / name
         store.write(path, value, schema)
         path.with_name(f"{name}.provenance.json").unlink()

@@ -348,7 +348,7 @@ def read(path: str | Path, schema: Schema | None = None) -> Any:
         case ".npz":
             return read_arrays(path)
         case ".html":
-            return Path(path).read_text(encoding="utf-8")
+            return _intact(path).decode()
         case _:
             return read_json(path)
 

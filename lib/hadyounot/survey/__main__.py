@@ -24,8 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     remaining = kept(found.answers)
     print(f"{len(found.answers)} participants read, {len(remaining)} kept; {len(found.errors)} errors")
     for each in found.answers:
-        if each not in remaining:
-            print(f"participant {each.participant} is excluded: {', '.join(reasons(each))}")
+        if why := reasons(each):
+            print(f"participant {each.participant} is excluded: {', '.join(why)}")
     try:
         table = compared(ratings(remaining, found.survey), found.survey.tested)
         print(table.to_string(index=False, na_rep="", float_format="{:.3f}".format))

@@ -67,9 +67,9 @@ def compared(table: pd.DataFrame, tested: str) -> pd.DataFrame:
         tested: the method said to be rated higher.
 
     Returns:
-        One row for each method, in the order of the survey: method, n_people, mean and sd over people; and but for
-    ``tested`` difference (mean of ``tested`` minus mean), p_value, p_holm (Holm, Scand. J. Statist. 1979), and of the
-        mixed model mixed_difference, mixed_low, mixed_high (95 %), mixed_p (one-sided) and mixed_p_holm.
+        One row for each method, in the order of the survey: method, n_people, mean and sd over people; and for all
+        but ``tested`` difference (mean of ``tested`` minus mean), p_value, p_holm (Holm, Scand. J. Statist. 1979), and
+        of the mixed model mixed_difference, mixed_low, mixed_high (95 %), mixed_p (one-sided) and mixed_p_holm.
 
     Raises:
         AnswersError: there are fewer than two participants.

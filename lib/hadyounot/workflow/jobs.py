@@ -91,10 +91,12 @@ class Jobs:
         Raises:
             ConfigError: it is not there.
         """
+        if not self.study.answers:
+            return []
         folder = Path(self.study.answers)
-        if self.study.answers and not folder.is_dir():
+        if not folder.is_dir():
             raise ConfigError(f"answers: there is no folder {folder} below {Path.cwd()}; make it, or leave answers out")
-        return sorted(map(str, folder.iterdir())) if self.study.answers else []
+        return sorted(map(str, folder.iterdir()))
 
     @property
     def drawing(self) -> str:

@@ -124,8 +124,11 @@ def told(frame: pd.DataFrame, found: Collected) -> str:
         *(("p, mixed model", "mixed_p"), ("the same, Holm", "mixed_p_holm")),
     ):
         shown[label] = texts(frame[column], "{:.3f}")
-    left = [f"- participant {each.participant}: {', '.join(analysis.reasons(each))}" for each in found.answers]
-    left = [line for line, each in zip(left, found.answers, strict=True) if each not in kept]
+    left = [
+        f"- participant {each.participant}: {', '.join(why)}"
+        for each in found.answers
+        if (why := analysis.reasons(each))
+    ]
     people = analysis.demographics(kept).assign(share=lambda table: texts(table["share"], "{:.1%}")).astype(str)
     parts = [
         f"{len(found.answers)} people answered {len(found.survey.questions)} questions each; {len(kept)} are kept. "
