@@ -4,6 +4,7 @@
 # make paper      the paper's own counts, in runs/paper; stop it and start it again as you like
 # make worlds     what decides the numbers: many recommenders, protocols, splits and seeds, in runs/worlds; likewise
 # make survey     the survey of section 6 from the explanations of a cell (CELL=ml-100k/mf), as a page in results/
+# make figures    every table and figure of the run in docs/results/study again, in place, without retraining; FIGURE=figure7
 # make plan       what paper would cost on this machine, before it starts (CONFIG=config/worlds.yaml for another)
 # make test       every test
 # make test-fast  those that run no whole study
@@ -19,7 +20,7 @@ CELL ?= ml-100k/mf
 SNAKEMAKE := $(BIN)/snakemake
 TESTS := --numprocesses 2 --dist loadfile
 
-.PHONY: study smoke paper worlds survey plan test test-fast lab app lock
+.PHONY: study smoke paper worlds survey figures plan test test-fast lab app lock
 .DEFAULT_GOAL := study
 
 # where the study of CONFIG runs: runs/my-shop for examples/my-shop/study.yaml, runs/worlds for config/worlds.yaml
@@ -47,6 +48,9 @@ worlds: $(READY)
 
 survey: $(READY)
 	$(SNAKEMAKE) results/$(CELL)/survey.html
+
+figures: $(READY)
+	$(BIN)/python -m hadyounot.workflow.snapshot draw docs/results/study $(FIGURE)
 
 plan: $(READY)
 	$(BIN)/python -m hadyounot.workflow.plan $(or $(CONFIG),config/paper.yaml)

@@ -41,15 +41,6 @@ os.environ.update(
     HADYOUNOT_PROJECT=str(HERE), PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 )
 
-CELLS = [(cell.dataset, cell.model) for cell in study.cells]
-ANALYSED = [(cell.dataset, cell.model) for cell in study.cells if cell.analysed]
-
-
-def of_cells(*patterns, cells=CELLS, **names):
-    """Files of some cells, and those that are of no cell."""
-    return list(dict.fromkeys(path for d, m in cells for path in expand(patterns, dataset=d, model=m, **names)))
-
-
 def shown(path, name, category, **labels):
     """An output that the report shows, with the text beside it: of the longest name that begins this one."""
     caption = max(each.stem for each in (HERE / "notebooks/captions").iterdir() if name.startswith(each.stem))
@@ -86,17 +77,19 @@ def stage(name, notebook, says, input, output, fields, place="{dataset}/{model}"
     )
 
 
-def drawn(name, needs):
-    """A table or a figure, of the files that it needs."""
-    if name in FIGURES:
-        output = {"png": shown(paths.FIGURE.format(figure=name), name, "Figures"), "pdf": f"figures/{name}.pdf"}
-    elif name == "examples":
-        output = {"twin": shown(paths.EXAMPLES, name, "Tables")}
+def drawn(name):
+    """A table or a figure."""
+    what = "figure" if name in figures.names(study) else "table"
+    if what == "figure":
+        made = {"png": shown(paths.FIGURE.format(figure=name), name, "Figures"), "pdf": f"figures/{name}.pdf"}
+    elif name == output.EXAMPLES:
+        made = {"twin": shown(paths.EXAMPLES, name, "Tables")}
     else:
-        output = {"csv": shown(paths.TABLE.format(table=name), name, "Tables"), "twin": f"tables/{name}.md"}
-    told = {f"{kind}_told": f"{file}.provenance.json" for kind, file in output.items() if kind != "twin"}
+        made = {"csv": shown(paths.TABLE.format(table=name), name, "Tables"), "twin": f"tables/{name}.md"}
+    told = {f"{kind}_told": f"{file}.provenance.json" for kind, file in made.items() if kind != "twin"}
+    needs = output.needs(name, study) + (jobs.answers if name == "table1_answers" else [])
     return Job(
-        *(f"write_{name}", f"{'figure' if name in FIGURES else 'table'} {name}", {"needs": needs}, output | told),
+        *(f"write_{name}", f"{what} {name}", {"needs": needs}, made | told),
         *({"text": f"logs/all/{name}.log"}, f"logs/all/{name}.tsv"),
         {"run": f"report {name}", "given": partial(jobs.given, ()), "code": jobs.drawing},
     )
@@ -174,34 +167,9 @@ STAGES = [
     ),
 ]
 
-VALIDITY = paths.EVALUATION, paths.RETRAININGS, paths.SURROGATES, paths.SURROGATE_FITS
-FAMILIES = {"cells": ANALYSED, "family": study.ablations.families}
-REREAD = ANALYSED if "reading" in study.ablations.families else []
-TABLES = {  # what each is made of, where a study has it
-    **dict(table1_user_study=[], table1_answers=jobs.answers),
-    "table2_datasets": of_cells(paths.DATASET),
-    **{paths.VALIDITY[kind]: of_cells(*VALIDITY, cells=cells) for kind, cells in jobs.by_kind.items()},
-    "recommenders": of_cells(paths.QUALITY),
-    **dict.fromkeys(["signal", "sutva"], of_cells(paths.SIGNAL)),
-    "worlds": of_cells(paths.EVALUATION, paths.QUALITY) + of_cells(paths.ABLATION, cells=REREAD, family="reading"),
-    **dict.fromkeys(["mcnemar", "replication"], of_cells(paths.EVALUATION)),
-    **dict.fromkeys(["renumbered", "examples"], of_cells(paths.EVALUATION, *paths.RATED)),
-    "ablations": of_cells(paths.ABLATION, paths.ABLATION_FITS, paths.EVALUATION, paths.SURROGATE_QUALITY, **FAMILIES),
-    **{Path(path).stem: of_cells(path, cells=ANALYSED) for path in paths.ANALYSES},
-    "verification": of_cells(paths.VERIFICATION, paths.EVALUATION, cells=ANALYSED),
-}
-TABLES["verdict"] = of_cells(paths.DATASET, paths.EVALUATION, paths.GENERATION_TIME)
-TABLES["verdict"] += of_cells(paths.ABLATION, paths.CORRELATION, paths.SEPARABILITY, **FAMILIES)
-TABLES["runtime"] = sorted(
-    {*sum(TABLES.values(), jobs.outcomes(CELLS)), *of_cells(paths.CORRELATION_OUTCOMES, cells=ANALYSED)}
-)
-FIGURES = {
-    name: of_cells(*figures.FIGURES[kind].reads, cells=[cell] if cell else CELLS, family=figures.FIGURES[kind].family)
-    for name, (kind, cell) in figures.names(study).items()
-}
 READ = {"90_tables": "all tables, in order", "91_figures": "all figures, in order", "explore": "one user, in stills"}
 READ |= {"86_user_study": "people asked", "95_verdict": "every claim judged"} if study.meets_the_paper else {}
-DRAWN = [drawn(name, needs) for name, needs in (TABLES | FIGURES).items() if name in output.names(study)]
+DRAWN = [drawn(name) for name in output.names(study)]
 SHOWN = [str(next(iter(job.output.values()))) for job in DRAWN]
 
 

@@ -15,6 +15,7 @@ from hadyounot.report import __main__, figures, output, tables
 from hadyounot.report.tables.validity import indifferent
 from hadyounot.study import config, paths, reading, store
 from hadyounot.study.cell import Cell
+from hadyounot.workflow import snapshot
 from hadyounot.workflow.demo import open_report
 from PIL import Image
 
@@ -78,17 +79,6 @@ def study(run) -> config.StudyConfig:
     return config.check_study(reading.yaml.safe_load(TINY), "tiny")
 
 
-def said_to_read(name: str) -> list[str]:
-    """Patterns of the files that a table or figure reads, as the packages say it."""
-    if name in FIGURES:
-        found = figures.FIGURES[name.removesuffix("_toy_mf")].reads
-    else:
-        stated = re.split(r"\n    (?=\S)", tables.__doc__)
-        (lines,) = [lines for lines in stated if name in re.split(r",?\s+", lines.partition("  ")[0].strip())]
-        found = [getattr(paths, word) for word in re.findall("[A-Z]{3}[A-Z_]*", lines.split("\n\n")[0])]
-    return [re.sub("{.*?}", "*", pattern) for pattern in found]
-
-
 def write(name: str, study: config.StudyConfig, folder: Path) -> int:
     """The command line, on as many threads as this process has: numba takes no other number afterwards."""
     params = json.dumps({"settings": study.part(), "folder": str(folder)})
@@ -97,13 +87,9 @@ def write(name: str, study: config.StudyConfig, folder: Path) -> int:
 
 @pytest.mark.parametrize("name", [*TABLES, "examples", *FIGURES])
 def test_one_is_written_from_what_it_says_it_reads(run, study, tmp_path, name):
-    for pattern in said_to_read(name):
-        files = list(run.folder.glob(pattern))
-        assert files or pattern.startswith("logs/"), pattern  # no benchmark where Snakemake did not run
-        for file in files:
-            copy = tmp_path / file.relative_to(run.folder)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, copy)
+    for file in output.needs(name, study):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(run.folder / file, tmp_path / file)
     before = set(tmp_path.rglob("*"))
     assert write(name, study, tmp_path) == 0
     written = {path.name for path in set(tmp_path.rglob("*")) - before if path.is_file()}
@@ -193,3 +179,57 @@ def test_surrogates_are_indifferent_that_have_no_weight_on_deleted_items(run, tm
     output.write("table3_mf", config.check_study(reading.yaml.safe_load(TINY), "tiny"), tmp_path)
     said = re.findall(r"\n(.+): no weight on deleted items survived", path.with_suffix(".md").read_text())
     assert said == ["Linear surrogate (clf)"]
+
+
+# -- snapshots --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def kept(run, study, tmp_path_factory) -> Path:
+    """A snapshot of the run, after all figures were drawn too."""
+    folder = tmp_path_factory.mktemp("kept")
+    for name in [*FIGURES, output.EXAMPLES]:
+        output.write(name, study, run.folder)
+    (folder / "tiny.yaml").write_text(TINY)
+    assert snapshot.main(["keep", str(folder / "tiny.yaml"), str(run.folder), str(folder / "snapshot")]) == 0
+    return folder / "snapshot"
+
+
+def test_a_snapshot_draws_every_byte_again_and_holds_no_rating_and_no_outcome(kept):
+    before = {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}
+    held = {path.name for path in before}
+    assert not held & {"ratings.parquet", "users.parquet", "items.parquet", "embeddings.npz", "block_000.parquet"}
+    assert {f"{name}.png" for name in FIGURES} | {f"{name}.csv" for name in TABLES} < held
+    sums = store.read_json(kept / "provenance.json")["files"]
+    assert sums.keys() == {str(path.relative_to(kept)) for path in before} - {"provenance.json"}
+    for path in before:
+        if path.parent.name in ("tables", "figures") and path.stem != "runtime":
+            path.unlink()
+    assert snapshot.main(["draw", str(kept)]) == 0
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_one_figure_of_a_snapshot_is_drawn_alone(kept, capsys):
+    before = {path: path.stat().st_mtime_ns for path in kept.rglob("*")}
+    assert snapshot.main(["draw", str(kept), "figure6", "mcnemar"]) == 0
+    assert capsys.readouterr().out == f"{kept}: drew mcnemar, figure6_validity_mf\n"
+    changed = {path.name for path in kept.rglob("*") if path.is_file() and path.stat().st_mtime_ns != before.get(path)}
+    assert changed == {"mcnemar.csv", "mcnemar.md", "figure6_validity_mf.png", "figure6_validity_mf.pdf"}
+    assert snapshot.main(["draw", str(kept), "figure9"]) == 1
+    assert capsys.readouterr().err.startswith(f"figure9: {kept} has no such table or figure; it has table1_user_study,")
+
+
+def test_a_damaged_file_of_a_snapshot_is_not_drawn_from(kept, capsys):
+    path = kept / paths.QUALITY.format(dataset="toy", model="mf")
+    good = path.read_bytes()
+    path.write_bytes(good.replace(b"1", b"2", 1))
+    assert snapshot.main(["draw", str(kept), "recommenders"]) == 1
+    assert capsys.readouterr().err.startswith(f"{path}: its sha256 is not the one in provenance.json")
+    path.write_bytes(good)
+
+
+def test_an_unfinished_run_is_not_kept(kept, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    assert snapshot.main(["keep", str(kept / "study.yaml"), str(tmp_path / "run"), str(tmp_path / "folder")]) == 1
+    assert "/run has no figures/ablation_deletion_size_toy_mf.png, figures/" in capsys.readouterr().err
+    assert not (tmp_path / "folder").exists()

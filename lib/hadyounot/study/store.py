@@ -167,8 +167,13 @@ def _sidecar(path: Path) -> Path:
 def _vouch(path: Path, **told: Any) -> Path:
     """Write beside ``path`` what its bytes must be, and what else is told of it; where."""
     sidecar = _sidecar(path)
-    write_json(sidecar, {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), **told})
+    write_json(sidecar, {"file": path.name, "sha256": sha256(path), **told})
     return sidecar
+
+
+def sha256(path: str | Path) -> str:
+    """Of a file's bytes, in hexadecimal."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _intact(path: str | Path) -> bytes:
@@ -360,25 +365,28 @@ PACKAGES = (
 
 
 def provenance(path: str | Path, config_digest: str, seed: int) -> Path:
-    """Write ``<path>.provenance.json``: what made the file at ``path``. No time is in it, so it repeats to the byte.
+    """Write ``<path>.provenance.json``: the sha256 of the table or figure at ``path``, and ``made_by``; where it is."""
+    return _vouch(Path(path), **made_by(config_digest, seed))
+
+
+def made_by(config_digest: str, seed: int) -> dict[str, Any]:
+    """What makes files now. No time is in it, so it repeats to the byte.
 
     Args:
-        path: a table or figure that exists.
         config_digest: ``hadyounot.study.config.digest`` of the study.
         seed: its root seed.
 
     Returns:
-        the path of what was written: sha256, config_sha256, seed, python, packages (name to version) and
-        commit (with "-dirty" where files differ from it; null outside a git checkout).
+        config_sha256, seed, python, packages (name to version) and commit (with "-dirty" where files differ from it;
+        None outside a git checkout).
     """
-    return _vouch(
-        Path(path),
-        config_sha256=config_digest,
-        seed=seed,
-        python=platform.python_version(),
-        packages={name: importlib.metadata.version(name) for name in PACKAGES},
-        commit=_commit(),
-    )
+    return {
+        "config_sha256": config_digest,
+        "seed": seed,
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "commit": _commit(),
+    }
 
 
 def _commit() -> str | None:

@@ -39,14 +39,6 @@ class Jobs:
             if {"{", "}"} & {*str(folder)}:
                 raise ConfigError(f"{folder}: Snakemake takes braces in a folder's name for wildcards; rename it")
 
-    @property
-    def by_kind(self) -> dict[str, list[tuple[str, str]]]:
-        """The cells, by the kind of their recommender."""
-        kinds: dict[str, list[tuple[str, str]]] = {}
-        for cell in self.study.cells:
-            kinds.setdefault(self.study.models[cell.model].kind, []).append((cell.dataset, cell.model))
-        return kinds
-
     def given(self, fields: Sequence[str], wildcards: Mapping[str, str]) -> str:
         """The parameters of a notebook, as JSON: names, and the ``fields`` of its cell's study that decide what
         it writes; or the whole study, for what is of no cell: the provenance of tables and figures tells of all of it.

@@ -67,7 +67,7 @@ def validity(table: pd.DataFrame, standing: Mapping[str, str] | None = None) -> 
     handles = []
     for k, (marker, grey) in styles.items():
         printed = table.loc[table["top_k"] == k, "paper"].notna().any()
-        whose = f"K = {k}, ours" if printed else f"K = {k}"
+        whose = f"K = {k}, this run" if printed else f"K = {k}"
         handles.append(Line2D([], [], marker=marker, color=grey, markersize=4.5, label=whose))
         if printed:
             handles.append(Line2D([], [], marker=marker, linestyle="", **marks.HOLLOW, label=f"K = {k}, paper"))

@@ -20,8 +20,9 @@ from . import marks
 def baseline_correlation(
     measured: pd.DataFrame, correlations: pd.DataFrame, paper: Mapping[str, float], title: str = ""
 ) -> Figure:
-    """Measures of item sets against the real decrease for the first user, and below the Pearson correlation of every
-    user. What a black box has no measure of is left out.
+    """Measures of item sets against the real decrease for one user, and below the Pearson correlation of every user.
+    The one is the median user by the correlation of influence, or of the first measure where that is not known, as of
+    black boxes; of an even number the lower. What is not known is left out.
 
     Args:
         measured: schema ``schemas.MEASURED``.
@@ -30,10 +31,12 @@ def baseline_correlation(
         title: which dataset and model.
     """
     style.use()
-    user = measured["user"].iloc[0]
+    known = [method for method in MEASURES if measured[method.measure].notna().any()]
+    by = next((method for method in known if method.measure == "influence"), known[0])
+    ranked = correlations[correlations["measure"] == by.measure].sort_values("pearson", kind="stable")
+    user = ranked["user"].iloc[(ranked["pearson"].count() - 1) // 2]
     sets = measured[measured["user"] == user]
     of_user = correlations[correlations["user"] == user].set_index("measure")
-    known = [method for method in MEASURES if measured[method.measure].notna().any()]
     shown = [method for method in known if method.panel]
     panels = [method.measure for method in shown]
     figure, grid = plt.subplot_mosaic(
@@ -67,7 +70,8 @@ def baseline_correlation(
             axes.sharey(grid[panels[0]])
             axes.tick_params(labelleft=False)
     grid[panels[0]].set_ylabel("real score decrease\n(stars)")
-    figure.suptitle(f"{title}: {len(sets)} item sets of one test user".removeprefix(": "), x=0.01, ha="left")
+    told = f"{len(sets)} item sets of the test user whose r is the median: {by.measure_label}"
+    figure.suptitle(f"{title}: {told}".removeprefix(": "), x=0.01, ha="left")
 
     axes = grid["users"]
     for place, method in enumerate(known):

@@ -1,31 +1,7 @@
-"""The study's tables: data frames from what cells hold, and their Markdown twins, laid out like the paper's.
+"""The study's tables: data frames from what cells hold, and their Markdown twins, laid out like the paper's."""
 
-What each reads, of all cells unless said otherwise, by the names of ``study.paths``:
-
-    table1_user_study   nothing: the study's published numbers
-    table1_answers      the folder of people's answers that the study names, where it names one
-    table2_datasets     DATASET
-    table3_mf, table4_ncf, validity_svd, validity_blackbox
-                        EVALUATION, RETRAININGS, SURROGATES, SURROGATE_FITS, of cells with such a recommender
-    recommenders        QUALITY
-    signal, sutva       SIGNAL
-    worlds              EVALUATION, QUALITY; and of analysed cells ABLATION of the family reading, where there is one
-    replication         EVALUATION
-    renumbered          EVALUATION, RATINGS, USERS, ITEMS
-    mcnemar             EVALUATION
-    naive               NAIVE, of analysed cells
-    verification        VERIFICATION, EVALUATION, of analysed cells
-    ablations           EVALUATION, SURROGATE_QUALITY, and of every family ABLATION and ABLATION_FITS, of analysed cells
-    correlation         CORRELATION, of analysed cells
-    surrogate_quality   SURROGATE_QUALITY, of analysed cells
-    separability        SEPARABILITY, of analysed cells
-    verdict             DATASET, EVALUATION, GENERATION_TIME; and of analysed cells CORRELATION, SEPARABILITY, and of
-                        every family ABLATION
-    runtime             BENCHMARK of every stage, where there is one; DATASET, QUALITY, OUTCOMES, RETRAININGS; and of
-                        analysed cells NAIVE, CORRELATION_OUTCOMES, and of every family ABLATION_FITS
-    examples            EVALUATION, RATINGS, USERS, ITEMS; it is Markdown alone
-"""
-
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -35,25 +11,59 @@ from ...study.config import StudyConfig
 if TYPE_CHECKING:
     from .common import Table
 
-TABLES = {  # by name, the module that makes it: imported when it is asked for, as each costs time
-    **dict.fromkeys(["table1_user_study", "table1_answers"], "table1"),
-    "table2_datasets": "study",
-    **dict.fromkeys(paths.VALIDITY.values(), "validity"),
-    "mcnemar": "validity",
-    "naive": "naive",
-    "verification": "verification",
-    "ablations": "ablations",
-    "recommenders": "study",
-    "signal": "study",
-    "sutva": "worlds",
-    "worlds": "worlds",
-    "replication": "worlds",
-    "renumbered": "worlds",
-    "correlation": "analyses",
-    "surrogate_quality": "analyses",
-    "separability": "analyses",
-    "verdict": "verdict",
-    "runtime": "cost",
+
+@dataclass(frozen=True)
+class Made:
+    """Where one table is made, and the files, of ``paths``, that it is made from.
+
+    Attributes:
+        module: its ``TABLES`` has it by name: imported when it is asked for, as each costs time.
+        of_all: what it reads of each cell,
+        of_analysed: and of each that is analysed: of every family of ablations, where a file is of one,
+        families: but for ``of_analysed`` of these alone, where they are named.
+        kind: of the recommenders whose cells it is about; "" for all.
+    """
+
+    module: str
+    of_all: tuple[str, ...] = ()
+    of_analysed: tuple[str, ...] = ()
+    families: Sequence[str] | None = None
+    kind: str = ""
+
+
+_VALIDITY = paths.EVALUATION, paths.RETRAININGS, paths.SURROGATES, paths.SURROGATE_FITS
+
+TABLES = {
+    "table1_user_study": Made("table1"),  # the study's published numbers alone
+    "table1_answers": Made("table1"),  # the folder of people's answers that the study names
+    "table2_datasets": Made("study", (paths.DATASET,)),
+    **{table: Made("validity", _VALIDITY, kind=kind) for kind, table in paths.VALIDITY.items()},
+    "mcnemar": Made("validity", (paths.EVALUATION,)),
+    "naive": Made("naive", (), (paths.NAIVE,)),
+    "verification": Made("verification", (), (paths.VERIFICATION, paths.EVALUATION)),
+    "ablations": Made(
+        "ablations", (), (paths.EVALUATION, paths.SURROGATE_QUALITY, paths.ABLATION, paths.ABLATION_FITS)
+    ),
+    "recommenders": Made("study", (paths.QUALITY,)),
+    "signal": Made("study", (paths.SIGNAL,)),
+    "sutva": Made("worlds", (paths.SIGNAL,)),
+    "worlds": Made("worlds", (paths.EVALUATION, paths.QUALITY), (paths.ABLATION,), ["reading"]),
+    "replication": Made("worlds", (paths.EVALUATION,)),
+    "renumbered": Made("worlds", (paths.EVALUATION, *paths.RATED)),
+    "correlation": Made("analyses", (), (paths.CORRELATION,)),
+    "surrogate_quality": Made("analyses", (), (paths.SURROGATE_QUALITY,)),
+    "separability": Made("analyses", (), (paths.SEPARABILITY,)),
+    "verdict": Made(
+        "verdict",
+        (paths.DATASET, paths.EVALUATION, paths.GENERATION_TIME),
+        (paths.CORRELATION, paths.SEPARABILITY, paths.ABLATION),
+    ),
+    # all stages, as Snakemake's own files of what each took are no output that could be named
+    "runtime": Made(
+        "cost",
+        (paths.DATASET, paths.QUALITY, paths.OUTCOMES, paths.SURROGATE_FITS, paths.EXPLANATIONS, paths.RETRAININGS),
+        (paths.NAIVE, paths.VERIFICATION, paths.CORRELATION_OUTCOMES, paths.SEPARABILITY, paths.ABLATION_FITS),
+    ),
 }
 
 ANALYSES = (
@@ -89,4 +99,4 @@ def table(name: str) -> "Table":
     Raises:
         KeyError: there is no such table.
     """
-    return import_module(f".{TABLES[name]}", __name__).TABLES[name]
+    return import_module(f".{TABLES[name].module}", __name__).TABLES[name]

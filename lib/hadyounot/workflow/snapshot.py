@@ -1,0 +1,139 @@
+"""The small files of a run, from which all its tables and figures are drawn again, without any retraining.
+
+    python -m hadyounot.workflow.snapshot keep STUDY RUN FOLDER    copy them from the folder of a finished run
+    python -m hadyounot.workflow.snapshot draw FOLDER [NAME ...]   all tables and figures; or those of such names
+
+No rating is in a snapshot: what shows titles of a history is drawn where the dataset can be had.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..report import figures, output
+from ..study import paths, store
+from ..study.cell import Cell
+from ..study.config import StudyConfig, digest, load_study
+from ..study.reading import ConfigError
+from ..study.stages import STAGES
+
+STUDY, PROVENANCE = "study.yaml", "provenance.json"
+UNDRAWN = ("runtime",)  # of Snakemake's files of a run, and of all outcomes, which are not small
+
+
+def names(study: StudyConfig) -> list[str]:
+    """The tables and figures that a snapshot can draw."""
+    return [name for name in output.names(study) if name not in UNDRAWN]
+
+
+def keep(file: Path, run: Path, folder: Path) -> None:
+    """Copy what tables and figures of the finished ``run`` of the study ``file`` are made from to ``folder``, and them.
+
+    Raises:
+        ConfigError: the study is wrong, or the run not finished.
+    """
+    study = load_study(file)
+    datasets = {cell.dataset for cell in study.cells}
+    ratings = {path.format(dataset=dataset) for path in paths.RATED for dataset in datasets}
+    copied = {each for name in names(study) for each in output.needs(name, study)} - ratings
+    for name in output.names(study):
+        copied |= {str(each) for each in _files(name, study) if each.suffix != ".pdf"}
+    if absent := sorted(each for each in copied if not (run / each).exists()):
+        raise ConfigError(f"{run} has no {', '.join(absent)}; finish it: run snakemake again")
+    for each in sorted(copied):
+        (folder / each).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(run / each, folder / each)
+    shutil.copy(file, folder / STUDY)
+    made = store.made_by(digest(study), study.seed)
+    sums = {each: store.sha256(folder / each) for each in sorted({*copied, STUDY})}
+    store.write_json(folder / PROVENANCE, made | {"files": sums})
+
+
+def draw(folder: Path, wanted: Iterable[str] = ()) -> list[str]:
+    """Write the tables and figures of the snapshot in ``folder``, over those that are there.
+
+    Args:
+        folder: of the snapshot.
+        wanted: names, or how they begin; all where there are none.
+
+    Returns:
+        the names of what was drawn.
+
+    Raises:
+        ConfigError: the study has nothing of such a name.
+        DataError: a dataset whose titles are shown cannot be had.
+        StoreError: a file of the snapshot is damaged, or not there.
+    """
+    study = load_study(folder / STUDY)
+    known, wanted = names(study), tuple(wanted)
+    for prefix in wanted:
+        if not any(name.startswith(prefix) for name in known):
+            raise ConfigError(f"{prefix}: {folder} has no such table or figure; it has {', '.join(known)}")
+    chosen = [name for name in known if name.startswith(wanted or "")]
+    for file, due in store.read_json(folder / PROVENANCE)["files"].items():
+        if file.startswith("results/") and store.sha256(folder / file) != due:
+            raise store.StoreError(f"{folder / file}: its sha256 is not the one in {PROVENANCE}; restore the file")
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(temporary)
+        shutil.copytree(folder / "results", place / "results")
+        done: list[str] = []
+        for name in chosen:
+            _draw(name, study, place, done)
+            for file in _files(name, study):
+                (folder / file).parent.mkdir(exist_ok=True)
+                shutil.copy(place / file, folder / file)
+    return chosen
+
+
+def _draw(name: str, study: StudyConfig, place: Path, done: list[str]) -> None:
+    """Write one, after whatever it is drawn from, unless that is ``done``."""
+    if name in done:
+        return
+    for path in map(Path, output.needs(name, study)):
+        if path.parts[0] == "tables":
+            _draw(path.stem, study, place, done)
+        elif not (place / path).exists():
+            pair = next((cell.dataset, cell.model) for cell in study.cells if cell.dataset == path.parts[1])
+            STAGES["10_dataset"].run(Cell(study.of(*pair), *pair, place, makes=True))
+    output.write(name, study, place)
+    done.append(name)
+
+
+def _files(name: str, study: StudyConfig) -> list[Path]:
+    """Where a table or figure lies, its twin too."""
+    if name in figures.names(study):
+        png = Path(paths.FIGURE.format(figure=name))
+        return [png, png.with_suffix(".pdf")]
+    if name == output.EXAMPLES:
+        return [Path(paths.EXAMPLES)]
+    csv = Path(paths.TABLE.format(table=name))
+    return [csv, csv.with_suffix(".md")]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; 0 for success."""
+    parser = argparse.ArgumentParser(prog="python -m hadyounot.workflow.snapshot", description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(required=True, metavar="keep|draw", dest="command")
+    keeping = commands.add_parser("keep", help="copy the small files of a finished run")
+    for name, meaning in (("study", "its YAML"), ("run", "its folder"), ("folder", "where to, of the snapshot")):
+        keeping.add_argument(name, type=Path, help=meaning)
+    drawing = commands.add_parser("draw", help="write the tables and figures of a snapshot")
+    drawing.add_argument("folder", type=Path, help="of the snapshot")
+    drawing.add_argument("names", nargs="*", help="tables or figures, or how their names begin; all by default")
+    given = parser.parse_args(arguments)
+    try:
+        if given.command == "keep":
+            keep(given.study, given.run, given.folder)
+        else:
+            print(f"{given.folder}: drew {', '.join(draw(given.folder, given.names))}")
+    except (ConfigError, OSError, ValueError) as error:  # and what stores and readers raise
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
