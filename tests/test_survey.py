@@ -262,22 +262,51 @@ def test_tests_are_those_of_scipy_by_hand(folder):
     assert table.loc["linear_reg", table.columns[3:]].isna().all()
 
 
-def test_the_mixed_model_is_least_squares_within_people(folder):
-    """Every person rates every explanation, so its fixed effects are those of ordinary least squares."""
-    found = collect(folder)
-    rated = analysis.ratings(found.answers, found.survey)
-    table = analysis.compared(rated, "linear_reg").set_index("method")
-    dummies = [rated["participant"] == each for each in rated["participant"].unique()]
-    dummies += [rated["question"] == each for each in (2, 3, 4, 5)]
-    dummies += [rated["method"] == each for each in METHODS if each != "linear_reg"]
-    design = np.column_stack([*dummies, rated["place"]]).astype(float)
-    fitted, residual, *_ = np.linalg.lstsq(design, rated["rating"], rcond=None)
-    others = [method for method in METHODS if method != "linear_reg"]
-    assert table.loc[others, "mixed_difference"].to_numpy() == pytest.approx(-fitted[-4:-1], abs=0.02)
-    variance = residual[0] / (len(design) - design.shape[1])
-    errors = np.sqrt(variance * np.diag(np.linalg.inv(design.T @ design))[-4:-1])
-    halves = (table.loc[others, "mixed_high"] - table.loc[others, "mixed_low"]).to_numpy() / 2
-    assert halves == pytest.approx(1.96 * errors, rel=0.02)
+def rated_by(people, taste, seed):
+    """Ratings of people who differ, and in what they like by ``taste`` (SD), of methods that are all alike."""
+    rng = np.random.default_rng(seed)
+    likes = rng.normal(3.5, 0.5, (people, 1)) + rng.normal(0, taste, (people, 4))
+    rows = [
+        (person + 1, question, METHODS[arm], place, likes[person, arm] + rng.normal(0, 0.8))
+        for person in range(people)
+        for question in range(1, 6)
+        for place, arm in enumerate(rng.permutation(4), 1)
+    ]
+    return pd.DataFrame(rows, columns=["participant", "question", "method", "place", "rating"])
+
+
+def test_the_mixed_model_errs_as_means_of_people_do():
+    """Every person rates every explanation, so its errors are those of the analysis of variance of people's means."""
+    table = rated_by(60, 0.5, 0)
+    found = analysis.compared(table, "linear_reg").set_index("method").drop("linear_reg")
+    means = table.pivot_table(index="participant", columns="method", values="rating")
+    interaction = means.sub(means.mean(axis=1), axis=0) - means.mean() + means.to_numpy().mean()
+    error = np.sqrt(2 * (interaction**2).to_numpy().sum() / (59 * 3) / 60)
+    assert ((found["mixed_high"] - found["mixed_low"]) / 2).to_numpy() == pytest.approx(1.96 * error, rel=0.03)
+    assert found["mixed_difference"].to_numpy() == pytest.approx(found["difference"].to_numpy(), abs=0.03)
+
+
+def test_people_with_tastes_of_their_own_are_no_proof_of_a_difference():
+    p = [analysis.compared(rated_by(25, 0.8, seed), "linear_reg")["mixed_p"].dropna() for seed in range(25)]
+    assert (pd.concat(p) < 0.05).mean() < 0.1
+
+
+@pytest.mark.parametrize("people", [2, 4, 6])
+def test_the_paper_s_tests_are_there_where_few_people_answered(people):
+    for seed in range(12):
+        found = analysis.compared(rated_by(people, 0, seed), "linear_reg")
+        assert found["p_value"].notna().sum() == found["p_holm"].notna().sum() == 3
+
+
+def test_a_model_that_cannot_be_fitted_is_left_out_and_the_tests_are_not(monkeypatch):
+    class Singular:
+        def fit(self, **options):
+            raise np.linalg.LinAlgError("Singular matrix")
+
+    monkeypatch.setattr(analysis, "mixedlm", lambda *given, **options: Singular())
+    found = analysis.compared(rated_by(6, 0, 0), "linear_reg")
+    assert found.filter(like="mixed").isna().all(axis=None)
+    assert found["p_holm"].notna().sum() == 3
 
 
 def test_people_who_see_no_difference_show_none_and_one_person_is_too_few(survey, folder):

@@ -59,8 +59,9 @@ def compared(table: pd.DataFrame, tested: str) -> pd.DataFrame:
     """Every method's ratings, and whether those of ``tested`` are higher.
 
     The paper's test is the one-sided paired t-test, over people: of each, the mean of a method over all questions.
-    Beside it, of all single ratings, a linear mixed model with an intercept for each participant, and with question and
-    place as fixed effects.
+    Beside it, of all single ratings, a linear mixed model with random intercepts for each participant and, within them,
+    each method, and with question and place as fixed effects. Without the inner intercepts a person's ratings of one
+    method would count as independent, and p be too small wherever people differ in what they like.
 
     Args:
         table: as ``ratings``, every participant having rated every explanation once.
@@ -69,7 +70,8 @@ def compared(table: pd.DataFrame, tested: str) -> pd.DataFrame:
     Returns:
         One row for each method, in the order of the survey: method, n_people, mean and sd over people; and for all
         but ``tested`` difference (mean of ``tested`` minus mean), p_value, p_holm (Holm, Scand. J. Statist. 1979), and
-        of the mixed model mixed_difference, mixed_low, mixed_high (95 %), mixed_p (one-sided) and mixed_p_holm.
+        of the mixed model mixed_difference, mixed_low, mixed_high (95 %), mixed_p (one-sided) and mixed_p_holm, which are
+        missing where it cannot be fitted, as of few people.
 
     Raises:
         AnswersError: there are fewer than two participants.
@@ -88,27 +90,33 @@ def compared(table: pd.DataFrame, tested: str) -> pd.DataFrame:
         rows[method] = {"difference": (people[tested] - people[method]).mean(), "p_value": 1.0 if same else p, **model}
     tests = pd.DataFrame(rows).T
     for p, holm in (("p_value", "p_holm"), ("mixed_p", "mixed_p_holm")):
-        tests[holm] = multipletests(tests[p], method="holm")[1]
+        tests[holm] = multipletests(tests[p], method="holm")[1] if tests[p].notna().all() else np.nan
     joined = found.join(tests[list(_TESTED)]).reindex([tested, *others])
     return joined.loc[list(table["method"].unique())].rename_axis("method").reset_index()
 
 
 def _mixed(table: pd.DataFrame, tested: str, others: Iterable[str]) -> list[Mapping[str, float]]:
     formula = f"rating ~ C(method, Treatment({tested!r})) + C(question) + place"
-    with warnings.catch_warnings():  # where no participant differs from another, the estimate is at its bound
+    inner = {"method": "0 + C(method)"}
+    model = mixedlm(formula, table, groups="participant", re_formula="1", vc_formula=inner)
+    with warnings.catch_warnings():  # that variances are at their bound of 0: gradients fail there, so none is used
         warnings.simplefilter("ignore")
-        fit = mixedlm(formula, table, groups="participant").fit()
+        try:
+            fit = model.fit(method="nm")
+            estimates, errors, sound = fit.fe_params, fit.bse_fe, fit.converged
+        except np.linalg.LinAlgError:
+            sound = False
     told = []
     for method in others:
         name = f"C(method, Treatment({tested!r}))[T.{method}]"
-        difference, error = -fit.fe_params[name], fit.bse_fe[name]
+        difference, error = (-estimates[name], errors[name]) if sound else (np.nan, np.nan)
         half = stats.norm.ppf(0.975) * error
         told.append(
             {
                 "mixed_difference": difference,
                 "mixed_low": difference - half,
                 "mixed_high": difference + half,
-                "mixed_p": float(stats.norm.sf(difference / error)) if np.isfinite(error) and error else np.nan,
+                "mixed_p": float(stats.norm.sf(difference / error)) if error else np.nan,
             }
         )
     return told
