@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from hadyounot.study.config import check_study
 from hadyounot.study.methods import METHOD
 from hadyounot.study.stages.survey import survey as made_survey
 from hadyounot.survey import __main__, analysis
-from hadyounot.survey.answers import AnswersError, collect
+from hadyounot.survey.answers import Answers, AnswersError, collect
 from hadyounot.survey.page import page
 from hadyounot.survey.power import people_needed, power
 from hadyounot.survey.questions import BECAUSE, HAD_YOU_NOT, Explanation, Question, Survey, orders, williams
@@ -42,7 +43,7 @@ def survey() -> Survey:
     question = Question(
         user="7", history=['</script><i>, "x"', "É"], recommendation="M", explanations=said, identical=[]
     )
-    return Survey.of([question] * 5, "Consent.", "toy", "mf", "linear_reg", participants=12, seed=3)
+    return Survey.of([question] * 5, "Consent.", "The code is 7.", "toy", "mf", "linear_reg", participants=12, seed=3)
 
 
 def answers_of(survey, participant, ratings=None, **changed):
@@ -186,6 +187,20 @@ def test_a_table_that_contradicts_itself_or_is_no_table_is_one_error(survey, fol
     (folder / "answers_003.csv").write_text("")
     (error,) = collect(folder).errors
     assert "answers_003.csv: version is missing" in error
+    (folder / "answers_003.csv").write_text('version,"' + 200_000 * "x\n")
+    (error,) = collect(folder).errors
+    assert "answers_003.csv cannot be read (field larger than field limit" in error
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_table_that_a_spreadsheet_has_saved_is_read(survey, folder, separator):
+    said = answers_of(survey, 3)
+    rows = [said | {"attention": "A D"} | rating for rating in said.pop("ratings")]
+    (folder / "answers_003.json").unlink()
+    pd.DataFrame(rows).to_csv(folder / "3.CSV", index=False, sep=separator, encoding="utf-8-sig", lineterminator="\r\n")
+    path = folder / "answers_004.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert [collect(folder).errors, len(collect(folder).answers)] == [[], 12]
 
 
 def test_the_same_participant_twice_is_an_error_and_neither_is_counted(folder):
@@ -243,6 +258,26 @@ def test_those_are_excluded_whom_the_paper_excludes(survey, folder, changed, kep
     (folder / "one.json").write_text(json.dumps(answers_of(survey, 1, **changed)))
     found = collect(folder)
     assert (len(analysis.kept(found.answers)), len(found.errors)) == (int(kept), 0)
+
+
+def test_every_reason_is_said_and_people_are_counted(survey):
+    said = [answers_of(survey, 1, attention=["B"], movies_a_month=0, familiar=0), answers_of(survey, 2, gender="male")]
+    answers = [Answers.model_validate(each) for each in said]
+    assert [len(analysis.reasons(each)) for each in answers] == [3, 0]
+    counted = analysis.demographics(answers)
+    assert counted.to_dict("list") == {
+        "what": ["age", "gender", "gender"],
+        "answer": ["21-30", "female", "male"],
+        "people": [2, 1, 1],
+        "share": [1.0, 0.5, 0.5],
+    }
+
+
+def test_what_the_page_offers_is_what_answers_may_hold(survey):
+    fields, texts = Answers.model_fields, survey.texts
+    assert set(texts.gender_options) == set(get_args(fields["gender"].annotation))
+    assert set(texts.age_options) == set(get_args(fields["age"].annotation))
+    assert set(texts.attention_options) == set(get_args(get_args(fields["attention"].annotation)[0]))
 
 
 def test_tests_are_those_of_scipy_by_hand(folder):
@@ -364,6 +399,14 @@ def test_a_study_with_answers_has_a_table_and_a_figure_of_them(folder):
     assert "participant 3: more than 40 % of the movies unfamiliar" in told
     assert "notes.txt is neither" in told
     assert (folder / "figures/figure2_answers.png").stat().st_size > 10_000
+    for path in sorted(folder.glob("answers_*"))[3:]:
+        path.write_text("{")
+    (folder / "answers_001.json").unlink()
+    with pytest.raises(AnswersError, match="1 participants are kept") as raised:  # and why so few is not lost
+        output.write("table1_answers", study, folder)
+    lines = str(raised.value).splitlines()
+    assert lines[1] == "participant 3: more than 40 % of the movies unfamiliar"
+    assert sum("Invalid JSON" in line for line in lines) == 9
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------
@@ -427,15 +470,32 @@ def test_a_browser_fills_it_in_by_keyboard_and_what_it_saves_is_read(browser_pag
             continue
         assert opened.get_by_role("heading", level=1).inner_text() == f"Question {number} of 5"
         assert opened.get_by_role("list", name="Movies watched").inner_text().splitlines() == ['</script><i>, "x"', "É"]
+        if number == 1:
+            pressed(opened, {})
+            said = opened.get_by_role("alert")
+            assert said.inner_text() == "Please rate this one from 1 to 5: Explanation 1 of 4"
+            assert said.evaluate("(e) => e.closest('fieldset').contains(document.activeElement)")
+            top, high = said.evaluate("(e) => [e.getBoundingClientRect().top, innerHeight]")
+            assert 0 < top < high
+            first = opened.locator("fieldset.explanation").first
+            heard = first.evaluate("(e) => document.getElementById(e.getAttribute('aria-describedby')).ariaLabel")
+            assert heard is None
+            snapshot = first.aria_snapshot()
+            assert f"{METHODS[survey.orders[4][0][0]]} <b>" in snapshot
+            opened.get_by_role("heading", level=1).focus()
         shown = opened.locator("fieldset.explanation li").all_inner_texts()
         assert shown == [f"{METHODS[arm]} <b>" for arm in survey.orders[4][number - 1]]
         steps = {}
         for method in METHODS:  # Space chooses 1, each arrow one more
             steps[f"{number}|{method}"] = ["Space", *["ArrowRight"] * (wanted[number, method] - 1)]
         pressed(opened, steps)
+    assert opened.get_by_role("heading", level=1).inner_text() == "About you"
     for key in ("Tab", "7", "5", "Tab", "Space", "Tab", "Space", "ArrowRight", "Tab", "Enter"):
         opened.keyboard.press(key)
-    for _ in range(1 if kind == "json" else 2):
+    shown = opened.get_by_label("Your answers")
+    assert json.loads(shown.input_value())["participant"] == 5
+    assert "The code is 7." in opened.locator("main").inner_text()
+    for _ in range(2 if kind == "json" else 3):  # past the text
         opened.keyboard.press("Tab")
     with opened.expect_download(timeout=5000) as download:
         opened.keyboard.press("Enter")
@@ -449,4 +509,7 @@ def test_a_browser_fills_it_in_by_keyboard_and_what_it_saves_is_read(browser_pag
     assert (mine.movies_a_month, mine.familiar, mine.attention) == (3, 75, ["A", "D"])
     assert (mine.gender, mine.age) == ("female", "21-30")
     assert analysis.reasons(mine) == []
+    for _ in range(8):
+        opened.get_by_role("button", name="Back").click()
+    assert opened.get_by_label("Your participant number").get_attribute("readonly") is not None
     assert len(analysis.compared(analysis.ratings(found.answers, found.survey), "linear_reg")) == 4

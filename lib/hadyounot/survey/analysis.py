@@ -70,8 +70,8 @@ def compared(table: pd.DataFrame, tested: str) -> pd.DataFrame:
     Returns:
         One row for each method, in the order of the survey: method, n_people, mean and sd over people; and for all
         but ``tested`` difference (mean of ``tested`` minus mean), p_value, p_holm (Holm, Scand. J. Statist. 1979), and
-        of the mixed model mixed_difference, mixed_low, mixed_high (95 %), mixed_p (one-sided) and mixed_p_holm, which are
-        missing where it cannot be fitted, as of few people.
+        of the mixed model mixed_difference, mixed_low, mixed_high (95 %), mixed_p (one-sided) and mixed_p_holm, which
+        are missing where it cannot be fitted, as of few people.
 
     Raises:
         AnswersError: there are fewer than two participants.

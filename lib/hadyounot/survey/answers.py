@@ -1,5 +1,6 @@
 """What comes back: a file of each participant, checked; what is wrong is one error, and none is left out unsaid."""
 
+import codecs
 import csv
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -107,13 +108,13 @@ def _fault(error: ValidationError) -> str:
 
 def _read(path: Path, survey: Survey) -> Answers:
     readers: dict[str, Callable[[Path], Answers]] = {".json": _of_json, ".csv": _of_csv}
-    if path.suffix not in readers:
+    if path.suffix.lower() not in readers:
         raise AnswersError(f"{path} is neither a JSON nor a CSV file of answers; move it elsewhere")
     try:
-        answers = readers[path.suffix](path)
+        answers = readers[path.suffix.lower()](path)
     except ValidationError as error:
         raise AnswersError(f"{path}: {_fault(error)}; correct it, or move the file elsewhere") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise AnswersError(f"{path} cannot be read ({error}); move it elsewhere") from None
     if fault := _contradiction(answers, survey):
         raise AnswersError(f"{path}: {fault}; correct it, or move the file elsewhere")
@@ -121,12 +122,14 @@ def _read(path: Path, survey: Survey) -> Answers:
 
 
 def _of_json(path: Path) -> Answers:
-    return Answers.model_validate_json(path.read_bytes())
+    return Answers.model_validate_json(path.read_bytes().removeprefix(codecs.BOM_UTF8))
 
 
 def _of_csv(path: Path) -> Answers:
-    """A row for each rating; what is about the person stands in each."""
-    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    """A row for each rating; what is about the person stands in each. Spreadsheets may have changed the separator."""
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    separator = next((each for each in ";\t" if lines and each in lines[0]), ",")
+    rows = list(csv.DictReader(lines, delimiter=separator))
     about = [name for name in Answers.model_fields if name != "ratings"]
     for name in about:
         if len(values := {row.get(name) for row in rows}) > 1:

@@ -12,11 +12,15 @@ from ..rng import generator
 from ..settings import Strict
 
 BECAUSE = "We recommend this movie because you watched the following movies."
+UNSAID = "I prefer not to say"
 HAD_YOU_NOT = "Have you not watched the following movies, we would not recommend this movie."
 
 
 class Texts(Strict):
-    """Everything that people read beside titles of movies; in quotation marks in section 6 where it is the paper's."""
+    """Everything that people read beside titles of movies; in quotation marks in section 6 where it is the paper's.
+
+    Options are labels by what stands in the answers (``answers.Answers``).
+    """
 
     consent: str
     monthly: str = "How many movies do you usually watch in a month? Write 0 if fewer than one."
@@ -26,9 +30,18 @@ class Texts(Strict):
     lowest: str = "not at all satisfied"
     highest: str = "very satisfied"
     attention: str = "Please choose both A and D."
+    attention_options: dict[str, str] = Field({letter: letter for letter in "ABCD"})
     familiar: str = "What percentage of movies shown in this survey are familiar to you?"
     gender: str = "What is your gender?"
+    gender_options: dict[str, str] = Field({"female": "Female", "male": "Male", "other": "Other", "unsaid": UNSAID})
     age: str = "How old are you?"
+    age_options: dict[str, str] = Field(
+        {
+            **{"0-20": "20 or younger", "21-30": "21 to 30", "31-40": "31 to 40", "41-50": "41 to 50"},
+            **{"51-": "Older than 50", "unsaid": UNSAID},
+        }
+    )
+    completion: str = ""
 
 
 class Explanation(Strict):
@@ -77,6 +90,7 @@ class Survey(Strict):
         cls,
         questions: Sequence[Question],
         consent: str,
+        completion: str,
         dataset: str,
         model: str,
         tested: str,
@@ -89,7 +103,7 @@ class Survey(Strict):
             dataset=dataset,
             model=model,
             tested=tested,
-            texts=Texts(consent=consent),
+            texts=Texts(consent=consent, completion=completion),
             questions=list(questions),
             attention_after=(len(questions) + 1) // 2,
             orders=orders(len(questions[0].explanations), len(questions), participants, seed).tolist(),

@@ -25,3 +25,4 @@ class SurveyConfig(Strict):
         [], description="Methods of ours that are shown beside the paper's four."
     )
     consent: str = Field(CONSENT, min_length=1, description="What people agree to before the first question.")
+    completion: str = Field("", description="What stands on the last page: where to bring the answers, a code, say.")

@@ -11,7 +11,7 @@ from ...study.config import StudyConfig
 from ...study.methods import BASE, METHOD, in_order
 from ...study.published import PublishedUserStudyConfig
 from ...survey import analysis
-from ...survey.answers import Collected, collect
+from ...survey.answers import AnswersError, Collected, collect
 from ...survey.power import people_needed, power
 from .common import NOT_OURS, Table, pipes, texts
 
@@ -105,11 +105,20 @@ def collected(cells: list[Cell], study: StudyConfig) -> Collected:
 def answered(cells: list[Cell], study: StudyConfig) -> pd.DataFrame:
     """Schema ``schemas.TABLE1_ANSWERS``: a row for each method of the survey."""
     found, printed = collected(cells, study), study.published.user_study
-    table = analysis.compared(analysis.ratings(analysis.kept(found.answers), found.survey), found.survey.tested)
+    try:
+        table = analysis.compared(analysis.ratings(analysis.kept(found.answers), found.survey), found.survey.tested)
+    except AnswersError as error:
+        raise AnswersError("\n".join([str(error), *_excluded(found), *found.errors])) from None
     for name in ("mean", "sd", "p_value"):
         theirs = [getattr(getattr(printed, method, None), name, None) for method in table["method"]]
         table["paper_p" if name == "p_value" else f"paper_{name}"] = pd.Series(theirs, dtype=float)
     return table
+
+
+def _excluded(found: Collected) -> list[str]:
+    """Who is, and why."""
+    whys = [(each.participant, analysis.reasons(each)) for each in found.answers]
+    return [f"participant {number}: {', '.join(why)}" for number, why in whys if why]
 
 
 def told(frame: pd.DataFrame, found: Collected) -> str:
@@ -124,22 +133,19 @@ def told(frame: pd.DataFrame, found: Collected) -> str:
         *(("p, mixed model", "mixed_p"), ("the same, Holm", "mixed_p_holm")),
     ):
         shown[label] = texts(frame[column], "{:.3f}")
-    left = [
-        f"- participant {each.participant}: {', '.join(why)}"
-        for each in found.answers
-        if (why := analysis.reasons(each))
-    ]
     people = analysis.demographics(kept).assign(share=lambda table: texts(table["share"], "{:.1%}")).astype(str)
     parts = [
         f"{len(found.answers)} people answered {len(found.survey.questions)} questions each; {len(kept)} are kept. "
         f"{found.survey.dataset}, {found.survey.model}, survey {found.survey.version}.\n\n{pipes(shown)}",
-        f"## Excluded, as the paper does\n\n{chr(10).join(left) or 'Nobody.'}\n",
-        "## Files that are wrong, and not counted\n\n"
-        + ("\n".join(f"- {each}" for each in found.errors) or "None.")
-        + "\n",
+        f"## Excluded, as the paper does\n\n{_listed(_excluded(found)) or 'Nobody.'}\n",
+        f"## Files that are wrong, and not counted\n\n{_listed(found.errors) or 'None.'}\n",
         f"## Who was kept\n\n{pipes(people)}",
     ]
     return "\n".join(parts)
+
+
+def _listed(lines: list[str]) -> str:
+    return "\n".join(f"- {each}" for each in lines)
 
 
 TABLES = {

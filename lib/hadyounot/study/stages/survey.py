@@ -50,6 +50,7 @@ def _survey(cell: Cell) -> Survey:
     return Survey.of(
         [_question(cell, user, by_user[user]) for user in drawn],
         config.consent,
+        config.completion,
         *(cell.dataset, cell.model, BASE.name),
         *(config.participants, cell.study.seed),
     )
