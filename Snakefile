@@ -41,6 +41,7 @@ os.environ.update(
     HADYOUNOT_PROJECT=str(HERE), PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 )
 
+
 def shown(path, name, category, **labels):
     """An output that the report shows, with the text beside it: of the longest name that begins this one."""
     caption = max(each.stem for each in (HERE / "notebooks/captions").iterdir() if name.startswith(each.stem))

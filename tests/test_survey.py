@@ -9,8 +9,9 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 import pytest
+from hadyounot.report.tables import table1
 from hadyounot.settings import ConfigError
-from hadyounot.study import paths, reading
+from hadyounot.study import paths, published, reading
 from hadyounot.study.cell import Cell
 from hadyounot.study.config import check_study
 from hadyounot.study.methods import METHOD
@@ -364,6 +365,21 @@ def test_power_is_that_of_the_noncentral_t(difference, correlation, n):
     assert power(difference, 0.87, 0.74, correlation, n, seed=0) == pytest.approx(exact, abs=0.015)
     needed = TTestPower().solve_power(effect, None, 0.05, 0.8, alternative="larger")
     assert people_needed(difference, 0.87, 0.74, correlation, seed=0) == pytest.approx(needed, rel=0.05, abs=2)
+
+
+def test_notebook_86_shows_the_power_of_each_difference_that_the_paper_prints():
+    printed = published.load_published().user_study
+    table = table1.powers(printed, seed=0)
+    best, sds = printed.linear_reg.sd, {METHOD[name].label: getattr(printed, name).sd for name in METHODS}
+    for row in table.itertuples():
+        sd = sds[row.method]
+        effect = row.difference / np.sqrt(best**2 + sd**2 - 2 * row.correlation * best * sd)
+        exact = TTestPower().power(effect, printed.kept, 0.05, alternative="larger")
+        assert row.power == pytest.approx(exact, abs=0.015)
+        needed = TTestPower().solve_power(effect, None, 0.05, 0.8, alternative="larger")
+        assert row.people == pytest.approx(needed, rel=0.05, abs=2)
+    assert len(table) == 6
+    assert (table["correlation"] == 0).sum() == 3  # each as implied, and with none
 
 
 # -- tables and the command -------------------------------------------------------------------------------------------
