@@ -37,9 +37,9 @@ def asked(cells):
 
 
 def test_by_hand_it_has_the_cells_whose_data_are_at_hand_and_the_toy_world(tmp_path, monkeypatch, cells):
-    assert [cell.title for cell in cells] == ["toy · mf"]
+    assert [cell.title for cell in cells] == ["Planted toy world × matrix factorisation"]
     monkeypatch.setenv("HADYOUNOT_DATA", str(tmp_path))
-    assert [cell.title for cell in open_cells({}, "study", "")] == ["toy · mf"]
+    assert [cell.title for cell in open_cells({}, "study", "")] == ["Planted toy world × matrix factorisation"]
     folder = tmp_path / "ml-100k"
     folder.mkdir()
     lines = [f"{user}\t{item}\t{1 + (user * item) % 5}\t0" for user in range(1, 9) for item in range(1, 9)]
@@ -51,7 +51,7 @@ def test_by_hand_it_has_the_cells_whose_data_are_at_hand_and_the_toy_world(tmp_p
 
 def test_a_finished_run_is_read_as_it_was_split(cells):
     (again,) = open_cells({}, "study", str(cells[0].folder))
-    assert again.title == "toy · mf"
+    assert again.title == "Planted toy world × matrix factorisation"
     assert np.array_equal(again.train.values, cells[0].train.values)
 
 

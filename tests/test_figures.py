@@ -120,22 +120,28 @@ def test_families_of_methods_and_values_of_k_differ_in_grey():
 
 def test_figure5_shows_every_user_of_the_methods_that_generate_and_their_median():
     frame = times_frame()
-    figure = figures.generation_time(frame)
-    shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert shown == [method.label for method in GENERATING]
-    for method, cloud in zip(GENERATING, figure.axes[0].collections, strict=True):
-        np.testing.assert_allclose(cloud.get_offsets()[:, 0], frame.loc[frame["method"] == method.name, "seconds"])
-    medians = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]
-    expected = frame.groupby("method")["seconds"].median()
-    np.testing.assert_allclose(medians, [expected[method.name] for method in GENERATING])
-    assert figure.axes[0].get_xscale() == "log"
+    some = frame[~frame["method"].str.startswith("influence")].assign(seconds=lambda each: 2 * each["seconds"])
+    cells = {"MovieLens-100K\nmf": frame, "MovieLens-100K\nblack box": some}
+    figure = figures.generation_time(cells)
+    random, *others = sorted(GENERATING, key=lambda method: method.name != "random")
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]  # which both panels share
+    assert labels == [method.label for method in (*others, random)]
+    for axes, (called, times) in zip(figure.axes, cells.items(), strict=True):
+        assert axes.get_title(loc="left") == called
+        shown = [method for method in (*others, random) if method.name in set(times["method"])]
+        for method, cloud in zip(shown, axes.collections, strict=True):
+            np.testing.assert_allclose(cloud.get_offsets()[:, 0], times.loc[times["method"] == method.name, "seconds"])
+        medians = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
+        expected = times.groupby("method")["seconds"].median()
+        np.testing.assert_allclose(medians, [expected[method.name] for method in shown])
+        assert axes.get_xscale() == "log"
     assert_nothing_overlaps(figure)
     assert {"wall time of one explanation", "1 µs", "1 s"} <= set(texts(figure))
 
 
 def test_times_that_lie_close_together_have_labels_that_do_not_overlap():
     frame = pd.DataFrame({"user": range(6), "method": "knn", "seconds": [5e-5, 6e-5, 8e-5, 9e-5, 3e-4, 4e-4]})
-    figure = figures.generation_time(frame)
+    figure = figures.generation_time({"": frame})
     assert_nothing_overlaps(figure)
     assert {"100 µs", "200 µs"} <= set(texts(figure))
     assert not [text for text in texts(figure) if "10^" in text]
@@ -167,7 +173,8 @@ def test_figure2_draws_table_1_in_two_groups_and_says_whose_numbers_they_are():
 def test_figure6_draws_each_number_of_the_table(datasets):
     frame = validity_frame(datasets)
     frame.loc[(frame["dataset"] == "netflix-sample") & (frame["method"] == "knn"), "paper"] = 0.3
-    figure = figures.validity(frame, {"netflix-sample": "netflix-small", "toy": "what it has no numbers of"})
+    standing = {"netflix-sample": "netflix-small", "toy": "what it has no numbers of"}
+    figure = figures.validity(frame, {"netflix-small": "Netflix (Small)", "toy": "Toy"}, standing)
     assert len(figure.axes) == len(datasets)
     for axes, dataset in zip(figure.axes, datasets, strict=True):
         rows = frame[frame["dataset"] == dataset]
@@ -181,8 +188,8 @@ def test_figure6_draws_each_number_of_the_table(datasets):
         assert sorted(hollow) == sorted(rows["paper"].dropna())
         assert sorted(bars) == sorted(zip(rows["ci_low"], rows["ci_high"], strict=True))
         assert sorted(points) == sorted(rows["validity"])
-        note = "\npaper: netflix-small, other data" if dataset == "netflix-sample" else ""
-        assert axes.get_title(loc="left") == f"{dataset} · mf\n100 users{note}"
+        note = "\npaper: Netflix (Small),\nother data" if dataset == "netflix-sample" else ""
+        assert axes.get_title(loc="left") == f"{'Toy' if dataset == 'toy' else dataset}\nmf, 100 users{note}"
     figure.canvas.draw()
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert sorted(labels) == sorted(method.label for method in METHODS)
@@ -364,7 +371,7 @@ def test_ablation_figures_show_every_variant_with_its_interval():
 
 FIGURES = {
     **{f"ablation_{name}": lambda name=name: ablation(name) for name in VARIANTS},
-    "generation_time": lambda: figures.generation_time(times_frame()),
+    "generation_time": lambda: figures.generation_time(dict.fromkeys("abcd", times_frame())),
     "validity": lambda: figures.validity(validity_frame(["ml-100k", "toy", "third"])),
     "card": card,
     "notice": lambda: notice("No explanation removed a recommendation."),
@@ -378,7 +385,15 @@ def test_two_saves_are_the_same_bytes_and_fit_the_report(name, tmp_path):
     for one, other in zip(*saved, strict=True):
         assert one.read_bytes() == other.read_bytes()
     assert b"CreationDate" not in saved[0][0].read_bytes()
-    assert 800 <= Image.open(saved[0][1]).width <= 1200
+    assert 690 <= Image.open(saved[0][1]).width <= 1200
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_are_as_wide_as_a_page_of_two_columns_and_can_be_read_there(name):
+    figure = FIGURES[name]()
+    assert figure.get_figwidth() == style.PAGE
+    sizes = {text.get_fontsize() for text in figure.findobj(matplotlib.text.Text) if text.get_text().strip()}
+    assert min(sizes) >= 7
 
 
 def test_another_process_saves_the_same_bytes(tmp_path):
@@ -417,7 +432,7 @@ def measured_frames(missing=()):
 def test_figure_7_shows_one_user_and_all_and_the_paper():
     measured, correlations = measured_frames()
     paper = {"embedding_distance": 0.175, "influence": 0.356}
-    figure = figures.baseline_correlation(measured, correlations, paper, "ml-100k · mf")
+    figure = figures.baseline_correlation(measured, correlations, paper, "MovieLens-100K × matrix factorisation")
     assert_nothing_overlaps(figure)
     *panels, users = figure.axes
     influence = correlations[correlations["measure"] == "influence"].set_index("user")["pearson"]

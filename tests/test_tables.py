@@ -459,9 +459,13 @@ def test_what_learns_is_shown_before_a_baseline_and_whatever_holds_if_none_leave
         frame["rank_after"] = frame["method"].map(held[cell.model]).fillna(1).astype("int32")
         store.write_parquet(cell.path(paths.EVALUATION), frame, schemas.EVALUATION)
     card = verified_example(cells)
-    assert card["footer"].startswith(f"ml-100k, again, user u{cells[1].test_users[0]}; Linear surrogate (reg).")
+    assert card["footer"].startswith(
+        f"MovieLens-100K × matrix factorisation (again), user u{cells[1].test_users[0]}; Linear surrogate (reg)."
+    )
     assert card["rank_after"] == 2
-    assert verified_example(cells[:1])["footer"].startswith(f"ml-100k, mf, user u{cells[0].test_users[0]}; KNN.")
+    assert verified_example(cells[:1])["footer"].startswith(
+        f"MovieLens-100K × matrix factorisation, user u{cells[0].test_users[0]}; KNN."
+    )
 
 
 def test_without_an_explanation_that_held_there_is_no_verified_example(cell):

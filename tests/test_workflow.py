@@ -72,8 +72,8 @@ ANALYSED = "toy/mf"
 BLACK_BOXES = ("als", "surprise-svd")
 BLOCKS = dict.fromkeys(CELLS, 1) | dict.fromkeys(("ml-100k-slice/mf", "ml-100k-slice/ncf", ANALYSED), 2)
 FIGURES = (
-    *(f"figure5_generation_time_{cell.replace('/', '_')}" for cell in CELLS),
-    *("figure6_validity_mf", "figure6_validity_ncf", "figure6_validity_svd", "figure6_validity_blackbox"),
+    *("figure5_generation_time", "figure6_validity_mf", "figure6_validity_ncf", "figure6_validity_svd"),
+    "figure6_validity_blackbox",
     *("example_card", "what_decides_validity", "protocols", "figure2_user_ratings"),
     *(
         f"{figure}_{ANALYSED.replace('/', '_')}"

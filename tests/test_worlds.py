@@ -258,8 +258,9 @@ def test_figures_have_a_row_for_each(study, folder, figure):
         assert set(labels) == {"pinned", "rebuilt", "seen, pinned", "readmitted, pinned"}
     else:
         assert labels == ["mf-short", "mf"]  # as trained least to most
-    (heading,) = drawn.axes[0].texts
-    assert heading.get_text().startswith("toy · mf")
+    (heading,) = drawn.axes[-1].texts
+    trained = " (mf)" if figure == "protocols" else ""
+    assert heading.get_text() == f"Planted toy world × matrix factorisation{trained}"
 
 
 def test_what_was_expected_is_judged_by_an_interval():

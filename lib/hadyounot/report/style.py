@@ -12,12 +12,15 @@ FILL, HEADER = "#3a83b8", "#0b3055"
 
 FAMILY = "DejaVu Sans"  # comes with matplotlib: the same glyphs on every machine
 
+PAGE = 6.9  # inches: two columns of a page, as wide as every figure is, with text of at least 7 points
+
 
 def use() -> None:
     """Set the look of all figures drawn from now on."""
     seaborn.set_theme(
         context="paper",
         style="ticks",
+        font_scale=0.85,
         rc={
             "axes.edgecolor": FAINT,
             "axes.spines.right": False,

@@ -1,7 +1,7 @@
 """Settings of the recommenders."""
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
     Field,
@@ -119,9 +119,17 @@ class BlackBoxConfig(RecommenderConfig):
         return settings
 
 
-RECOMMENDERS = {  # by kind: module and class, imported where one is used
-    "mf": ("hadyounot.retrain.mf", "MatrixFactorization"),
-    "ncf": ("hadyounot.retrain.ncf", "NeuralCollaborativeFiltering"),
-    "svd": ("hadyounot.retrain.svd", "TruncatedSVD"),
-    "blackbox": ("hadyounot.retrain.blackbox", "BlackBox"),
+class Kind(NamedTuple):
+    """A kind of recommender: what people call it, and its class, imported where one is used."""
+
+    title: str
+    module: str
+    name: str
+
+
+RECOMMENDERS = {
+    "mf": Kind("matrix factorisation", "hadyounot.retrain.mf", "MatrixFactorization"),
+    "ncf": Kind("neural collaborative filtering", "hadyounot.retrain.ncf", "NeuralCollaborativeFiltering"),
+    "svd": Kind("truncated SVD", "hadyounot.retrain.svd", "TruncatedSVD"),
+    "blackbox": Kind("black box", "hadyounot.retrain.blackbox", "BlackBox"),
 }

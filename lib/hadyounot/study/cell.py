@@ -26,7 +26,7 @@ def recommender(settings: ModelConfig, seed: int) -> Recommender:
     Raises:
         ConfigError: as ``factory.resolved``.
     """
-    module, name = RECOMMENDERS[settings.kind]
+    _, module, name = RECOMMENDERS[settings.kind]
     kind = getattr(importlib.import_module(module), name)
     if settings.seed:
         seed = int(generator(seed, "model", settings.seed).integers(2**31))
@@ -66,7 +66,8 @@ class Cell:
     @property
     def title(self) -> str:
         """What people call it."""
-        return f"{self.dataset} · {self.model}"
+        kind = RECOMMENDERS[self.kind].title
+        return f"{self.study.titles[self.dataset]} × {kind}" + f" ({self.model})" * (self.model != self.kind)
 
     @property
     def kind(self) -> str:

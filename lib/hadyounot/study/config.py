@@ -277,6 +277,13 @@ class StudyConfig(Strict):
         seeds = any(self.models[cell.model].seed for cell in self.cells)
         return seeds or any(self.datasets[cell.dataset].same for cell in self.cells)
 
+    @property
+    def titles(self) -> dict[str, str]:
+        """What people call its datasets."""
+        own = {name: row.title or name for name, row in self.datasets.items()}
+        splits = {name: row.same for name, row in self.datasets.items() if row.same}
+        return own | {name: f"{own[dataset]}, split {split}" for name, (dataset, split) in splits.items()}
+
     def world(self, model: str) -> str:
         """The model of the same settings that has no seed, protocol and reading of its own, or else the first of them:
         its name.

@@ -63,7 +63,7 @@ class Jobs:
         found = [code_digest(self.project / paths.NOTEBOOK.format(notebook=notebook), UNCOUNTED)]
         if "models" in fields:
             settings = self.study.models[wildcards["model"]]
-            found.append(package_digest(RECOMMENDERS[settings.kind][0], UNCOUNTED))
+            found.append(package_digest(RECOMMENDERS[settings.kind].module, UNCOUNTED))
             if factory := getattr(settings, "factory", None):
                 module = factory.partition(":")[0]
                 ours = module.startswith("hadyounot.")

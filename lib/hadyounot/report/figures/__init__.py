@@ -7,7 +7,7 @@ attributes of this package.
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ...study import paths
 from ...study.config import StudyConfig
@@ -45,13 +45,13 @@ class Figure:
     Attributes:
         module: its ``FIGURES`` has, by name, (study, cells, folder) -> the figure; of one cell where it is about one.
         reads: files that it is drawn from, of ``paths``.
-        cells: which cells have a figure each; "" where one is of the whole study.
+        analysed: whether each analysed cell has one of its own; it is of the whole study otherwise.
         family: of the ablations that it shows.
     """
 
     module: str
     reads: tuple[str, ...]
-    cells: Literal["", "all", "analysed"] = ""
+    analysed: bool = False
     family: str = ""
 
 
@@ -64,22 +64,20 @@ _ABLATIONS = _table("ablations")
 FIGURES = {
     "figure2_user_ratings": Figure("figure2", _table("table1_user_study")),
     "figure2_answers": Figure("figure2", _table("table1_answers")),
-    "figure5_generation_time": Figure("figure5", (paths.GENERATION_TIME,), "all"),
+    "figure5_generation_time": Figure("figure5", (paths.GENERATION_TIME,)),
     **{f"figure6_validity_{kind}": Figure("figure6", _table(table)) for kind, table in paths.VALIDITY.items()},
     **dict.fromkeys(["what_decides_validity", "protocols"], Figure("worlds", _table("worlds"))),
     "example_card": Figure("card", (paths.EVALUATION, *paths.RATED)),
-    "figure7_baseline_correlation": Figure("figure7", (paths.MEASURED, paths.CORRELATION), "analysed"),
-    "figure8_tsne": Figure("figure8", (paths.PROJECTION, paths.SEPARABILITY), "analysed"),
+    "figure7_baseline_correlation": Figure("figure7", (paths.MEASURED, paths.CORRELATION), analysed=True),
+    "figure8_tsne": Figure("figure8", (paths.PROJECTION, paths.SEPARABILITY), analysed=True),
     "validity_against_seconds": Figure(
-        "verification", (paths.VERIFICATION, paths.EVALUATION, paths.GENERATION_TIME), "analysed"
+        "verification", (paths.VERIFICATION, paths.EVALUATION, paths.GENERATION_TIME), analysed=True
     ),
     **{
-        f"ablation_{family}": Figure("ablations", _ABLATIONS, "analysed", family)
+        f"ablation_{family}": Figure("ablations", _ABLATIONS, True, family)
         for family in ("deletion_size", "sample_size")
     },
-    "ablation_search": Figure(
-        "ablations", (*_ABLATIONS, paths.GENERATION_TIME, paths.ABLATION_TIME), "analysed", "search"
-    ),
+    "ablation_search": Figure("ablations", (*_ABLATIONS, paths.GENERATION_TIME, paths.ABLATION_TIME), True, "search"),
 }
 
 
@@ -97,10 +95,10 @@ def names(study: StudyConfig) -> dict[str, tuple[str, tuple[str, str] | None]]:
     for name, figure in FIGURES.items():
         if name in absent or figure.family not in ("", *study.ablations.families):
             continue
-        if not figure.cells:
+        if not figure.analysed:
             found[name] = name, None
-        for cell in study.cells if figure.cells else ():
-            if cell.analysed or figure.cells == "all":
+        for cell in study.cells if figure.analysed else ():
+            if cell.analysed:
                 found[f"{name}_{cell.dataset}_{cell.model}"] = name, (cell.dataset, cell.model)
     return found
 

@@ -66,7 +66,7 @@ def deletion_size(table: pd.DataFrame, variants: Sequence[Method], title: str = 
         title: which dataset and model.
     """
     style.use()
-    figure, axes = plt.subplots(figsize=(5.4, 2.8))
+    figure, axes = plt.subplots(figsize=(style.PAGE, 2.8))
     _ablated(axes, range(len(variants)), _of(table, variants), table[table["family"] == "base"], joined="")
     axes.set_xticks(range(len(variants)), [method.label for method in variants])
     axes.set(xlabel="items deleted in each simulated deletion", title=title)
@@ -91,7 +91,7 @@ def sample_size(table: pd.DataFrame, variants: Sequence[Method], title: str = ""
         some.pop(None, None)
         if some:
             axis[label] = dict(sorted(some.items()))
-    figure, grid = plt.subplots(2, len(axis), figsize=(6.8, 4.2), sharex="col", sharey="row", squeeze=False)
+    figure, grid = plt.subplots(2, len(axis), figsize=(style.PAGE, 4.0), sharex="col", sharey="row", squeeze=False)
     for (above, below), (label, some) in zip(grid.T, axis.items(), strict=True):
         counts, rows = list(some), _of(table, list(some.values()))
         first = rows[rows["top_k"] == rows["top_k"].min()]
@@ -130,7 +130,7 @@ def search(table: pd.DataFrame, variants: Sequence[Method], seconds: Mapping[str
     k = table["top_k"].min()
     rows = table[table["family"].isin(("base", variants[0].family)) & (table["top_k"] == k)].set_index("variant")
     markers = dict(zip(dict.fromkeys(map(_searched, (BASE, *variants))), cycle("o^sDPv"), strict=False))
-    figure, axes = plt.subplots(figsize=(5.4, 3.2))
+    figure, axes = plt.subplots(figsize=(style.PAGE, 3.2))
     for method in (BASE, *variants):
         row, filled = rows.loc[method.name], method.learner.surrogate == BASE.learner.surrogate
         axes.errorbar(

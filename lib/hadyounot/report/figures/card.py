@@ -52,7 +52,7 @@ def verified_example(cells: Iterable[Cell], best_rated: int = 6, shown: int = 5)
         "before": titles[top_items(before, eligible, shown)].tolist(),
         "after": titles[top_items(after, eligible, shown)].tolist(),
         "rank_after": int(explanation.rank_after),
-        "footer": f"{cell.dataset}, {cell.model}, user {cell.ratings.user_ids[user]}; "
+        "footer": f"{cell.title}, user {cell.ratings.user_ids[user]}; "
         f"{METHOD[explanation.method].label}. Both lists are of models trained from scratch.",
     }
 
@@ -78,7 +78,7 @@ def example_card(
         footer: where the example comes from.
     """
     style.use()
-    target, width, margin, gap = before[0], 540, 18, 16
+    target, width, margin, gap = before[0], 72 * style.PAGE, 18, 14
     inner = width - 2 * margin
     card = Card(width)
 
@@ -117,8 +117,9 @@ def example_card(
 def notice(text: str) -> Figure:
     """A card that says that there is nothing to show."""
     style.use()
-    card = Card(540)
-    return card.draw(0, [], card.text(18, 26, text, 504, 10))
+    width = 72 * style.PAGE
+    card = Card(width)
+    return card.draw(0, [], card.text(18, 26, text, width - 36, 10))
 
 
 def _drawn(study: StudyConfig, cells: list[Cell], folder: Path) -> Figure:

@@ -31,7 +31,7 @@ def user_ratings(table: pd.DataFrame, title: str = NOT_OURS[0].upper() + NOT_OUR
         ("traditional: “because you watched …”", table[~counterfactual], {"markerfacecolor": "white", "marker": "s"}),
         ("counterfactual: “have you not watched …”", table[counterfactual], {"marker": "o"}),
     )
-    figure, axes = plt.subplots(figsize=(6.4, 2.6))
+    figure, axes = plt.subplots(figsize=(style.PAGE, 2.4))
     labels, handles = [], []
     for name, members, look in groups:
         first = len(labels)

@@ -4,81 +4,68 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from ...study import paths
 from ...study.cell import Cell
 from ...study.config import StudyConfig
-from ...study.methods import METHOD, in_order
+from ...study.methods import METHOD
 from .. import style
 from ..tables.common import span, stand_ins
 from . import marks
 
 
-def validity(table: pd.DataFrame, standing: Mapping[str, str] | None = None) -> Figure:
+def validity(
+    table: pd.DataFrame, titles: Mapping[str, str] | None = None, standing: Mapping[str, str] | None = None
+) -> Figure:
     """Validity with its Wilson interval by method and K, beside the paper's; one panel per dataset and model.
 
     Args:
         table: schema ``schemas.TABLE_VALIDITY``.
+        titles: of datasets; their names by default.
         standing: the paper's dataset, by the dataset that stands in for it.
     """
     style.use()
-    present = [METHOD[name] for name in in_order(table["method"])]
-    controls = [method for method in present if method.role == "control"]
-    methods = [method for method in present if method not in controls]
-    places = {method.name: float(place) for place, method in enumerate(methods)}
-    places |= {method.name: place + 0.35 for place, method in enumerate(controls, start=len(methods))}
-    bottom = max(places.values()) + 0.55
-    styles = style.top_k_styles(table["top_k"])
+    places, styles = marks.places(table["method"]), style.top_k_styles(table["top_k"])
+    first, called = next(iter(styles)), titles or {}
     offsets = dict(zip(styles, np.linspace(-0.27, 0.27, len(styles)) if len(styles) > 1 else [0], strict=True))
-
-    panels = list(table.groupby(["dataset", "model"], sort=False))
-    columns = min(len(panels), 3)
-    rows = -(-len(panels) // columns)
-    size = (6.4 if columns == 1 else 2.3 + 2.3 * columns, rows * (0.9 + 0.42 * bottom) + 0.5)
-    figure, grid = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
-    for axes in grid.flat[len(panels) :]:
-        axes.remove()
-    for axes, ((dataset, model), panel) in zip(grid.flat, panels, strict=False):
-        if controls:
-            axes.axhspan(len(methods) - 0.33, bottom, color=style.BAND, zorder=0)
+    cells = list(table.groupby(["dataset", "model"], sort=False))
+    figure, panels = marks.panels(len(cells), 0.8 + 0.29 * len(places), "validity (% of users)")
+    for axes, ((dataset, model), panel) in zip(panels, cells, strict=True):
         for row in panel.itertuples():
             marker, grey = styles[row.top_k]
-            y = places[row.method] + offsets[row.top_k]
-            axes.plot([row.ci_low, row.ci_high], [y, y], color=grey, linewidth=1.3, solid_capstyle="butt")
-            axes.plot(row.validity, y, marker, color=grey, markersize=4.5)
+            y, size = places[row.method] + offsets[row.top_k], 4.5 if row.top_k == first else 3
+            bar = {"color": grey, "linewidth": 1.3, "solid_capstyle": "butt"}
+            axes.plot([row.ci_low, row.ci_high], [y, y], **bar)
+            axes.plot(row.validity, y, marker, color=grey, markersize=size, clip_on=False)
             if pd.notna(row.paper):
-                axes.plot(row.paper, y, marker, **marks.HOLLOW)
+                axes.plot(row.paper, y, marker, **marks.HOLLOW | {"markersize": size + 1.5}, clip_on=False)
         paper = (standing or {}).get(dataset) if panel["paper"].notna().any() else None
-        note = f"\npaper: {paper}, other data" if paper else ""
-        axes.set_title(f"{dataset} · {model}\n{span(panel['n_users'])} users{note}")
-        axes.set(xlim=(-0.02, 1.02), ylim=(bottom, -0.6), xlabel="validity (% of users)")
+        note = f"\npaper: {called.get(paper, paper)},\nother data" if paper else ""
+        axes.set_title(f"{called.get(dataset, dataset)}\n{model}, {span(panel['n_users'])} users{note}")
+        axes.set_xlim(-0.02, 1.02)
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
-        axes.set_yticks(list(places.values()), [METHOD[name].label for name in places])
-        axes.tick_params(axis="y", length=0)
-        axes.grid(axis="x", color="0.85", linewidth=0.6)
-        axes.label_outer()
-    handles = []
+        marks.of_methods(axes, places)
+    handles: list[Artist] = []
     for k, (marker, grey) in styles.items():
         printed = table.loc[table["top_k"] == k, "paper"].notna().any()
         whose = f"K = {k}, this run" if printed else f"K = {k}"
         handles.append(Line2D([], [], marker=marker, color=grey, markersize=4.5, label=whose))
         if printed:
             handles.append(Line2D([], [], marker=marker, linestyle="", **marks.HOLLOW, label=f"K = {k}, paper"))
-    if controls:
-        handles.append(Patch(color=style.BAND, label="controls"))
+    if any(METHOD[name].role == "control" for name in places):
+        handles.append(marks.CONTROLS)
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(styles) + 1, 4))
     return figure
 
 
 def _drawn(study: StudyConfig, cells: list[Cell], folder: Path, table: str) -> Figure:
-    return validity(marks.table(table, folder), stand_ins(study))
+    return validity(marks.table(table, folder), study.titles, stand_ins(study))
 
 
 FIGURES = {f"figure6_validity_{kind}": partial(_drawn, table=table) for kind, table in paths.VALIDITY.items()}

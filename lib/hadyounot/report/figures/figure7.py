@@ -40,7 +40,9 @@ def baseline_correlation(
     shown = [method for method in known if method.panel]
     panels = [method.measure for method in shown]
     figure, grid = plt.subplot_mosaic(
-        [panels, ["users"] * len(panels)], figsize=(8.4, 2.7 + 0.34 * len(known)), height_ratios=[2, 0.34 * len(known)]
+        [panels, ["users"] * len(panels)],
+        figsize=(style.PAGE, 2.6 + 0.3 * len(known)),
+        height_ratios=[2, 0.34 * len(known)],
     )
     for method in shown:
         axes = grid[method.measure]
@@ -70,8 +72,9 @@ def baseline_correlation(
             axes.sharey(grid[panels[0]])
             axes.tick_params(labelleft=False)
     grid[panels[0]].set_ylabel("real score decrease\n(stars)")
-    told = f"{len(sets)} item sets of the test user whose r is the median: {by.measure_label}"
-    figure.suptitle(f"{title}: {told}".removeprefix(": "), x=0.01, ha="left")
+    label = by.measure_label[0].lower() + by.measure_label[1:]
+    told = f"{len(sets)} item sets of one test user, who has the median r of the {label}"
+    figure.suptitle(f"{title}\n{told}".strip(), x=0.01, ha="left", fontsize="medium")
 
     axes = grid["users"]
     for place, method in enumerate(known):

@@ -24,7 +24,7 @@ def projection(points: pd.DataFrame, separability: pd.DataFrame, perplexity: flo
         title: which dataset and model.
     """
     style.use()
-    figure, (plane, r2, auc) = plt.subplots(1, 3, figsize=(8.4, 4.3), width_ratios=[3.4, 1, 1])
+    figure, (plane, r2, auc) = plt.subplots(1, 3, figsize=(style.PAGE, 3.9), width_ratios=[3.4, 1, 1])
     low, high = np.quantile(points["effect"], [0.05, 0.95])
     colors = {"c": points["effect"], "cmap": "cividis", "vmin": low, "vmax": high}
     drawn = plane.scatter(points["x"], points["y"], s=6, **colors, linewidths=0, rasterized=True)

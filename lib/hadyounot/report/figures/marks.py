@@ -1,16 +1,22 @@
 """What several figures have in common: their tables, rows of methods, and what users and the paper look like."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from ...rng import generator
 from ...study import paths, store
+from ...study.cell import Cell
+from ...study.config import StudyConfig
+from ...study.methods import METHOD, in_order
 from .. import style, tables
 
 USERS = (
@@ -43,6 +49,48 @@ def of_users(axes: Axes, place: int, name: str, values: np.ndarray, color: str) 
     axes.plot([low, high], [place, place], color=style.INK, linewidth=2.2, solid_capstyle="butt")
     axes.plot(median, place, "o", color="white", markeredgecolor=style.INK, markersize=6, markeredgewidth=1.4)
     return float(median)
+
+
+def panels(count: int, height: float, xlabel: str) -> tuple[Figure, list[Axes]]:
+    """Panels with shared axes, three beside each other, each ``height`` inches high; ``xlabel`` is below the lowest."""
+    columns = min(count, 3)
+    size = style.PAGE, -(-count // columns) * height + 0.5
+    figure, grid = plt.subplots(-(-count // columns), columns, figsize=size, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat[count:]:
+        axes.remove()
+    for axes in grid.flat[:count][-columns:]:
+        axes.tick_params(labelbottom=True)
+        axes.set_xlabel(xlabel)
+    return figure, list(grid.flat[:count])
+
+
+def places(methods: Iterable[str]) -> dict[str, float]:
+    """Where each method has its row in a panel, from the top: controls a little below all others."""
+    named = [METHOD[name] for name in in_order(methods)]
+    others = [method.name for method in named if method.role != "control"]
+    controls = [method.name for method in named if method.role == "control"]
+    found = {name: float(place) for place, name in enumerate(others)}
+    return found | {name: place + 0.35 for place, name in enumerate(controls, start=len(others))}
+
+
+def above(study: StudyConfig, cell: Cell) -> str:
+    """What stands above a cell's panel."""
+    return f"{study.titles[cell.dataset]}\n{cell.model}"
+
+
+def of_methods(axes: Axes, places: Mapping[str, float]) -> None:
+    """The rows of ``places``, those of controls on a band."""
+    bottom = max(places.values()) + 0.55
+    controls = [place for name, place in places.items() if METHOD[name].role == "control"]
+    if controls:
+        axes.axhspan(min(controls) - 0.68, bottom, color=style.BAND, zorder=0)
+    axes.set_yticks([*places.values()], [METHOD[name].label for name in places])
+    axes.set_ylim(bottom, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color="0.85", linewidth=0.6)
+
+
+CONTROLS = Patch(color=style.BAND, label="controls")
 
 
 def rows(axes: Axes, labels: Sequence[str]) -> None:

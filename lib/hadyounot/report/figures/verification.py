@@ -36,9 +36,7 @@ def validity_against_seconds(
     tested, times = (frame[frame["user"].isin(users)] for frame in (tested, times))
     medians = times.groupby("method")["seconds"].median()
     methods = [name for name in in_order(medians.index) if METHOD[name].baseline != "verified"]
-    figure, panels = plt.subplots(
-        1, len(levels), figsize=(1.2 + 2.5 * len(levels), 3.6), sharey=True, sharex=True, squeeze=False
-    )
+    figure, panels = plt.subplots(1, len(levels), figsize=(style.PAGE, 3.6), sharey=True, sharex=True, squeeze=False)
     spent = sized.groupby(["top_k", "budget"]).agg(seconds=("seconds", "median"), valid=("valid", "mean"))
     ours = METHOD["verified"]
     for axes, k in zip(panels[0], levels, strict=True):
@@ -60,7 +58,7 @@ def validity_against_seconds(
         axes.label_outer()
     panels[0, 0].set_ylabel("validity (% of users)")
     panels[0, 0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
-    figure.suptitle(f"{title} ({len(users)} users)", x=0.01, ha="left")
+    figure.suptitle(f"{title}, {len(users)} users".removeprefix(", "), x=0.01, ha="left")
     handles = [
         Line2D([], [], linestyle="", marker=MARKERS[name], color=METHOD[name].color, label=METHOD[name].label)
         for name in methods

@@ -1,6 +1,6 @@
 """What decides validity: methods in every world, and in every protocol of a world."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
+from ...retrain.settings import RECOMMENDERS
 from ...study.cell import Cell
 from ...study.config import StudyConfig
 from ...study.methods import METHOD
@@ -24,54 +25,60 @@ SHOWN = {"knn": "v", "influence": "s", "mlp_reg": "^", "linear_reg": "o", "linea
 PAPER = "linear_reg"  # whose validity in the paper is the line
 
 
-def what_decides_validity(table: pd.DataFrame) -> Figure:
-    """Schema ``schemas.WORLDS``: a row per world, as trained least to most on the same data, a column per K."""
+def what_decides_validity(table: pd.DataFrame, titles: Mapping[str, str] | None = None) -> Figure:
+    """A row per world, as trained least to most on the same data, a column per K.
+
+    Args:
+        table: schema ``schemas.WORLDS``.
+        titles: of datasets; their names by default.
+    """
     chosen = table[(table["protocol"] == "pinned") & (table["reading"] == "unseen")]
     order = chosen["test_rmse"] - chosen["train_gap"]
-    return _grid(chosen.assign(order=-order.fillna(0), row=chosen["world"]))
+    return _grid(chosen.assign(order=-order.fillna(0), row=chosen["world"], trained=""), titles or {})
 
 
-def protocols(table: pd.DataFrame) -> Figure:
-    """Schema ``schemas.WORLDS``: a row per protocol and reading of the worlds that have several."""
+def protocols(table: pd.DataFrame, titles: Mapping[str, str] | None = None) -> Figure:
+    """A row per protocol and reading of the worlds that have several; arguments as above."""
     chosen = table.assign(row=table["protocol"].where(table["reading"] == "unseen", table["reading"] + ", pinned"))
     several = chosen.groupby(["dataset", "recommender", "world"])["protocol"].transform("nunique") > 1
     chosen = chosen[several]
-    return _grid(chosen.assign(order=0, recommender=chosen["recommender"] + ", " + chosen["world"]))
+    return _grid(chosen.assign(order=0, trained=" (" + chosen["world"] + ")"), titles or {})
 
 
-def _grid(table: pd.DataFrame) -> Figure:
-    """Rows by ``row`` in the order of ``order``, under a heading for each dataset and ``recommender``; columns by K."""
+def _grid(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
+    """Rows by ``row`` in the order of ``order``, under headings of dataset, recommender and what ``trained`` says;
+    columns by K.
+    """
     style.use()
     table = table[(table["split_seed"] == 0) & (table["model_seed"] == 0)]
     top_k = sorted(table["top_k"].unique())
     places, headings, y = {}, {}, 0.0
-    for group, rows in table.groupby(["dataset", "recommender"], sort=False):
+    for group, rows in table.groupby(["dataset", "recommender", "trained"], sort=False):
         headings[group] = y
         for name in rows.sort_values("order", kind="stable")["row"].unique():
             y += 1
             places[*group, name] = y
         y += 1.6
-    figure, grid = plt.subplots(
-        1, len(top_k), figsize=(1.6 + 2.1 * len(top_k), 1.1 + 0.24 * y), sharey=True, squeeze=False
-    )
+    figure, grid = plt.subplots(1, len(top_k), figsize=(style.PAGE, 1.1 + 0.2 * y), sharey=True, squeeze=False)
     for axes, k in zip(grid[0], top_k, strict=True):
         for (*group, name), place in places.items():
             there = table[(table["top_k"] == k) & (table["row"] == name)]
-            _row(axes, place, there[(there["dataset"] == group[0]) & (there["recommender"] == group[1])])
+            _row(axes, place, there[(there[["dataset", "recommender", "trained"]] == group).all(axis=1)])
         axes.set(xlim=(-0.03, 1.03), ylim=(y - 1, -0.6), xlabel="validity (% of users)")
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
         axes.set_title(f"K = {k}")
         axes.set_yticks([*places.values()], [name for *_, name in places])
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", color=style.BAND)
-    for (dataset, recommender), place in headings.items():
-        grid[0, 0].annotate(
-            f"{dataset} · {recommender}",
-            *((0, place), (-4, 0)),
-            xycoords=grid[0, 0].get_yaxis_transform(),
-            textcoords="offset points",
-            **{"ha": "right", "va": "center", "weight": "bold", "fontsize": 8},
+    for (dataset, recommender, trained), place in headings.items():
+        heading = grid[0, -1].annotate(  # over all panels, as it is of the last one
+            f"{titles.get(dataset, dataset)} × {RECOMMENDERS[recommender].title}{trained}",
+            (0.01, place),
+            xycoords=("figure fraction", "data"),
+            **{"va": "center", "weight": "bold", "annotation_clip": False},
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )
+        heading.set_in_layout(False)
     figure.legend(handles=_legend(table), loc="outside lower center", ncols=3)
     return figure
 
@@ -112,8 +119,8 @@ def _legend(table: pd.DataFrame) -> Sequence[Line2D | Patch]:
     return found
 
 
-def _drawn(study: StudyConfig, cells: list[Cell], folder: Path, figure: Callable[[pd.DataFrame], Figure]) -> Figure:
-    return figure(marks.table("worlds", folder))
+def _drawn(study: StudyConfig, cells: list[Cell], folder: Path, figure: Callable[..., Figure]) -> Figure:
+    return figure(marks.table("worlds", folder), study.titles)
 
 
 FIGURES = {each.__name__: partial(_drawn, figure=each) for each in (what_decides_validity, protocols)}
