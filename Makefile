@@ -5,6 +5,8 @@
 # make worlds     what decides the numbers: many recommenders, protocols, splits and seeds, in runs/worlds; likewise
 # make survey     the survey of section 6 from the explanations of a cell (CELL=ml-100k/mf), as a page in results/
 # make figures    every table and figure of the run in docs/results/study again, in place, without retraining; FIGURE=figure7
+# make archive    the outcomes of make paper as a folder and a zip in dist/, to be given away (CONFIG=... for another study)
+# make verify     retrain ROWS=100 random rows of each cell of that archive, and compare them bit for bit
 # make plan       what paper would cost on this machine, before it starts (CONFIG=config/worlds.yaml for another)
 # make test       every test
 # make test-fast  those that run no whole study
@@ -17,10 +19,11 @@ BIN := .venv/bin
 READY := .venv/ready
 CONFIG :=
 CELL ?= ml-100k/mf
+ROWS ?= 100
 SNAKEMAKE := $(BIN)/snakemake
 TESTS := --numprocesses 2 --dist loadfile
 
-.PHONY: study smoke paper worlds survey figures plan test test-fast lab app lock
+.PHONY: study smoke paper worlds survey figures archive verify plan test test-fast lab app lock
 .DEFAULT_GOAL := study
 
 # where the study of CONFIG runs: runs/my-shop for examples/my-shop/study.yaml, runs/worlds for config/worlds.yaml
@@ -51,6 +54,13 @@ survey: $(READY)
 
 figures: $(READY)
 	$(BIN)/python -m hadyounot.workflow.snapshot draw docs/results/study $(FIGURE)
+
+archive: $(READY)
+	mkdir -p dist
+	$(BIN)/python -m hadyounot.workflow.archive build $(or $(CONFIG),config/paper.yaml) "$(if $(CONFIG),$(FOLDER),runs/paper)" dist/outcomes
+
+verify: $(READY)
+	$(BIN)/python -m hadyounot.workflow.archive verify dist/outcomes --rows $(ROWS)
 
 plan: $(READY)
 	$(BIN)/python -m hadyounot.workflow.plan $(or $(CONFIG),config/paper.yaml)

@@ -9,13 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hadyounot
 import numpy as np
 import pytest
 from hadyounot.report import __main__, figures, output, tables
 from hadyounot.report.tables.validity import indifferent
-from hadyounot.study import config, paths, reading, store
+from hadyounot.study import config, paths, reading, schemas, store
 from hadyounot.study.cell import Cell
-from hadyounot.workflow import snapshot
+from hadyounot.study.stages.simulate import simulated
+from hadyounot.workflow import archive, snapshot
 from hadyounot.workflow.demo import open_report
 from PIL import Image
 
@@ -233,3 +235,52 @@ def test_an_unfinished_run_is_not_kept(kept, tmp_path, capsys):
     assert snapshot.main(["keep", str(kept / "study.yaml"), str(tmp_path / "run"), str(tmp_path / "folder")]) == 1
     assert "/run has no figures/ablation_deletion_size_toy_mf.png, figures/" in capsys.readouterr().err
     assert not (tmp_path / "folder").exists()
+
+
+# -- archives of outcomes ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def archived(run, tmp_path) -> Path:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    assert archive.main(["build", str(tmp_path / "tiny.yaml"), str(run.folder), str(tmp_path / "outcomes")]) == 0
+    return tmp_path / "outcomes"
+
+
+def test_an_archive_holds_what_was_recorded_and_the_same_bytes_each_time(run, archived, tmp_path):
+    loaded = hadyounot.load_outcomes(archived / "toy_mf.parquet")
+    recorded = simulated(Cell(run.study, "toy", "mf", run.folder))
+    assert loaded.deletions == recorded.deletions
+    for name, column in recorded.columns().items():
+        assert np.array_equal(column, loaded.columns()[name]), name
+    names = {path.name for path in archived.iterdir()}
+    checked = subprocess.check_output(["sha256sum", "--check", "SHA256SUMS"], cwd=archived, text=True)
+    assert {line.removesuffix(": OK") for line in checked.splitlines()} == names - {"SHA256SUMS"}
+    card = (archived / "README.md").read_text()
+    assert "| `toy_mf.parquet` | Planted toy world × matrix factorisation | 10 | 120 |" in card
+    again = ["build", str(tmp_path / "tiny.yaml"), str(run.folder), str(tmp_path / "again/outcomes")]
+    assert archive.main(again) == 0
+    assert (tmp_path / "again/outcomes.zip").read_bytes() == archived.with_suffix(".zip").read_bytes()
+    shutil.unpack_archive(archived.with_suffix(".zip"), tmp_path / "unpacked")
+    for path in archived.iterdir():
+        assert (tmp_path / "unpacked/outcomes" / path.name).read_bytes() == path.read_bytes()
+    assert archive.main(again) == 1  # never over what is there
+
+
+def test_retraining_gives_the_rows_of_an_archive_again_and_finds_one_that_is_not_so(archived, capsys):
+    capsys.readouterr()
+    assert archive.main(["verify", str(archived), "--rows", "30"]) == 0
+    assert capsys.readouterr().out == (
+        "Planted toy world × matrix factorisation: 30 of 120 rows, the same to the bit\n"
+    )
+    path, sums = archived / "toy_mf.parquet", archived / "SHA256SUMS"
+    frame = store.read_parquet(path, schemas.OUTCOMES)
+    score = frame["score_after"].iloc[7]
+    frame.at[7, "score_after"] = np.append(score[:-1], np.nextafter(score[-1], np.float32(9)))
+    store.write_parquet(path, frame, schemas.OUTCOMES)
+    assert archive.main(["verify", str(archived)]) == 1
+    assert capsys.readouterr().err == f"{path}: its sha256 is not the one in SHA256SUMS; unpack the archive again\n"
+    lines = [f"{store.sha256(archived / line[66:])}  {line[66:]}" for line in sums.read_text().splitlines()]
+    sums.write_text("\n".join(lines) + "\n")
+    assert archive.main(["verify", str(archived), "--rows", "120"]) == 1
+    assert re.search(rf"{path}: column 'score_after', row 7: \S+ is recorded, and retrai", capsys.readouterr().err)

@@ -10,6 +10,7 @@ _HOMES = {  # imported when first used: the workflow looks into this package oft
     "Ratings": "retrain.ratings",
     "TruncatedSVD": "retrain.svd",
     "explain": "compare.verified",
+    "load_outcomes": "workflow.archive",
 }
 
 __all__ = list(_HOMES)
