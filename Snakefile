@@ -20,6 +20,7 @@ from snakemake.utils import min_version
 
 from hadyounot.report import figures, output
 from hadyounot.study import paths
+from hadyounot.study.cell import Cell
 from hadyounot.study.config import check_study
 from hadyounot.workflow.jobs import Jobs
 
@@ -42,10 +43,17 @@ os.environ.update(
 )
 
 
-def shown(path, name, category, **labels):
-    """An output that the report shows, with the text beside it: of the longest name that begins this one."""
-    caption = max(each.stem for each in (HERE / "notebooks/captions").iterdir() if name.startswith(each.stem))
-    return report(path, caption=f"notebooks/captions/{caption}.rst", category=category, labels={"name": name, **labels})
+CALLED = {f"{cell.dataset}/{cell.model}": cell.title for cell in Cell.all_of(study, Path())} | study.titles
+
+
+def shown(path, name, category, place="", part=""):
+    """An output that the report shows, called by the first line of the text beside it: of the longest name that begins
+    its own.
+    """
+    stem = max(each.stem for each in (HERE / "notebooks/captions").iterdir() if name.startswith(each.stem))
+    title = (HERE / f"notebooks/captions/{stem}.rst").read_text(encoding="utf-8").partition("\n")[0]
+    labels = lambda wildcards: {"name": title + part, "of": CALLED.get(place.format(**wildcards), "the whole study")}
+    return report(path, caption=f"notebooks/captions/{stem}.rst", category=category, labels=labels)
 
 
 class Job(NamedTuple):
@@ -63,7 +71,8 @@ class Job(NamedTuple):
 def stage(name, notebook, says, input, output, fields, place="{dataset}/{model}"):
     """A notebook, run on a cell with the ``fields`` of the study that decide what it writes, and kept as a page."""
     page = "_".join([notebook, *(f"{{{part}}}" for part in ("block", "family") if f"{{{part}}}" in str(output))])
-    html = shown(paths.HTML.format(cell=place, notebook=page), page, "Notebooks", cell=place)
+    part = page.removeprefix(notebook).replace("_", ", ", 1)
+    html = shown(paths.HTML.format(cell=place, notebook=page), page, "Notebooks", place, part)
     log = paths.EXECUTED.format(cell=place, notebook=page)
     return Job(
         *(name, f"{page} on {place}: {says}".replace("{", "{wildcards."), input, output | {"html": html}),
@@ -80,14 +89,12 @@ def stage(name, notebook, says, input, output, fields, place="{dataset}/{model}"
 
 def drawn(name):
     """A table or a figure."""
-    what = "figure" if name in figures.names(study) else "table"
-    if what == "figure":
-        made = {"png": shown(paths.FIGURE.format(figure=name), name, "Figures"), "pdf": f"figures/{name}.pdf"}
-    elif name == output.EXAMPLES:
-        made = {"twin": shown(paths.EXAMPLES, name, "Tables")}
-    else:
-        made = {"csv": shown(paths.TABLE.format(table=name), name, "Tables"), "twin": f"tables/{name}.md"}
-    told = {f"{kind}_told": f"{file}.provenance.json" for kind, file in made.items() if kind != "twin"}
+    made = output.written(name, study)
+    told = {f"{kind}_told": f"{file}.provenance.json" for kind, file in made.items() if kind in output.TOLD}
+    what, (first, *_) = "figure" if "png" in made else "table", made
+    if name != "finding":  # the first page of the report
+        _, cell = figures.names(study).get(name, (name, None))
+        made[first] = shown(made[first], name, f"{what.title()}s", "/".join(cell or ()))
     needs = output.needs(name, study) + (jobs.answers if name == "table1_answers" else [])
     return Job(
         *(f"write_{name}", f"{what} {name}", {"needs": needs}, made | told),
@@ -179,6 +186,11 @@ wildcard_constraints:
     model="[a-z0-9][a-z0-9._-]*",
     block=r"\d{3}",
     family="[a-z_]+",
+
+
+if Path(paths.FINDING).exists():
+
+    report: str(Path(paths.FINDING).absolute())
 
 
 onstart:

@@ -13,9 +13,11 @@ import hadyounot
 import numpy as np
 import pytest
 from hadyounot.report import __main__, figures, output, tables
+from hadyounot.report.page import page
 from hadyounot.report.tables.validity import indifferent
 from hadyounot.study import config, paths, reading, schemas, store
 from hadyounot.study.cell import Cell
+from hadyounot.study.methods import METHOD
 from hadyounot.study.stages.simulate import simulated
 from hadyounot.workflow import archive, snapshot
 from hadyounot.workflow.demo import open_report
@@ -87,7 +89,7 @@ def write(name: str, study: config.StudyConfig, folder: Path) -> int:
     return __main__.main([name, "--params", params, "--threads", os.environ["NUMBA_NUM_THREADS"]])
 
 
-@pytest.mark.parametrize("name", [*TABLES, "examples", *FIGURES])
+@pytest.mark.parametrize("name", [*TABLES, "examples", "finding", *FIGURES])
 def test_one_is_written_from_what_it_says_it_reads(run, study, tmp_path, name):
     for file in output.needs(name, study):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
@@ -95,11 +97,12 @@ def test_one_is_written_from_what_it_says_it_reads(run, study, tmp_path, name):
     before = set(tmp_path.rglob("*"))
     assert write(name, study, tmp_path) == 0
     written = {path.name for path in set(tmp_path.rglob("*")) - before if path.is_file()}
-    if name == "examples":
-        assert written == {"examples.md"}
+    if name in ("examples", "finding"):
+        assert written == {"examples.md", "examples.html"} if name == "examples" else {"finding.rst"}
         return
     made = [f"{name}.csv"] if name in TABLES else [f"{name}.pdf", f"{name}.png"]
-    assert written == {*made, *(f"{file}.provenance.json" for file in made), *([f"{name}.md"] * (name in TABLES))}
+    twins = [f"{name}.md", f"{name}.html"] if name in TABLES else []
+    assert written == {*made, *twins, *(f"{file}.provenance.json" for file in made)}
     for file in made:
         path = tmp_path / ("tables" if name in TABLES else "figures") / file
         provenance = json.loads(path.with_name(f"{file}.provenance.json").read_text())
@@ -107,14 +110,39 @@ def test_one_is_written_from_what_it_says_it_reads(run, study, tmp_path, name):
         assert provenance["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     if name in TABLES:
         assert len(store.read_csv(path, tables.table(name).schema)) or name == "runtime"
-        assert path.with_suffix(".md").read_text().count("|") > len(tables.table(name).schema.columns)
+        lines = [line for line in path.with_suffix(".md").read_text().splitlines() if line.startswith("|")]
+        page = path.with_suffix(".html").read_text()
+        assert lines
+        assert page.count("<tr>") == sum(not line.startswith(("|:", "|-")) for line in lines)
     else:
         assert path.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
-        assert 800 <= Image.open(path).width <= 1200
+        assert Image.open(path).width <= 1200
+
+
+def test_the_first_page_says_what_the_table_of_worlds_says(run, study, tmp_path):
+    (tmp_path / "tables").mkdir()
+    shutil.copy(run.folder / "tables/worlds.csv", tmp_path / "tables")
+    assert write("finding", study, tmp_path) == 0
+    text = (tmp_path / "tables/finding.rst").read_text()
+    worlds = store.read_csv(tmp_path / "tables/worlds.csv", tables.table("worlds").schema)
+    own = worlds[(worlds["top_k"] == 1) & (worlds["reading"] == "unseen")].set_index("method")
+    for name in ("knn", "influence", "linear_reg", "mlp_reg", "linear_reg_aware", "verified", "random", "oracle"):
+        low, high = (100 * own.loc[name, end] for end in ("ci_low", "ci_high"))
+        assert f"{METHOD[name].label} {100 * own.loc[name, 'validity']:.0f} [{low:.0f}, {high:.0f}]" in text
+    opened = re.findall(r"resultPath:'(\S+?)'", text)
+    shown = {next(iter(output.written(name, study).values())) for name in output.names(study)}
+    assert len(opened) == 5
+    assert set(opened) - shown == {"results/html/all/explore.html"}
+
+
+def test_a_page_shows_tags_of_titles_and_breaks_lines_of_cells():
+    text = page("a < b", "| title |\n|---|\n| <script>x</script><br>&amp; \\*M\\* |\n")
+    assert "<td>&lt;script&gt;x&lt;/script&gt;<br>&amp;amp; *M*</td>" in text
+    assert "<title>a &lt; b</title>" in text
 
 
 def test_names_are_those_of_the_study(study):
-    assert output.names(study) == [*TABLES, "examples", *FIGURES]
+    assert output.names(study) == [*TABLES, "examples", "finding", *FIGURES]
     plain = {"cells": [{"dataset": "toy", "model": "mf"}, {"dataset": "toy", "model": "own"}]}
     plain["models"] = {"mf": {"kind": "mf", "epochs": 3}, "own": {"kind": "blackbox", "factory": "some:thing"}}
     plain = config.check_study(plain, "plain")
@@ -190,7 +218,7 @@ def test_surrogates_are_indifferent_that_have_no_weight_on_deleted_items(run, tm
 def kept(run, study, tmp_path_factory) -> Path:
     """A snapshot of the run, after all figures were drawn too."""
     folder = tmp_path_factory.mktemp("kept")
-    for name in [*FIGURES, output.EXAMPLES]:
+    for name in [*FIGURES, "examples"]:
         output.write(name, study, run.folder)
     (folder / "tiny.yaml").write_text(TINY)
     assert snapshot.main(["keep", str(folder / "tiny.yaml"), str(run.folder), str(folder / "snapshot")]) == 0
@@ -216,7 +244,8 @@ def test_one_figure_of_a_snapshot_is_drawn_alone(kept, capsys):
     assert snapshot.main(["draw", str(kept), "figure6", "mcnemar"]) == 0
     assert capsys.readouterr().out == f"{kept}: drew mcnemar, figure6_validity_mf\n"
     changed = {path.name for path in kept.rglob("*") if path.is_file() and path.stat().st_mtime_ns != before.get(path)}
-    assert changed == {"mcnemar.csv", "mcnemar.md", "figure6_validity_mf.png", "figure6_validity_mf.pdf"}
+    twins = {"mcnemar.csv", "mcnemar.md", "mcnemar.html"}
+    assert changed == {*twins, "figure6_validity_mf.png", "figure6_validity_mf.pdf"}
     assert snapshot.main(["draw", str(kept), "figure9"]) == 1
     assert capsys.readouterr().err.startswith(f"figure9: {kept} has no such table or figure; it has table1_user_study,")
 

@@ -264,7 +264,7 @@ def test_the_report_is_one_page_that_holds_everything(smoke):
     notebooks |= {f"{cell}/30_simulate_001" for cell in CELLS if BLOCKS[cell] == 2}
     notebooks |= {f"{cell.partition('/')[0]}/10_dataset" for cell in CELLS}
     expected = {f"results/html/{notebook}.html" for notebook in notebooks}
-    expected |= {f"tables/{table}.csv" for table in TABLES} | {"tables/examples.md"}
+    expected |= {f"tables/{table}.html" for table in (*TABLES, "examples")}
     expected |= {f"figures/{figure}.png" for figure in FIGURES}
     assert expected <= set(results)
     for path, result in results.items():
@@ -376,7 +376,7 @@ def once(*stages):
     return Counter(stages) + Counter({"70": len(FAMILIES) - 1} if "70" in stages else {})
 
 
-EVERY_TABLE = {f"table {name}" for name in {*TABLES, "examples"}}
+EVERY_TABLE = {f"table {name}" for name in {*TABLES, "examples", "finding"}}
 
 
 @pytest.mark.parametrize(

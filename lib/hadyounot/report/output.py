@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from ..study import paths, store
 from ..study.cell import Cell
@@ -9,13 +10,35 @@ from ..study.config import CellConfig, StudyConfig, digest
 from ..study.reading import ConfigError, nearest
 from . import figures, tables
 
-EXAMPLES = "examples"
-_EXAMPLES = tables.Made("examples", (paths.EVALUATION, *paths.RATED))
+
+class Text(NamedTuple):
+    """What is neither a table nor a figure: what it reads of every cell, and the suffixes that it is written with."""
+
+    reads: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+
+TEXTS = {
+    "examples": Text((paths.EVALUATION, *paths.RATED), ("html", "md")),  # explanations in words
+    "finding": Text((paths.TABLE.format(table="worlds"),), ("rst",)),  # the first page of the report
+}
+TOLD = "csv", "png", "pdf"  # suffixes of what has its provenance beside it
 
 
 def names(study: StudyConfig) -> list[str]:
-    """All tables and figures that a study has, explanations in words among them."""
-    return [*tables.names(study), EXAMPLES, *figures.names(study)]
+    """All tables, texts and figures that a study has."""
+    return [*tables.names(study), *TEXTS, *figures.names(study)]
+
+
+def written(name: str, study: StudyConfig) -> dict[str, str]:
+    """The files that one of ``names`` is written as, by their suffix, the one that the report shows first."""
+    if name in figures.names(study):
+        place, kinds = paths.FIGURE.format(figure=name), ("png", "pdf")
+    elif name in TEXTS:
+        place, kinds = paths.TABLE.format(table=name), TEXTS[name].kinds
+    else:
+        place, kinds = paths.TABLE.format(table=name), ("html", "csv", "md")
+    return {kind: str(Path(place).with_suffix(f".{kind}")) for kind in kinds}
 
 
 def needs(name: str, study: StudyConfig) -> list[str]:
@@ -24,7 +47,9 @@ def needs(name: str, study: StudyConfig) -> list[str]:
         figure, place = figures.FIGURES[drawn[0]], drawn[1]
         cells = [cell for cell in study.cells if place in (None, (cell.dataset, cell.model))]
         return _files(figure.reads, cells, study, [figure.family])
-    made = _EXAMPLES if name == EXAMPLES else tables.TABLES[name]
+    if name in TEXTS:
+        return _files(TEXTS[name].reads, study.cells, study)
+    made = tables.TABLES[name]
     cells = [cell for cell in study.cells if made.kind in ("", study.models[cell.model].kind)]
     families = [each for each in study.ablations.families if each in (made.families or study.ablations.families)]
     analysed = [cell for cell in cells if cell.analysed]
@@ -46,10 +71,10 @@ def _files(
 
 
 def write(name: str, study: StudyConfig, folder: Path) -> list[Path]:
-    """Write one of ``names``: a table as CSV and Markdown, explanations as Markdown, a figure as PNG and PDF.
+    """Write one of ``names`` as ``written`` says.
 
     Returns:
-        the files; the Markdown twin of a table is not among them. Beside each but Markdown lies its provenance.
+        the files; beside those of a suffix of ``TOLD`` lies their provenance.
 
     Raises:
         ConfigError: the study has no table or figure of this name.
@@ -62,12 +87,28 @@ def write(name: str, study: StudyConfig, folder: Path) -> list[Path]:
             f"{name}: the study has no such table or figure; it has {', '.join(known)}"
             + (f"; write {near}" if near else "")
         )
-    if name == EXAMPLES:
-        return [_text(folder / paths.EXAMPLES, _examples(study, folder))]
-    files = _table(name, study, folder) if name in tables.TABLES else _figure(name, study, folder)
-    for file in files:
-        store.provenance(file, digest(study), study.seed)
-    return files
+    files = {kind: folder / path for kind, path in written(name, study).items()}
+    if name in figures.names(study):
+        figures.save(figures.draw(name, study, folder), files["png"].with_suffix(""))
+    elif name == "finding":
+        _text(files["rst"], _finding(study, folder))
+    else:
+        markdown = _examples(study, folder) if name == "examples" else _table(name, study, folder, files["csv"])
+        _text(files["md"], markdown)
+        _text(files["html"], _page(name, markdown))
+    for kind, file in files.items():
+        if kind in TOLD:
+            store.provenance(file, digest(study), study.seed)
+    return list(files.values())
+
+
+def _table(name: str, study: StudyConfig, folder: Path, file: Path) -> str:
+    """Write a table, and return its Markdown twin."""
+    cells, made = Cell.all_of(study, folder), tables.table(name)
+    frame = made.frame(cells, study)
+    markdown = made.markdown(frame, cells, study)
+    store.write_csv(file, frame, made.schema)
+    return markdown
 
 
 def _examples(study: StudyConfig, folder: Path) -> str:
@@ -76,21 +117,20 @@ def _examples(study: StudyConfig, folder: Path) -> str:
     return examples(Cell.all_of(study, folder))
 
 
-def _table(name: str, study: StudyConfig, folder: Path) -> list[Path]:
-    cells, made, path = Cell.all_of(study, folder), tables.table(name), folder / paths.TABLE.format(table=name)
-    frame = made.frame(cells, study)
-    text = made.markdown(frame, cells, study)
-    store.write_csv(path, frame, made.schema)
-    _text(path.with_suffix(".md"), text)
-    return [path]
+def _finding(study: StudyConfig, folder: Path) -> str:
+    from .finding import finding
+
+    worlds = store.read_csv(folder / paths.TABLE.format(table="worlds"), tables.table("worlds").schema)
+    shown = [next(iter(written(each, study).values())) for each in names(study)]
+    return finding(worlds, Cell.all_of(study, folder), [*shown, paths.HTML.format(cell="all", notebook="explore")])
 
 
-def _figure(name: str, study: StudyConfig, folder: Path) -> list[Path]:
-    path = folder / paths.FIGURE.format(figure=name)
-    return list(figures.save(figures.draw(name, study, folder), path.with_suffix("")))
+def _page(title: str, markdown: str) -> str:
+    from .page import page
+
+    return page(title, markdown)
 
 
-def _text(path: Path, text: str) -> Path:
+def _text(path: Path, text: str) -> None:
     with store.atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    return path

@@ -47,7 +47,7 @@ SURVEY_PAGE = _CELL + "survey.html"
 ANALYSES = NAIVE, CORRELATION, SURROGATE_QUALITY, SEPARABILITY  # each gathered into a table of its name
 
 TABLE = "tables/{table}.csv"
-EXAMPLES = "tables/examples.md"
+FINDING = "tables/finding.rst"
 VALIDITY = {  # table by kind of recommender
     "mf": "table3_mf",
     "ncf": "table4_ncf",

@@ -127,9 +127,9 @@ def _of_json(path: Path) -> Answers:
 
 def _of_csv(path: Path) -> Answers:
     """A row for each rating; what is about the person stands in each. Spreadsheets may have changed the separator."""
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
     separator = next((each for each in ";\t" if lines and each in lines[0]), ",")
-    rows = list(csv.DictReader(lines, delimiter=separator))
+    rows = list(csv.DictReader(lines, delimiter=separator, strict=True))
     about = [name for name in Answers.model_fields if name != "ratings"]
     for name in about:
         if len(values := {row.get(name) for row in rows}) > 1:

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..report import figures, output
+from ..report import output
 from ..study import paths, store
 from ..study.cell import Cell
 from ..study.config import StudyConfig, digest, load_study
@@ -21,7 +21,8 @@ from ..study.reading import ConfigError
 from ..study.stages import STAGES
 
 STUDY, PROVENANCE = "study.yaml", "provenance.json"
-UNDRAWN = ("runtime",)  # of Snakemake's files of a run, and of all outcomes, which are not small
+UNKEPT = ".pdf", ".html", ".rst"  # twins of what is kept; the first page of a report
+UNDRAWN = "runtime", "finding"  # of Snakemake's files of a run, and of all outcomes, which are not small; of a report
 
 
 def names(study: StudyConfig) -> list[str]:
@@ -40,7 +41,7 @@ def keep(file: Path, run: Path, folder: Path) -> None:
     ratings = {path.format(dataset=dataset) for path in paths.RATED for dataset in datasets}
     copied = {each for name in names(study) for each in output.needs(name, study)} - ratings
     for name in output.names(study):
-        copied |= {str(each) for each in _files(name, study) if each.suffix != ".pdf"}
+        copied |= {str(each) for each in _files(name, study) if each.suffix not in UNKEPT}
     if absent := sorted(each for each in copied if not (run / each).exists()):
         raise ConfigError(f"{run} has no {', '.join(absent)}; finish it: run snakemake again")
     for each in sorted(copied):
@@ -103,14 +104,8 @@ def _draw(name: str, study: StudyConfig, place: Path, done: list[str]) -> None:
 
 
 def _files(name: str, study: StudyConfig) -> list[Path]:
-    """Where a table or figure lies, its twin too."""
-    if name in figures.names(study):
-        png = Path(paths.FIGURE.format(figure=name))
-        return [png, png.with_suffix(".pdf")]
-    if name == output.EXAMPLES:
-        return [Path(paths.EXAMPLES)]
-    csv = Path(paths.TABLE.format(table=name))
-    return [csv, csv.with_suffix(".md")]
+    """Where a table or figure lies, its twins too."""
+    return [Path(path) for path in output.written(name, study).values()]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,0 +1,60 @@
+"""The first page of the report: what this run found, and where to look."""
+
+from collections.abc import Collection, Sequence
+
+import pandas as pd
+
+from ..study.cell import Cell
+from ..study.methods import METHOD
+
+LOOK = {
+    "figures/what_decides_validity.png": "Validity in every world",
+    "figures/figure6_validity_mf.png": "The paper's Figure 6, beside the paper's numbers",
+    "tables/verdict.html": "Every claim of the paper, judged by rule",
+    "figures/example_card.png": "One explanation and its proof",
+    "results/html/all/explore.html": "One user, a deletion, and what retraining made of it",
+}
+"""What the first page leads to, of what there is."""
+
+SAID = "knn", "influence", "linear_reg", "mlp_reg", "linear_reg_aware", "verified"
+FRAME = "random", "oracle"
+
+
+def finding(worlds: pd.DataFrame, cells: Sequence[Cell], shown: Collection[str]) -> str:
+    """The text in reStructuredText: three sentences about the smallest K, and links.
+
+    Args:
+        worlds: schema ``schemas.WORLDS``.
+        cells: of the study.
+        shown: files that the report shows, below the folder of the run.
+    """
+    k = worlds["top_k"].min()
+    own = worlds[(worlds["top_k"] == k) & (worlds["reading"] == "unseen")].drop_duplicates(
+        ["dataset", "world", "protocol", "method"]
+    )
+    first = own.groupby("method", sort=False).first()  # of the first cell
+    told = [f"{METHOD[name].label} {_percent(first.loc[name])}" for name in SAID if name in first.index]
+    frame = [f"{METHOD[name].label} {_percent(first.loc[name])}" for name in FRAME if name in first.index]
+    parts = [
+        f"{cells[0].title}: of {first['n_users'].iloc[0]} users, this many percent [95 % interval] have an explanation "
+        f"that holds, so that without it the retrained model no longer has the recommendation among its top {k}: "
+        f"{'; '.join(told)}. What frames them: {'; '.join(frame)}."
+    ]
+    surrogate = own[own["method"] == "linear_reg"]
+    if len(surrogate) > 1:
+        ends = (surrogate.loc[each] for each in (surrogate["validity"].idxmin(), surrogate["validity"].idxmax()))
+        low, high = (f"{100 * each.validity:.0f} % ({each.dataset}, {each.world}, {each.protocol})" for each in ends)
+        parts.append(f"Over the cells of this study the paper's linear surrogate goes from {low} to {high}.")
+    links = [f"- `{text} <javascript:{_opened(path)}>`_" for path, text in LOOK.items() if path in shown]
+    return "\n\n".join(["What this run found\n===================", *parts, "\n".join(links)]) + "\n"
+
+
+def _percent(row: pd.Series) -> str:
+    low, high = (100 * row[end] for end in ("ci_low", "ci_high"))
+    paper = f", the paper {100 * row['paper']:.4g}" if pd.notna(row["paper"]) else ""
+    return f"{100 * row['validity']:.0f} [{low:.0f}, {high:.0f}]{paper}"
+
+
+def _opened(path: str) -> str:
+    kind = "img" if path.endswith(".png") else "html"
+    return f"app.setView({{content:'{kind}',contentPath:results['{path}'].data_uri,resultPath:'{path}'}})"
