@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from hadyounot.compare import differentiated
 from hadyounot.compare.differentiated import Influence, factorization_influence
 from hadyounot.compare.influence import factorization_block, influences
 from hadyounot.compare.knn import nearest, random_items
@@ -120,7 +121,9 @@ def dense_changes(predict, loss, penalty, parameters, ratings, user, target, dam
     return changes[torch.from_numpy(ratings.rows_of(user))].numpy()
 
 
-def test_influence_on_factorization_equals_the_dense_computation(ratings):
+@pytest.mark.parametrize("block", [differentiated.BLOCK, 100])
+def test_influence_on_factorization_equals_the_dense_computation(ratings, block, monkeypatch):
+    monkeypatch.setattr(differentiated, "BLOCK", block)
     rng = generator(2, "any model")  # nowhere near an optimum
     arrays = [rng.normal(0, 0.5, shape) for shape in (N_USERS, N_ITEMS, (N_USERS, FACTORS), (N_ITEMS, FACTORS))]
     model = MatrixFactorizationModel(3.2, *arrays)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from hadyounot.compare import differentiated
 from hadyounot.compare.differentiated import BLOCK_DAMPING, neural_block, neural_influence
 from hadyounot.compare.influence import influences, removals
 from hadyounot.compare.settings import InfluenceConfig
@@ -30,9 +31,11 @@ def early(ratings):
     return EARLY.fit(ratings)
 
 
-@pytest.fixture(scope="module")
-def influence(ratings, early):
-    return neural_influence(early, ratings, EXACT, torch.float64)
+@pytest.fixture(scope="module", params=[differentiated.BLOCK, 1000], ids=["whole", "in blocks"])
+def influence(request, ratings, early):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(differentiated, "BLOCK", request.param)
+        return neural_influence(early, ratings, EXACT, torch.float64)
 
 
 def logits_of(model):
@@ -84,7 +87,7 @@ def test_products_with_the_hessian_are_exact_and_damping_makes_it_definite(influ
     *_, matrix = dense
     for vector in generator(0, "vectors").normal(size=(3, len(matrix))):
         expected = (matrix @ torch.from_numpy(vector)).numpy()
-        assert influence._exact(vector) == pytest.approx(expected, rel=1e-8, abs=1e-12)
+        assert influence._product(vector) == pytest.approx(expected, rel=1e-8, abs=1e-12)
     smallest = float(torch.linalg.eigvalsh(matrix)[0])
     assert smallest < -EXACT.damping, "stopped too late to show anything"
     assert influence.damping == pytest.approx(-2 * smallest, rel=0.1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from .settings import InfluenceConfig
 
 # what FIA (Cheng et al., KDD 2019) and ACCENT (Tran et al., SIGIR 2021) add to the diagonal of a block's Hessian
 BLOCK_DAMPING = 1e-6
+BLOCK = 2**19  # ratings that are differentiated at once: with more of them memory does not grow
 
 
 class Influence:
@@ -76,26 +77,15 @@ class Influence:
         )
         self._values = torch.from_numpy(ratings.values).to(self.parameters[0].dtype)
 
-        self._predicted = predict(*self.parameters, self._users, self._items)
+        self._blocks = [slice(first, first + BLOCK) for first in range(0, len(ratings), BLOCK)]
+        # the graph is kept where there is one; of several, each is built anew for each product
+        self._summed = lru_cache(maxsize=int(len(self._blocks) == 1))(self._exact if exact else self._gauss_newton)
+        # damped already: what converges is the ratio to the smallest eigenvalue, and that may be 0
+        self.damping = config.damping
         if exact:
-            losses = loss(self._predicted, self._values) + penalty(*self.parameters, self._users, self._items)
-            self._slopes = grad(losses.mean(), self.parameters, create_graph=True)
-            # damped already: what converges is the ratio to the smallest eigenvalue, and that may be 0
-            self._product, self.damping = self._exact, config.damping
             start = generator(0, "smallest eigenvalue").normal(size=self._hessian.shape[0])
             (smallest,) = eigsh(self._hessian, 1, which="SA", v0=start, tol=0.1, return_eigenvectors=False)
             self.damping = _enough(config.damping, float(smallest) - config.damping)
-        else:
-            # Jᵀw is linear in w, and the derivative of v · Jᵀw by w is Jv
-            self._weights = torch.zeros_like(self._predicted, requires_grad=True)
-            self._pulled = grad(self._predicted, self.parameters, self._weights, create_graph=True)
-            seen = self._predicted.detach().requires_grad_()
-            (slopes,) = grad(loss(seen, self._values).sum(), seen, create_graph=True)
-            (self._curvature,) = grad(slopes.sum(), seen)
-            # the gradient of a weighted sum of squares, taken at ones, is the diagonal of its Hessian
-            ones = [torch.ones_like(parameter, requires_grad=True) for parameter in self.parameters]
-            self._ridge = _flat(grad(penalty(*ones, self._users, self._items).mean(), ones, materialize_grads=True))
-            self._product, self.damping = self._gauss_newton, config.damping
 
     def changes(self, user: int, target: int) -> np.ndarray:
         """Change of f(user, target) on removing each rating of the user's history, in its order.
@@ -133,15 +123,41 @@ class Influence:
         dtype = self._values.numpy().dtype
         return LinearOperator((size, size), lambda v: self._product(v) + self.damping * v, dtype=dtype)
 
-    def _gauss_newton(self, vector: np.ndarray) -> np.ndarray:
-        """(1/n Jᵀ L'' J + ridge) v, shaped like v."""
-        (along,) = grad(self._pulled, self._weights, self._unflat(vector), retain_graph=True)
-        back = grad(self._predicted, self.parameters, self._curvature * along, retain_graph=True)
-        return _flat(back) / len(self.ratings) + self._ridge * vector
+    def _product(self, vector: np.ndarray) -> np.ndarray:
+        """H v without its damping, shaped like v."""
+        pieces = self._unflat(vector)
+        return sum(_flat(self._summed(block)(pieces)) for block in range(len(self._blocks))) / len(self.ratings)
 
-    def _exact(self, vector: np.ndarray) -> np.ndarray:
-        """The second derivative of the mean loss times v, shaped like v."""
-        return _flat(grad(self._slopes, self.parameters, self._unflat(vector), retain_graph=True))
+    def _gauss_newton(self, block: int) -> Callable[[Sequence[Tensor]], Sequence[Tensor]]:
+        """v -> (Jᵀ L'' J + ridge) v, summed over the ratings of a block."""
+        at = self._blocks[block]
+        users, items = self._users[at], self._items[at]
+        predicted = self.predict(*self.parameters, users, items)
+        # Jᵀw is linear in w, and the derivative of v · Jᵀw by w is Jv
+        weights = torch.zeros_like(predicted, requires_grad=True)
+        pulled = grad(predicted, self.parameters, weights, create_graph=True)
+        seen = predicted.detach().requires_grad_()
+        (slopes,) = grad(self.loss(seen, self._values[at]).sum(), seen, create_graph=True)
+        (curvature,) = grad(slopes.sum(), seen)
+        # the gradient of a weighted sum of squares, taken at ones, is the diagonal of its Hessian
+        ones = [torch.ones_like(parameter, requires_grad=True) for parameter in self.parameters]
+        ridge = grad(self.penalty(*ones, users, items).sum(), ones, materialize_grads=True)
+
+        def product(pieces: Sequence[Tensor]) -> Sequence[Tensor]:
+            (along,) = grad(pulled, weights, pieces, retain_graph=True)
+            back = grad(predicted, self.parameters, curvature * along, retain_graph=True)
+            return [each + diagonal * piece for each, diagonal, piece in zip(back, ridge, pieces, strict=True)]
+
+        return product
+
+    def _exact(self, block: int) -> Callable[[Sequence[Tensor]], Sequence[Tensor]]:
+        """v -> the second derivative of the loss, summed over the ratings of a block, times v."""
+        at = self._blocks[block]
+        users, items = self._users[at], self._items[at]
+        losses = self.loss(self.predict(*self.parameters, users, items), self._values[at])
+        losses = losses + self.penalty(*self.parameters, users, items)
+        slopes = grad(losses.sum(), self.parameters, create_graph=True)
+        return lambda pieces: grad(slopes, self.parameters, pieces, retain_graph=True)
 
     def _unflat(self, vector: np.ndarray) -> list[Tensor]:
         pieces = torch.from_numpy(vector).split([parameter.numel() for parameter in self.parameters])
@@ -274,9 +290,14 @@ def neural_block(
     tables, layers = parameters[:4], parameters[4:]
     rows = np.flatnonzero((ratings.users == user) | (ratings.items == target))
     own = np.flatnonzero(ratings.users[rows] == user)
-    users, items = (torch.from_numpy(index[rows].astype(np.int64)) for index in (ratings.users, ratings.items))
     values = torch.from_numpy(ratings.values[rows].astype(np.float64))
-    places = [torch.tensor([row]) for row in (user, target, user, target)]
+    # of tables only the rows that the losses read, those of the user and the target last in the indices
+    (of_users, users), (of_items, items) = (
+        map(torch.from_numpy, np.unique(np.append(index[rows], asked).astype(np.int64), return_inverse=True))
+        for index, asked in ((ratings.users, user), (ratings.items, target))
+    )
+    tables = [table[each] for table, each in zip(tables, (of_users, of_items, of_users, of_items), strict=True)]
+    places = [each[-1:] for each in (users, items, users, items)]
 
     def score(block: Tensor, users: Tensor, items: Tensor) -> Tensor:
         pieces = block.split([table.shape[1] for table in tables])
@@ -284,14 +305,15 @@ def neural_block(
         return predict(*put, *layers, users, items)
 
     def losses(block: Tensor) -> Tensor:
-        return loss(score(block, users, items), values)
+        return loss(score(block, users[:-1], items[:-1]), values)
 
     block = torch.cat([table[place[0]] for table, place in zip(tables, places, strict=True)])
     hessian = torch.func.hessian(lambda block: losses(block).mean())(block)
     damping = _enough(BLOCK_DAMPING, float(torch.linalg.eigvalsh(hessian)[0]))
-    gradient = torch.func.grad(lambda block: score(block, *torch.tensor([[user], [target]])).sum())(block)
+    gradient = torch.func.grad(lambda block: score(block, users[-1:], items[-1:]).sum())(block)
     solution = torch.linalg.solve(hessian + damping * torch.eye(len(block), dtype=block.dtype), gradient)
-    changes = (torch.func.jacrev(losses)(block)[own] @ solution).numpy() / len(rows)
+    _, along = torch.func.jvp(losses, (block,), (solution,))
+    changes = along[own].numpy() / len(rows)
     return changes.reshape(-1, together).sum(axis=1)
 
 
