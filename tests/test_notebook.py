@@ -156,6 +156,15 @@ def test_page_is_called_as_the_notebook_calls_itself(two_runs):
     assert "<title>book</title>" in notebook._page(untitled, "book")
 
 
+def test_formulas_of_a_page_need_no_script_and_code_keeps_its_dollars():
+    text = "Of $\\hat y_u$, `$HOME` and `$PATH`:\n\n$$\\frac{1}{n} \\sum_i x_i \\qquad (1)$$\n\nIt costs 3 $."
+    page = notebook._page(v4.new_notebook(cells=[v4.new_markdown_cell(text)]), "book")
+    assert re.findall('<math[^>]* display="(.*?)"', page) == ["inline", "block"]
+    assert "<mfrac><mrow><mn>1</mn></mrow><mrow><mi>n</mi></mrow></mfrac>" in page
+    assert "<code>$HOME</code> and <code>$PATH</code>" in page
+    assert "It costs 3 $." in page
+
+
 # -- runs that fail ---------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,10 @@ import tomllib
 
 import pandas as pd
 import pytest
+import yaml
+from hadyounot.report import output
 from hadyounot.study import paths
+from hadyounot.study.config import load_study
 from hadyounot.workflow import docs
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -88,12 +91,10 @@ def test_generated_pages_are_up_to_date(place):
     assert (PROJECT / place).read_text(encoding="utf-8") == page, "run: python -m hadyounot.workflow.docs"
 
 
-def test_readme_speaks_true_python():
-    text = (PROJECT / "README.md").read_text(encoding="utf-8")
-    section = re.search(r"^(#+) In Python\n(.*?)(?=^#{1,2} |\Z)", text, re.M | re.S | re.I)[2]
-    blocks = re.findall(r"^```python\n(.*?)^```", section, re.M | re.S)
-    code = "\n".join(block for block in blocks if ">>>" in block)
-    test = doctest.DocTestParser().get_doctest(code, {}, "README.md", "README.md", 0)
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_pages_speak_true_python(page):
+    blocks = re.findall(r"^```python\n(.*?)^```", (PROJECT / page).read_text(encoding="utf-8"), re.M | re.S)
+    test = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, page, page, 0)
     assert test.examples
     report = []
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -139,6 +140,13 @@ def test_one_version_everywhere():
     version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
     assert f"\nversion: {version}\n" in (PROJECT / "CITATION.cff").read_text()
     assert f"\n## {version}" in (PROJECT / "CHANGELOG.md").read_text()
+
+
+def test_a_checker_finds_what_the_manifest_promises():
+    study = load_study(PROJECT / "config/study.yaml")
+    made = {path for name in output.names(study) for path in output.written(name, study).values()}
+    manifest = yaml.safe_load((PROJECT / "codecheck.yml").read_text())["manifest"]
+    assert {each["file"] for each in manifest} <= made
 
 
 FOREIGN = {  # a bracket in each keeps this file from matching itself

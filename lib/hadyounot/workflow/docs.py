@@ -10,7 +10,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ..report.tables import TABLES, table, verdict
-from ..report.tables.common import pipes
 from ..study import config, paths, schemas, store
 from ..study.methods import METHOD
 
@@ -121,15 +120,14 @@ def _finding(worlds: pd.DataFrame) -> str:
 
 
 def readme_page() -> str:
-    """README.md with what is made of the snapshot in docs/results/worlds: the finding, and the table of claims."""
+    """README.md with what is made of the snapshot in docs/results/worlds: the finding, and the count of claims."""
     kept = {
         name: store.read_csv(paths.PROJECT / f"docs/results/worlds/{name}.csv", schema)
         for name, schema in (("worlds", schemas.WORLDS), ("verdict", schemas.VERDICT))
     }
-    claims = pipes(verdict.shown(kept["verdict"]).drop(columns="worlds"))
     made = {
         "finding": "\n".join(textwrap.wrap(_finding(kept["worlds"]), 120)) + "\n",
-        "claims": f"{verdict.counted(kept['verdict'])}.\n\n{claims}",
+        "claims": f"{verdict.counted(kept['verdict'])}.\n",
     }
     text = (paths.PROJECT / "README.md").read_text(encoding="utf-8")
     for name, content in made.items():

@@ -9,6 +9,7 @@ Importing this module is cheap: the workflow calls the digests whenever it looks
 import argparse
 import ast
 import contextlib
+import copy
 import difflib
 import json
 import os
@@ -254,6 +255,19 @@ def _write(path: Path, text: str) -> None:
     os.replace(draft, path)
 
 
+def _typeset(text: str) -> str:
+    """Markdown with its formulas as MathML, which browsers show without a script."""
+    from latex2mathml.converter import convert
+
+    def formula(found: re.Match[str]) -> str:
+        _, block, inline = found.groups()
+        if block or inline:
+            return convert(block or inline, display="block" if block else "inline")
+        return found[0]  # code, whose dollars mean something else
+
+    return re.sub(r"(`+).*?\1|\$\$(.+?)\$\$|\$([^$\n]+)\$", formula, text, flags=re.DOTALL)
+
+
 def _page(executed: Any, name: str) -> str:
     """HTML that asks no network for anything. Its title is the notebook's heading, or else ``name``."""
     from nbconvert import HTMLExporter
@@ -267,7 +281,11 @@ def _page(executed: Any, name: str) -> str:
     texts = [cell.source for cell in executed.cells if cell.cell_type == "markdown"]
     heading = re.match(r"# +(.+)", texts[0]) if texts else None
     title = re.sub("[`*]", "", heading[1]) if heading else name
-    return exporter.from_notebook_node(executed, resources={"metadata": {"name": title}})[0]
+    page = copy.deepcopy(executed)
+    for cell in page.cells:
+        if cell.cell_type == "markdown" and "$" in cell.source:
+            cell.source = _typeset(cell.source)
+    return exporter.from_notebook_node(page, resources={"metadata": {"name": title}})[0]
 
 
 def _quit_with_parent() -> None:
