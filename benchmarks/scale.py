@@ -153,23 +153,24 @@ def million(scale: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(scale: pd.DataFrame) -> plt.Figure:
-    """Retrainings per hour and core, and memory, against everything varied."""
+    """Epochs of one model in an hour of one core, and memory, against everything varied."""
     style.use()
     figure, axes = plt.subplot_mosaic("AAABBB;CCDDEE", figsize=(9, 6))
     synthetic = scale[scale["value"] != "ML-100K itself"]
-    speed, memory = "retrainings_per_hour", "workspace_mib"
+    speed, memory = "epochs_per_hour", "workspace_mib"
     panels = [
         ("A", "dataset", "ratings", speed, "Ratings"), ("B", "dataset", "rows", memory, "Users + items"),
         ("C", "users", "users", speed, "Users (ratings as ML-1M)"), ("D", "factors", "factors", speed, "Factors"),
         ("E", "lanes used", "lanes_used", speed, f"Lanes used of {simd.LANES}"),
     ]  # fmt: skip
-    synthetic = synthetic.assign(rows=synthetic["users"] + synthetic["items"])
+    synthetic = synthetic.assign(
+        rows=synthetic["users"] + synthetic["items"], epochs_per_hour=3.6e6 / synthetic["ms_per_model_and_epoch"]
+    )
     for name, varied, x, y, label in panels:
         ax = axes[name]
         for kind, each in synthetic[synthetic["varied"] == varied].groupby("model"):
             each, (marker, color, line) = each.sort_values(x), LOOKS[kind]
-            what = f"{kind}, {each['epochs'].iloc[0]} epochs"
-            ax.plot(each[x], each[y], marker=marker, color=color, ls=line, label=what)
+            ax.plot(each[x], each[y], marker=marker, color=color, ls=line, label=kind)
             if name == "B":
                 ax.plot(each[x], each["process_mib"], marker=marker, color=color, ls=":", mfc="white")
             if varied == "dataset" and kind == "mf":
@@ -186,7 +187,7 @@ def draw(scale: pd.DataFrame) -> plt.Figure:
             ax.set_xticks(ticks, ticks)
             ax.set_xticks([], minor=True)
     for name in "AC":
-        axes[name].set_ylabel("Retrainings per hour and core")
+        axes[name].set_ylabel("Epochs of one model, per hour and core")
     axes["A"].margins(x=0.15)
     axes["B"].margins(0.12)
     axes["B"].set_ylabel("MiB")
