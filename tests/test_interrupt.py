@@ -20,6 +20,15 @@ SOME = [Deletion(user, tuple(RATINGS.history(user)[:3].tolist())) for user in ra
 NEURAL = {"gmf_factors": 2, "mlp_layers": (4, 2), "batch_size": 100}
 
 
+@pytest.fixture
+def keyboard():
+    """Interrupts are heard, which are not where the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("keyboard")
 @pytest.mark.parametrize(
     ("recommender", "deletions"),
     [

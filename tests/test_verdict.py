@@ -303,7 +303,8 @@ def judged(study, folder, *planted) -> pd.DataFrame:
     cells = Cell.all_of(study, folder)
     for cell, what in zip(cells, planted, strict=True):
         plant(cell, **what)
-    (path,) = output.write("verdict", study, folder)
+    output.write("verdict", study, folder)
+    path = folder / output.written("verdict", study)["csv"]
     frame = store.read_csv(path, schemas.VERDICT)
     assert set(frame["verdict"].dropna()) <= set(VERDICTS)
     return frame
