@@ -84,7 +84,10 @@ class Influence:
         self.damping = config.damping
         if exact:
             start = generator(0, "smallest eigenvalue").normal(size=self._hessian.shape[0])
-            (smallest,) = eigsh(self._hessian, 1, which="SA", v0=start, tol=0.1, return_eigenvectors=False)
+            restarts = generator(0, "smallest eigenvalue restart")  # else ARPACK draws from the machine's entropy
+            (smallest,) = eigsh(
+                self._hessian, 1, which="SA", v0=start, tol=0.1, return_eigenvectors=False, rng=restarts
+            )
             self.damping = _enough(config.damping, float(smallest) - config.damping)
 
     def changes(self, user: int, target: int) -> np.ndarray:

@@ -159,7 +159,7 @@ def svd_embeddings(ratings: Ratings, factors: int) -> tuple[np.ndarray, np.ndarr
         raise ValueError(f"{shape[0]} users and {shape[1]} items have no truncated SVD: give embeddings of your own")
     table = csr_matrix((ratings.values.astype(np.float64), (ratings.users, ratings.items)), shape=shape)
     start = generator(0, "svd").normal(size=min(shape))  # where ARPACK starts
-    u, s, vt = svds(table, k=min(factors, min(shape) - 1), v0=start)
+    u, s, vt = svds(table, k=min(factors, min(shape) - 1), v0=start, rng=generator(0, "svd restart"))
     u, vt = svd_flip(u[:, ::-1], vt[::-1])
     return tuple((side * np.sqrt(s[::-1])).astype(np.float32) for side in (u, vt.T))
 
