@@ -25,9 +25,7 @@ def browser():
     """A headless Chromium: the system's, as no package index has one; .ci/run installs it."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not chromium:
-        pytest.skip(
-            "a page in a browser can only be tested with one: install chromium (Debian: apt-get install chromium)"
-        )
+        pytest.skip(reason="there is no browser to test pages in: install chromium (Debian: apt-get install chromium)")
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield opened

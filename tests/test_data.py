@@ -180,10 +180,8 @@ def real(name):
     folder = datasets_module.data_folder()
     files = [folder / file.path for file in datasets_module._files(whole.sources[0])]
     if "HADYOUNOT_DATA" not in os.environ and not all(file.exists() for file in files):
-        pytest.skip(
-            f"the real {name} may not come with the project; smaller files of its format are tested: to test it"
-            f" too, put {' and '.join(map(str, files))} there"
-        )
+        there = " and ".join(map(str, files))
+        pytest.skip(reason=f"the real {name} may not come with the project, smaller files do: to test it, put {there}")
     local_only = {key: row.model_copy(update={"sources": row.sources[:1]}) for key, row in registry.items()}
     return obtain(name, folder, local_only), files
 

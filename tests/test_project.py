@@ -173,10 +173,10 @@ def test_no_file_is_large():
 def test_no_data_and_no_output_of_a_run_is_kept_outside_the_snapshots():
     snapshots = (PROJECT / "docs/results", PROJECT / "benchmarks/results")
     for path in FILES:
-        assert path.suffix not in {".npy", ".zip", ".whl", ".data", ".item", ".inter", ".pkl"}, path
-        if path.suffix in {".parquet", ".npz"}:  # of explanations, their ranks and surrogates; no ratings, no outcomes
+        assert path.suffix not in {".npz", ".npy", ".zip", ".whl", ".data", ".item", ".inter", ".pkl"}, path
+        if path.suffix == ".parquet":  # of a snapshot, which holds no rating and no outcome
             assert path.is_relative_to(PROJECT / "docs/results/study/results"), path
-            assert path.stem not in {"ratings", "users", "items", "embeddings"}, path
+            assert path.stem not in {"ratings", "users", "items"}, path
             assert "outcomes" not in path.parts, path
         if path.suffix in {".csv", ".tsv", ".png", ".pdf", ".html"}:
             assert any(map(path.is_relative_to, (PROJECT / "docs", PROJECT / "examples", *snapshots))), path

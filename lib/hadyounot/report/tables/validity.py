@@ -10,7 +10,7 @@ from ...compare import statistics
 from ...study import paths, schemas
 from ...study.cell import Cell
 from ...study.config import StudyConfig
-from ...study.methods import METHOD, METHODS, SURROGATES, in_order
+from ...study.methods import METHOD, METHODS, in_order
 from .common import Table, by_method, footnotes, mark, pipes, span, stand_ins
 
 
@@ -44,15 +44,8 @@ def exact_oracles(cells: Iterable[Cell]) -> dict[tuple[str, str], int]:
 
 
 def indifferent(cells: Iterable[Cell]) -> dict[tuple[str, str], list[str]]:
-    """Linear surrogates of each (dataset, model) that have no weight on deleted items, so that all explanations tie."""
-    found = {}
-    for cell in cells:
-        keys, arrays = cell.read(paths.SURROGATE_FITS)["methods"], cell.read(paths.SURROGATES)
-        weights = {method.name: arrays.get(f"{keys[method.name]}/item_weights") for method in SURROGATES}
-        found[cell.dataset, cell.model] = [
-            name for name, each in weights.items() if each is not None and not each.any()
-        ]
-    return found
+    """Surrogates of each (dataset, model) without a weight on deleted items, see ``stages.learn.indifferent``."""
+    return {(cell.dataset, cell.model): cell.read(paths.SURROGATE_FITS)["indifferent"] for cell in cells}
 
 
 def markdown(

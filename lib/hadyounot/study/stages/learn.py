@@ -1,6 +1,6 @@
 """Notebook 40, and what the ablations learn: step 2, eq. (7)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -162,9 +162,9 @@ def surrogates(cell: Cell) -> tuple[dict[str, Any], pd.DataFrame]:
     """Fit and keep the surrogates of all methods, and those that were tried on the way.
 
     Returns:
-        by name, ``fits``: the report of each by ``Learner.key``; ``methods``: the key of each method's; and
-        ``additive_r2``: how well held-out deletions of the same user are predicted where each user and target has a
-        model of its own; and schema ``schemas.SURROGATE_CURVES``.
+        by name, ``fits``: the report of each by ``Learner.key``; ``methods``: the key of each method's;
+        ``indifferent``: see there; and ``additive_r2``: how well held-out deletions of the same user are predicted
+        where each user and target has a model of its own; and schema ``schemas.SURROGATE_CURVES``.
     """
 
     def make() -> tuple:
@@ -179,6 +179,7 @@ def surrogates(cell: Cell) -> tuple[dict[str, Any], pd.DataFrame]:
         facts = {
             "fits": {key: found.report for key, found in fits.fitted.items()},
             "methods": {name: found.learner.key for name, found in learned.items()},
+            "indifferent": indifferent(learned),
             "additive_r2": additive_r2(fits.outcomes, effects.reg(fits.outcomes), folds, rng),
         }
         curves = pd.concat([curve.assign(surrogate=key) for key, curve in fits.curves.items()], ignore_index=True)
@@ -186,6 +187,12 @@ def surrogates(cell: Cell) -> tuple[dict[str, Any], pd.DataFrame]:
 
     _, facts, curves = cell.kept(make, paths.SURROGATES, paths.SURROGATE_FITS, paths.SURROGATE_CURVES)
     return facts, curves
+
+
+def indifferent(learned: Mapping[str, Learned]) -> list[str]:
+    """Linear surrogates, by name of their method, without any weight on deleted items, so that all explanations tie."""
+    linear = {name: each.surrogate for name, each in learned.items() if isinstance(each.surrogate, LinearSurrogate)}
+    return [name for name, surrogate in linear.items() if not surrogate.item_weights.any()]
 
 
 def kept_fits(cell: Cell) -> Fits:
