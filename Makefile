@@ -80,12 +80,13 @@ app: $(READY)
 $(READY): envs/requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --no-compile --disable-pip-version-check --quiet --requirement envs/requirements.lock
+	$(BIN)/python -m pip install --no-compile --disable-pip-version-check --quiet --require-hashes --requirement envs/requirements.lock
+	$(BIN)/python -m pip install --no-compile --disable-pip-version-check --quiet --no-build-isolation --editable .
 	$(BIN)/python -m compileall -q -j 0 .venv/lib lib >/dev/null || true  # by all cores, which pip does by one
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	touch $(READY)
 
-# torch is pinned without its build tag (+cpu): the tag names one machine's build, the version names them all
+# every package with its hashes but torch, whose file differs between machines (a CPU build, a CUDA build of one version);
+# its version is pinned in requirements.in, which the package itself asks for
 lock: $(READY)
-	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file envs/requirements.lock envs/requirements.in envs/tests.in
-	sed -i.old 's/^\(torch==[0-9.]*\)+.*/\1/' envs/requirements.lock && rm envs/requirements.lock.old
+	$(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file envs/requirements.lock envs/requirements.in envs/tests.in
+	awk 'BEGIN { keep = 1 } /^[^ ]/ { keep = !/^torch==/ } keep' envs/requirements.lock > envs/requirements.lock.new && mv envs/requirements.lock.new envs/requirements.lock

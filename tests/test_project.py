@@ -42,11 +42,14 @@ def requirements(name):
 # -- pins -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_lock_pins_exactly_and_covers_what_is_needed():
+def test_the_lock_pins_exactly_with_hashes_and_covers_what_is_needed():
     wanted = requirements("requirements.in") | requirements("tests.in")
-    pinned = requirements("requirements.lock")
-    assert set(wanted) <= set(pinned)
-    for name, requirement in pinned.items():
+    lock = (PROJECT / "envs/requirements.lock").read_text()
+    entries = re.findall(r"^(\S+) \\\n((?: {4}--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", lock, re.M)
+    assert len(entries) == len(re.findall(r"^[^#\s]", lock, re.M)), "a package without hashes"
+    pinned = {canonicalize_name(Requirement(entry).name): Requirement(entry) for entry, _ in entries}
+    assert set(wanted) - set(pinned) == {"torch"}
+    for name, requirement in (pinned | {"torch": wanted["torch"]}).items():
         (pin,) = requirement.specifier
         assert pin.operator == "=="
         assert not Version(pin.version).local, f"{name}: {pin.version} is one machine's build"
