@@ -14,6 +14,7 @@ from hadyounot.method.choices import ENCODERS, PRODUCT_SETS
 from hadyounot.method.linear import fit_lasso
 from hadyounot.method.outcomes import Outcomes
 from hadyounot.report.tables import table
+from hadyounot.report.tables.cost import RETRAINED
 from hadyounot.retrain.ratings import Deletion
 from hadyounot.rng import generator
 from hadyounot.study import methods, paths
@@ -174,6 +175,28 @@ def test_what_notebook_40_kept_is_not_fitted_again(cell, monkeypatch):
     for name in ("linear_reg", "mlp_reg", "linear_clf"):
         arrays = again.learned(METHOD[name].learner).surrogate.to_arrays()
         for key, array in learned[name].surrogate.to_arrays().items():
+            np.testing.assert_array_equal(arrays[key], array)
+
+
+def test_a_method_with_a_sample_and_a_network_of_its_own_is_one_row(monkeypatch):
+    own = [
+        Method("own_sample", learner=Learner(sample=Sample(2, users=8, deletions=6))),
+        *(Method(f"own_{name}", learner=Learner(name), budget=50) for name in ENCODERS),
+    ]
+    monkeypatch.setattr("hadyounot.study.stages.learn.SURROGATES", (*methods.SURROGATES, *own))
+    made = open_cell("40_surrogates", {}, "toy", "toy", "mf", "")
+    facts, curves = surrogates(made)
+    assert facts["retrained"] == 8 * 6 + 1
+    assert RETRAINED["40_surrogates"](made) == 8 * 6 + 1
+    rates = curves[curves["surrogate"] == own[1].learner.key]["learning_rate"]
+    assert set(rates) == set(made.study.ablations.set_networks.learning_rates)
+    kept, again = learn(kept_fits(made), own), learn(Fits(made), own)
+    explained, _ = explain(made, own, kept)
+    pd.testing.assert_frame_equal(explained, explain(made, own, again)[0])
+    assert set(explained["method"]) == {method.name for method in own}
+    for name in kept:
+        arrays = again[name].surrogate.to_arrays()
+        for key, array in kept[name].surrogate.to_arrays().items():
             np.testing.assert_array_equal(arrays[key], array)
 
 

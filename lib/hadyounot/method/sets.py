@@ -6,6 +6,7 @@ and φ_i (B, q), float32, and returns (B, hidden); ``Mean`` returns (B, q).
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -124,8 +125,17 @@ class _Rows(torch.utils.data.Dataset):
 
 @dataclass(frozen=True, eq=False)
 class SetSurrogate:
-    """A fitted network; predictions in the units of the effects it was fitted to."""
+    """A fitted network; predictions in the units of the effects it was fitted to.
 
+    Attributes:
+        encoder: of ``ENCODERS``.
+        hidden: units of its layers.
+        network: what predicts standardised effects.
+        mean, scale: of the effects, in their units.
+    """
+
+    encoder: str
+    hidden: int
     network: nn.Module
     mean: float
     scale: float
@@ -139,6 +149,20 @@ class SetSurrogate:
             for part in torch.from_numpy(deleted).split(CHUNK)
         ]
         return torch.cat(parts).numpy() * np.float32(self.scale) + np.float32(self.mean)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        shape = {"encoder": self.encoder, "hidden": self.hidden, "mean": self.mean, "scale": self.scale}
+        weights = {f"network.{name}": tensor.numpy() for name, tensor in self.network.state_dict().items()}
+        return {name: np.array(value) for name, value in shape.items()} | weights
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self:
+        encoder, hidden, mean, scale = (arrays[name].item() for name in ("encoder", "hidden", "mean", "scale"))
+        weights = {name.removeprefix("network."): value for name, value in arrays.items() if "network." in name}
+        moments = {name: (weights[f"{name}_mean"], weights[f"{name}_scale"]) for name in ("user", "deleted", "target")}
+        network = _Network(encoder, hidden, moments)
+        network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+        return cls(encoder, hidden, network.eval(), mean, scale)
 
 
 def fit_set_network(
@@ -201,7 +225,9 @@ def fit_set_network(
     loss, learning_rate, epoch, module = best
     variance = float(standardised[held_out].var(dtype=np.float64))
     report = {"learning_rate": learning_rate, "epoch": epoch, "r2": 1 - loss / variance}
-    return Fit(SetSurrogate(module.eval(), mean, scale), pd.concat(curves, ignore_index=True), report)
+    return Fit(
+        SetSurrogate(encoder, config.hidden, module.eval(), mean, scale), pd.concat(curves, ignore_index=True), report
+    )
 
 
 def _location(values: Tensor) -> tuple[np.ndarray, np.ndarray]:

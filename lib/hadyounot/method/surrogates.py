@@ -4,7 +4,7 @@ A row is one (deletion, target); its features are eq. (8), [φ_u, Σ φ_i of the
 those of another ``Representation``.
 """
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,11 @@ class Surrogate(Protocol):
         """
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """All there is to save; ``from_arrays`` takes it back."""
+        """All there is to save."""
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self:
+        """What ``to_arrays`` saved."""
 
 
 class Fit(NamedTuple):

@@ -123,6 +123,7 @@ SURROGATE_CURVES = Schema(
     {
         "surrogate": Column(_TEXT, "the fit: surrogate, effect, and whatever is not as usual"),
         "penalty": Column(_NUMBER, "penalty tried; empty where there is none", low=0, nullable=True),
+        "learning_rate": Column(_NUMBER, "step tried; empty where there is no choice", low=0, nullable=True),
         "fold": _count("which users are held out; empty where the same always are", nullable=True),
         "epoch": _count("passes over the rows; empty where there are none", nullable=True),
         "mse": Column(_NUMBER, "mean squared error, in stars²; empty for a classification", low=0, nullable=True),

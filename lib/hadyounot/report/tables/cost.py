@@ -38,6 +38,7 @@ def _correlated(cell: Cell) -> int:
 
 RETRAINED: dict[str, Callable[[Cell], int]] = {
     "30_simulate": _simulated,
+    "40_surrogates": lambda cell: cell.read(paths.SURROGATE_FITS)["retrained"],
     "60_evaluate": lambda cell: cell.read(paths.RETRAININGS)["retrained"],
     "65_naive": _tried,
     "67_verification": _proven,

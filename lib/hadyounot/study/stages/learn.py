@@ -163,8 +163,9 @@ def surrogates(cell: Cell) -> tuple[dict[str, Any], pd.DataFrame]:
 
     Returns:
         by name, ``fits``: the report of each by ``Learner.key``; ``methods``: the key of each method's;
-        ``indifferent``: see there; and ``additive_r2``: how well held-out deletions of the same user are predicted
-        where each user and target has a model of its own; and schema ``schemas.SURROGATE_CURVES``.
+        ``indifferent``: see there; ``retrained``: models, for samples of deletions that step 1 has not, the original
+        included; and ``additive_r2``: how well held-out deletions of the same user are predicted where each user and
+        target has a model of its own; and schema ``schemas.SURROGATE_CURVES``.
     """
 
     def make() -> tuple:
@@ -180,6 +181,7 @@ def surrogates(cell: Cell) -> tuple[dict[str, Any], pd.DataFrame]:
             "fits": {key: found.report for key, found in fits.fitted.items()},
             "methods": {name: found.learner.key for name, found in learned.items()},
             "indifferent": indifferent(learned),
+            "retrained": sum(fits.simulated.values()) + bool(fits.simulated),
             "additive_r2": additive_r2(fits.outcomes, effects.reg(fits.outcomes), folds, rng),
         }
         curves = pd.concat([curve.assign(surrogate=key) for key, curve in fits.curves.items()], ignore_index=True)
@@ -203,8 +205,15 @@ def kept_fits(cell: Cell) -> Fits:
         parts = {
             name.removeprefix(f"{learner.key}/"): arrays[name] for name in arrays if name.startswith(f"{learner.key}/")
         }
-        kind = MlpSurrogate if learner.surrogate == "mlp" else LinearSurrogate
-        fits.fitted[learner.key] = Learned(
-            learner, kind.from_arrays(parts), representation(cell, learner), facts["fits"][learner.key]
-        )
+        surrogate = _kind(learner).from_arrays(parts)
+        told = representation(cell, learner)
+        fits.fitted[learner.key] = Learned(learner, surrogate, told, facts["fits"][learner.key])
     return fits
+
+
+def _kind(learner: Learner) -> type[Surrogate]:
+    if learner.surrogate in ENCODERS:
+        from ...method.sets import SetSurrogate  # torch takes a second to import
+
+        return SetSurrogate
+    return MlpSurrogate if learner.surrogate == "mlp" else LinearSurrogate
