@@ -372,6 +372,20 @@ def test_cells_that_are_not_analysed_and_black_boxes_tell_nothing_of_what_they_l
     )
 
 
+def test_a_truncated_svd_is_a_factorisation_of_the_papers_and_tells_nothing_of_a_method_it_lacks(tmp_path):
+    study = study_of(LINEAR, BEATS, models=["svd", "mf"]).model_dump(mode="json")
+    study = config.check_study(
+        study | {"cells": [{"dataset": "ml-100k", "model": name} for name in ("svd", "mf")]}, "svd"
+    )
+    linear, beats = judged(study, tmp_path, {"valid": {"linear_reg": 30}}, {}).itertuples()
+    assert linear.ours == pytest.approx(30)
+    assert linear.worlds == (
+        "ml-100k, svd: 30 [21.9, 39.6], paper 82: not; ml-100k, mf: 82 [73.3, 88.3], paper 82: reproduced"
+    )
+    assert linear.verdict == "in some worlds"
+    assert beats.worlds.startswith("ml-100k, mf: 46 [")
+
+
 def test_a_stand_in_is_judged_by_the_numbers_of_what_it_stands_in_for(tmp_path):
     claim = claimed("validity", method="linear_reg", recommenders=["mf"], datasets=["netflix-small"])
     valid = VALID | {"linear_reg": 89}

@@ -15,6 +15,13 @@ from .registry import DatasetName
 Percentages = Annotated[list[Annotated[float, Field(ge=0, le=100)]], Field(min_length=3, max_length=3)]
 
 
+def paper_kind(kind: str) -> str:
+    """The paper's recommender that a kind of ours stands for: matrix factorisation by gradient descent and truncated
+    singular value decomposition both go by "SVD", and the paper does not say how it factorised.
+    """
+    return "mf" if kind == "svd" else kind
+
+
 class PublishedValidityConfig(Strict):
     """Rows of one dataset in the paper's tables of validity: percent at K = 1, 3, 5."""
 
@@ -79,19 +86,19 @@ class PublishedConfig(Strict):
         if (family, variant) == ("effect", "clf"):
             table = self.validity(kind, dataset)
             return table["linear_clf", top_k] - table["linear_reg", top_k] if ("linear_reg", top_k) in table else None
-        if (kind, top_k) != ("mf", 1):
+        if (paper_kind(kind), top_k) != ("mf", 1):
             return None
         percent = self.ablations.get(dataset, {}).get(family, {}).get(variant)
         return None if percent is None else percent / 100
 
     def validity(self, kind: str, dataset: str) -> dict[tuple[str, int], float]:
         """Validity as a fraction by (method, K), of a kind of recommender; empty where the paper has none."""
-        rows = {"mf": self.table3, "ncf": self.table4}.get(kind, {}).get(dataset, ())
+        rows = {"mf": self.table3, "ncf": self.table4}.get(paper_kind(kind), {}).get(dataset, ())
         return {(method, k): percent / 100 for method, row in rows for k, percent in zip((1, 3, 5), row, strict=True)}
 
     def correlations(self, kind: str, dataset: str) -> dict[str, float]:
         """Pearson correlation by measure, of a kind of recommender; empty where the paper has none."""
-        return dict(self.figure7.get(dataset, ())) if kind == "mf" else {}
+        return dict(self.figure7.get(dataset, ())) if paper_kind(kind) == "mf" else {}
 
 
 def load_published(path: Path = CONFIG_FOLDER / "published.yaml") -> PublishedConfig:

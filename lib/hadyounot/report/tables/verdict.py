@@ -27,6 +27,7 @@ from ...study.claims import (
 )
 from ...study.config import StudyConfig
 from ...study.methods import BASE, family
+from ...study.published import paper_kind
 from .common import Table, pipes
 
 
@@ -41,6 +42,11 @@ class World:
 
     cell: Cell
     dataset: str
+
+    @property
+    def kind(self) -> str:
+        """The paper's recommender that this world's stands for."""
+        return paper_kind(self.cell.kind)
 
     @property
     def analysed(self) -> bool:
@@ -87,6 +93,12 @@ class World:
         ranks = statistics.ranks(pd.concat([base, varied], ignore_index=True))
         valid, before = (ranks[name].to_numpy() > claim.top_k for name in (claim.variant, BASE.name))
         return _percent(statistics.paired_change(valid, before))
+
+
+def _methods(claim: TestedClaim) -> list[str]:
+    """The methods that a claim compares."""
+    named = [getattr(claim, field, []) for field in ("method", "better", "worse", "methods", "against")]
+    return [name for each in named for name in ([each] if isinstance(each, str) else each)]
 
 
 def _percent(found: tuple[float, float, float]) -> Measurement:
@@ -170,15 +182,16 @@ def expected(claim: TestedClaim, dataset: str, kind: str, study: StudyConfig) ->
 def _found(claim: TestedClaim, worlds: list[World]) -> Iterator[tuple[str, str, str, Measurement]]:
     """What was measured: name of the world, the paper's dataset, kind of recommender, measurement."""
     about = [world for world in worlds if world.dataset in claim.datasets]
+    about = [world for world in about if all(method in world.ranks for method in _methods(claim))]
     if isinstance(claim, GapClaim):
-        first, second = ([world for world in about if world.cell.kind == kind] for kind in claim.recommenders)
+        first, second = ([world for world in about if world.kind == kind] for kind in claim.recommenders)
         for a, b in product(first, second):
             if a.cell.dataset == b.cell.dataset:
                 gaps = (each.change(claim.better, claim.worse, claim.top_k) for each in (a, b))
                 found = Measurement(*statistics.independent_difference(*gaps))
-                yield f"{a.cell.dataset}, {a.cell.model} − {b.cell.model}", a.dataset, a.cell.kind, found
+                yield f"{a.cell.dataset}, {a.cell.model} − {b.cell.model}", a.dataset, a.kind, found
         return
-    about = [world for world in about if world.cell.kind in claim.recommenders]
+    about = [world for world in about if world.kind in claim.recommenders]
     if isinstance(claim, DatasetClaim):
         about = list({world.cell.dataset: world for world in reversed(about)}.values())[::-1]
     for world in about:
@@ -186,7 +199,7 @@ def _found(claim: TestedClaim, worlds: list[World]) -> Iterator[tuple[str, str, 
         if measured is not None:
             name = world.cell.dataset
             name += "" if isinstance(claim, DatasetClaim) else f", {world.cell.model}"
-            yield name, world.dataset, world.cell.kind, measured
+            yield name, world.dataset, world.kind, measured
 
 
 def _number(value: float, digits: int) -> str:
@@ -300,7 +313,8 @@ def markdown(frame: pd.DataFrame, claims: ClaimsConfig) -> str:
         "agrees or the paper prints none; in direction if the number does not agree; contradicted if the interval lies "
         "on the other side; else it is not borne out. Over worlds: reproduced if in all; in direction if at least that "
         "in all; in some worlds if in some; contradicted if in all; else not. A verdict is over the worlds that are "
-        "named beside it. Ours is the first of them, in the study's order, however near or far the others lie. "
+        "named beside it: one where a claim's method cannot be had, as influence functions of a truncated SVD, says "
+        "nothing of the claim. Ours is the first of them, in the study's order, however near or far the others lie. "
         "Intervals are not corrected for the number of claims.\n\n"
         f"{counted(frame)}.\n\n{pipes(shown(frame))}"
     )
