@@ -443,6 +443,10 @@ def test_figure_7_shows_one_user_and_all_and_the_paper():
         assert np.allclose(drawn, measured.loc[measured["user"] == median, [name, "score_decrease"]])
         pearson = correlations.query("user == @median and measure == @name")["pearson"].item()
         assert axes.get_title(loc="left").startswith(f"r = {pearson:.2f}".replace("-", "−"))
+    predicted = measured.loc[measured["user"] == median, list(names[1:])]
+    assert len({axes.get_xlim() for axes in panels[1:]}) == 1  # in stars all, so one range and the line of no error
+    assert panels[1].get_xlim()[0] < predicted.min(axis=None) < predicted.max(axis=None) < panels[1].get_xlim()[1]
+    assert [len(axes.lines) for axes in panels] == [0, 1, 1, 1, 1]
     hollow = [line.get_xydata()[0].tolist() for line in users.lines if line.get_marker() == "D"]
     assert hollow == [[0.175, 0], [0.356, 2]]
     medians = [line.get_xdata()[0] for line in users.lines if line.get_marker() == "o"]

@@ -43,7 +43,10 @@ def finding(worlds: pd.DataFrame, cells: Sequence[Cell], shown: Collection[str])
     surrogate = own[own["method"] == "linear_reg"]
     if len(surrogate) > 1:
         ends = (surrogate.loc[each] for each in (surrogate["validity"].idxmin(), surrogate["validity"].idxmax()))
-        low, high = (f"{100 * each.validity:.0f} % ({each.dataset}, {each.world}, {each.protocol})" for each in ends)
+        titles = cells[0].study.titles
+        low, high = (
+            f"{100 * each.validity:.0f} % ({titles[each.dataset]}, {each.world}, {each.protocol})" for each in ends
+        )
         parts.append(f"Over the cells of this study the paper's linear surrogate goes from {low} to {high}.")
     links = [f"- `{text} <javascript:{_opened(path)}>`_" for path, text in LOOK.items() if path in shown]
     return "\n\n".join(["What this run found\n===================", *parts, "\n".join(links)]) + "\n"

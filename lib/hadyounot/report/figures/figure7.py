@@ -16,13 +16,15 @@ from ...study.methods import MEASURES
 from .. import style
 from . import marks
 
+IDENTITY = {"color": style.FAINT, "linestyle": ":", "linewidth": 1, "zorder": 0}
+
 
 def baseline_correlation(
     measured: pd.DataFrame, correlations: pd.DataFrame, paper: Mapping[str, float], title: str = ""
 ) -> Figure:
     """Measures of item sets against the real decrease for one user, and below the Pearson correlation of every user.
     The one is the median user by the correlation of influence, or of the first measure where that is not known, as of
-    black boxes; of an even number the lower. What is not known is left out.
+    black boxes; of an even number the lower. What is not known is left out. Measures in stars share one range.
 
     Args:
         measured: schema ``schemas.MEASURED``.
@@ -44,6 +46,9 @@ def baseline_correlation(
         figsize=(style.PAGE, 2.6 + 0.3 * len(known)),
         height_ratios=[2, 0.34 * len(known)],
     )
+    in_stars = [method.measure for method in shown if method.panel.endswith("(stars)")]
+    low, high = sets[in_stars].min(axis=None), sets[in_stars].max(axis=None)
+    margin = 0.05 * (high - low) or 0.1
     for method in shown:
         axes = grid[method.measure]
         axes.scatter(
@@ -61,11 +66,16 @@ def baseline_correlation(
         axes.set_xlabel(method.panel)
         axes.locator_params(axis="x", nbins=3)
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.4g}"))
-        if sets[method.measure].nunique() == 1:  # around one value ticks lie too close for their labels
+        if (
+            method.measure in in_stars
+        ):  # one range for all that predict the decrease itself: the dotted line is no error
+            axes.axline((0, 0), slope=1, **IDENTITY)
+            axes.set_xlim(low - margin, high + margin)
+        elif sets[method.measure].nunique() == 1:  # around one value ticks lie too close for their labels
             axes.set_xticks(sets[method.measure].iloc[:1])
         else:  # long labels fit at the outermost two
-            low, high = axes.get_xlim()
-            ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+            left, right = axes.get_xlim()
+            ticks = [tick for tick in axes.get_xticks() if left <= tick <= right]
             axes.set_xticks(ticks[:: max(len(ticks) - 1, 1)])
         axes.locator_params(axis="y", nbins=4)
         if method is not shown[0]:
@@ -91,6 +101,7 @@ def baseline_correlation(
     marks.rows(axes, [method.measure_label for method in known])
     handles = [
         *marks.USERS,
+        Line2D([], [], **IDENTITY, label="predicted = real"),
         *([Line2D([], [], marker="D", linestyle="", **marks.HOLLOW, label="paper, one user")] if paper else []),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
