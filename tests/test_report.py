@@ -12,8 +12,10 @@ from pathlib import Path
 
 import hadyounot
 import numpy as np
+import pandas as pd
 import pytest
 from hadyounot.report import __main__, figures, output, tables
+from hadyounot.report.finding import finding
 from hadyounot.report.page import page
 from hadyounot.report.tables.validity import indifferent
 from hadyounot.study import config, paths, reading, schemas, store
@@ -136,6 +138,14 @@ def test_the_first_page_says_what_the_table_of_worlds_says(run, study, tmp_path)
     shown = {next(iter(output.written(name, study).values())) for name in output.names(study)}
     assert len(opened) == 5
     assert set(opened) - shown == {"results/html/all/explore.html"}
+
+
+def test_the_first_page_calls_every_dataset_by_its_title(run):
+    smoke = config.load_study(reading.CONFIG_FOLDER / "smoke.yaml")
+    worlds = store.read_csv(run.folder / "tables/worlds.csv", tables.table("worlds").schema)
+    two = pd.concat([worlds, worlds.assign(dataset="ml-100k-slice", validity=1.0)], ignore_index=True)
+    text = finding(two, Cell.all_of(smoke, run.folder), [])
+    assert "% (Planted toy world, mf, pinned) to 100 % (MovieLens-100K (slice), mf, pinned)" in text
 
 
 def test_a_page_shows_tags_of_titles_and_breaks_lines_of_cells():

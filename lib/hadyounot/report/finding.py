@@ -43,7 +43,7 @@ def finding(worlds: pd.DataFrame, cells: Sequence[Cell], shown: Collection[str])
     surrogate = own[own["method"] == "linear_reg"]
     if len(surrogate) > 1:
         ends = (surrogate.loc[each] for each in (surrogate["validity"].idxmin(), surrogate["validity"].idxmax()))
-        titles = cells[0].study.titles
+        titles = {name: title for cell in cells for name, title in cell.study.titles.items()}  # each knows its own
         low, high = (
             f"{100 * each.validity:.0f} % ({titles[each.dataset]}, {each.world}, {each.protocol})" for each in ends
         )
