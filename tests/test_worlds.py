@@ -257,9 +257,9 @@ def test_figures_have_a_row_for_each(study, folder, figure):
     if figure == "protocols":
         assert set(labels) == {"pinned", "rebuilt", "seen, pinned", "readmitted, pinned"}
     else:
-        assert labels == ["mf-short", "mf"]  # as trained least to most
+        assert labels == ["mf-short (0.05, 5)", "mf (0.05, 40)"]  # as trained least to most
     (heading,) = drawn.axes[-1].texts
-    trained = " (mf)" if figure == "protocols" else ""
+    trained = " (mf)" if figure == "protocols" else " (L2, epochs)"
     assert heading.get_text() == f"Planted toy world × matrix factorisation{trained}"
 
 

@@ -1,6 +1,6 @@
 """What decides validity: methods in every world, and in every protocol of a world."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -24,28 +24,45 @@ SHOWN = {"knn": "v", "influence": "s", "mlp_reg": "^", "linear_reg": "o", "linea
 
 PAPER = "linear_reg"  # whose validity in the paper is the line
 
+TRAINED = {"regularization": "L2", "epochs": "epochs"}
+"""Settings of a world that its row names, and what they are called in the heading."""
 
-def what_decides_validity(table: pd.DataFrame, titles: Mapping[str, str] | None = None) -> Figure:
-    """A row per world, as trained least to most on the same data, a column per K.
+
+def what_decides_validity(table: pd.DataFrame, study: StudyConfig) -> Figure:
+    """A row per world with how it is trained, least to most on the same data, a column per K.
 
     Args:
         table: schema ``schemas.WORLDS``.
-        titles: of datasets; their names by default.
+        study: whose worlds these are.
     """
     chosen = table[(table["protocol"] == "pinned") & (table["reading"] == "unseen")]
     order = chosen["test_rmse"] - chosen["train_gap"]
-    return _grid(chosen.assign(order=-order.fillna(0), row=chosen["world"], trained=""), titles or {})
+    settings = {
+        name: {
+            said: getattr(study.models[name], field)
+            for field, said in TRAINED.items()
+            if hasattr(study.models[name], field)
+        }
+        for name in chosen["world"].unique()
+    }
+    rows = {
+        name: f"{name} ({', '.join(f'{each:g}' for each in own.values())})" if own else name
+        for name, own in settings.items()
+    }
+    trained = {name: f" ({', '.join(own)})" if own else "" for name, own in settings.items()}
+    world = chosen["world"]
+    return _grid(chosen.assign(order=-order.fillna(0), row=world.map(rows), trained=world.map(trained)), study)
 
 
-def protocols(table: pd.DataFrame, titles: Mapping[str, str] | None = None) -> Figure:
+def protocols(table: pd.DataFrame, study: StudyConfig) -> Figure:
     """A row per protocol and reading of the worlds that have several; arguments as above."""
     chosen = table.assign(row=table["protocol"].where(table["reading"] == "unseen", table["reading"] + ", pinned"))
     several = chosen.groupby(["dataset", "recommender", "world"])["protocol"].transform("nunique") > 1
     chosen = chosen[several]
-    return _grid(chosen.assign(order=0, trained=" (" + chosen["world"] + ")"), titles or {})
+    return _grid(chosen.assign(order=0, trained=" (" + chosen["world"] + ")"), study)
 
 
-def _grid(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
+def _grid(table: pd.DataFrame, study: StudyConfig) -> Figure:
     """Rows by ``row`` in the order of ``order``, under headings of dataset, recommender and what ``trained`` says;
     columns by K.
     """
@@ -69,10 +86,11 @@ def _grid(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
         axes.set_title(f"K = {k}")
         axes.set_yticks([*places.values()], [name for *_, name in places])
         axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
         axes.grid(axis="x", color=style.BAND)
     for (dataset, recommender, trained), place in headings.items():
         heading = grid[0, -1].annotate(  # over all panels, as it is of the last one
-            f"{titles.get(dataset, dataset)} × {RECOMMENDERS[recommender].title}{trained}",
+            f"{study.titles[dataset]} × {RECOMMENDERS[recommender].title}{trained}",
             (0.01, place),
             xycoords=("figure fraction", "data"),
             **{"va": "center", "weight": "bold", "annotation_clip": False},
@@ -120,7 +138,7 @@ def _legend(table: pd.DataFrame) -> Sequence[Line2D | Patch]:
 
 
 def _drawn(study: StudyConfig, cells: list[Cell], folder: Path, figure: Callable[..., Figure]) -> Figure:
-    return figure(marks.table("worlds", folder), study.titles)
+    return figure(marks.table("worlds", folder), study)
 
 
 FIGURES = {each.__name__: partial(_drawn, figure=each) for each in (what_decides_validity, protocols)}
