@@ -9,7 +9,8 @@
 # make verify     retrain ROWS=100 random rows of each cell of that archive, and compare them bit for bit
 # make plan       what paper would cost on this machine, before it starts (CONFIG=config/worlds.yaml for another)
 # make test       every test
-# make test-fast  those that run no whole study
+# make test-fast  those that take no long time each
+# make test-cluster  a study on a Slurm of this machine, by profiles/slurm; for Linux, as root, with slurm-wlm and munge
 # make lab        the notebooks in JupyterLab
 # make app        explore.ipynb as a page of its own, at the address that it prints
 # make lock       pin all packages anew
@@ -23,7 +24,7 @@ ROWS ?= 100
 SNAKEMAKE := $(BIN)/snakemake
 TESTS := --numprocesses 2 --dist loadfile
 
-.PHONY: study smoke paper worlds survey figures archive verify plan test test-fast lab app lock
+.PHONY: study smoke paper worlds survey figures archive verify plan test test-fast test-cluster lab app lock
 .DEFAULT_GOAL := study
 
 # where the study of CONFIG runs: runs/my-shop for examples/my-shop/study.yaml, runs/worlds for config/worlds.yaml
@@ -70,6 +71,10 @@ test: $(READY)
 
 test-fast: $(READY)
 	$(BIN)/python -m pytest $(TESTS) -m "not slow"
+
+test-cluster: $(READY)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement envs/cluster.txt
+	$(BIN)/python -m pytest tests/cluster
 
 lab: $(READY)
 	$(BIN)/jupyter lab --notebook-dir=notebooks

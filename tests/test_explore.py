@@ -172,6 +172,7 @@ def test_the_widgets_ask_and_show(cells):
     assert live.tried.value.count("<tr") == 4
 
 
+@pytest.mark.slow
 def test_run_headless_it_is_a_page_of_stills_of_the_same_bytes(tmp_path):
     made = []
     for name in ("first", "second"):

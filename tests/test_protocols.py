@@ -148,6 +148,7 @@ def assert_as_surprise(mf: AsSurprise, ratings: Ratings, deletions: list[Deletio
         np.testing.assert_allclose(scores[np.isfinite(theirs)], theirs[np.isfinite(theirs)], atol=atol)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("biased", [True, False])
 def test_rebuilt_is_what_surprise_does(biased):
     mf = AsSurprise(**SETTINGS | {"init_scale": 0.1}, protocol="rebuilt", biased=biased)

@@ -240,6 +240,7 @@ def kept(run, study, tmp_path_factory) -> Path:
     return folder / "snapshot"
 
 
+@pytest.mark.slow
 def test_a_snapshot_draws_every_byte_again_and_holds_no_rating_and_no_outcome(kept):
     before = {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}
     held = {path.name for path in before}
@@ -253,6 +254,22 @@ def test_a_snapshot_draws_every_byte_again_and_holds_no_rating_and_no_outcome(ke
             path.unlink()
     assert snapshot.main(["draw", str(kept)]) == 0
     assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.slow
+def test_the_snapshot_of_make_draws_the_bytes_that_are_kept(tmp_path):
+    folder = tmp_path / "study"
+    shutil.copytree(paths.PROJECT / "docs/results/study", folder)
+    study = config.load_study(folder / "study.yaml")
+    rated = {path.format(dataset=cell.dataset) for path in paths.RATED for cell in study.cells}
+    drawn = [name for name in snapshot.names(study) if not rated & set(output.needs(name, study))]
+    assert len(drawn) > 20
+    made = [Path(path) for name in drawn for path in output.written(name, study).values()]
+    kept = {path: (folder / path).read_bytes() for path in made if path.suffix not in snapshot.UNKEPT}
+    for path in kept:
+        (folder / path).unlink()
+    snapshot.draw(folder, drawn)
+    assert [path for path, content in kept.items() if (folder / path).read_bytes() != content] == []
 
 
 def test_one_figure_of_a_snapshot_is_drawn_alone(kept, capsys):
