@@ -310,7 +310,7 @@ def test_what_is_said_to_be_proven_holds_at_every_k_for_which_a_proof_is_found(c
     held = 0
     for user in cell.test_users.tolist():
         for top_k in levels:
-            if not proof(cell, user, top_k).valid:
+            if not proof(cell, user, top_k, budget=cell.study.explanation.budget).valid:
                 break
             assert tested.loc[user, "rank_after"] > top_k
             held += 1
