@@ -113,7 +113,7 @@ def test_runs_alone_with_its_defaults_and_leaves_nothing_in_the_repository(book,
 @pytest.fixture(scope="module")
 def finished():
     """The folder of a finished toy run, tables and figures too."""
-    made = demo.open_report("91_figures", {}, "toy", "")
+    made = demo.open_report("90_tables", {}, "toy", "")
     (cell,) = Cell.all_of(made.study, made.folder)
     demo.STAGES["85_survey"].run(dataclasses.replace(cell, makes=True))
     for name in output.names(made.study):

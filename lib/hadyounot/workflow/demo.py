@@ -22,7 +22,7 @@ _EVERYTHING = tuple(name for name in STAGES if name != "85_survey")
 REPORTS = {
     "86_user_study": (),
     "90_tables": _EVERYTHING,
-    "91_figures": _EVERYTHING,
+    "91_figures": tuple(stage for stage in _EVERYTHING if stage != "65_naive"),  # which no figure is drawn from
     "95_verdict": ("70_ablations", "80_tsne"),
 }
 """Stages that notebooks on tables and figures read of."""
