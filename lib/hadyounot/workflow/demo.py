@@ -124,18 +124,21 @@ class Report:
 
         for name, (kind, _) in figures.names(self.study).items():
             if kind in kinds:
-                display(Image(str(self.folder / paths.FIGURE.format(figure=self._ready(name)))))
+                picture = self.folder / paths.FIGURE.format(figure=name)
+                if self.makes:
+                    tables = [path for path in map(Path, figures.FIGURES[kind].reads) if path.parts[0] == "tables"]
+                    for table in tables:
+                        self._ready(table.stem)
+                    with _silently():  # the PDF, which takes longer, is not shown
+                        figures.save(figures.draw(name, self.study, self.folder), picture.with_suffix(""), ["png"])
+                display(Image(str(picture)))
 
-    def _ready(self, name: str) -> str:
-        """The same name, once what it names is there, and the tables that a figure is drawn from."""
+    def _ready(self, table: str) -> str:
+        """The same name, once the table is there."""
         if self.makes:
-            kind, _ = figures.names(self.study).get(name, ("", ""))
-            for path in map(Path, figures.FIGURES[kind].reads if kind else ()):
-                if path.parts[0] == "tables":
-                    self._ready(path.stem)
             with _silently():
-                output.write(name, self.study, self.folder)
-        return name
+                output.write(table, self.study, self.folder)
+        return table
 
 
 def open_report(notebook: str, settings: dict[str, Any], config: str, folder: str) -> Report:

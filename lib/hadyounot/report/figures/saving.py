@@ -1,5 +1,6 @@
 """Figures as files: the same bytes every time."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,17 +12,18 @@ PNG_SIZE = 1200, 690  # pixels at most: the report crops wider pictures, and hig
 DPI = 100, 160  # at least, where so many panels are to be seen at once that nobody could read them; and at most
 
 
-def save(figure: Figure, path: str | Path) -> tuple[Path, Path]:
-    """Write ``<path>.pdf`` and ``<path>.png``, without dates in them; the figure is closed.
+def save(figure: Figure, path: str | Path, kinds: Sequence[str] = ("pdf", "png")) -> list[Path]:
+    """Write ``<path>.pdf`` and ``<path>.png``, or one of them, without dates in them; the figure is closed.
 
     Returns:
-        the two paths.
+        the paths.
     """
-    written = Path(f"{path}.pdf"), Path(f"{path}.png")
+    written = [Path(f"{path}.{kind}") for kind in kinds]
     fitting = (most / inches for most, inches in zip(PNG_SIZE, figure.get_size_inches(), strict=True))
     dpi = max(DPI[0], min(DPI[1], *fitting))
-    for file, options in zip(written, ({"metadata": {"CreationDate": None}}, {"dpi": dpi}), strict=True):
+    options = {"pdf": {"metadata": {"CreationDate": None}}, "png": {"dpi": dpi}}
+    for kind, file in zip(kinds, written, strict=True):
         with store.atomic(file) as temporary:
-            figure.savefig(temporary, **options)
+            figure.savefig(temporary, **options[kind])
     plt.close(figure)  # else pyplot keeps all that a process draws
     return written
