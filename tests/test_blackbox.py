@@ -2,6 +2,7 @@
 
 import math
 import os
+import signal
 import sys
 import threading
 import warnings
@@ -342,6 +343,25 @@ def test_an_error_names_the_deletion(in_processes, monkeypatch, pays):
     with pytest.raises(RuntimeError) as error:
         BlackBox(Needs).retrain(world(), deletions)
     assert str(error.value) == f"{bad}: KeyError: 'what now'"
+
+
+class Killed(Sgd):
+    """As the system kills: without a word."""
+
+    home = os.getpid()
+
+    def fit(self, ratings):
+        if Needs.item not in ratings.history(2) and os.getpid() != self.home:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().fit(ratings)
+
+
+def test_a_killed_process_is_one_error_and_the_next_call_is_right(in_processes):
+    deletions = [Deletion(0, ()), *(Deletion(1, (item,)) for item in world().history(1).tolist())]
+    recommender = BlackBox(Killed)
+    with pytest.raises(RuntimeError, match=r"^one of 2 processes that retrained .*Killed'> died: .*memory"):
+        recommender.retrain(world(), [*deletions, Deletion(2, (Needs.item,))])
+    same(recommender.retrain(world(), deletions), BlackBox(Sgd).retrain(world(), deletions))
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ class BlackBox:
         Raises:
             ValueError: as ``Recommender.retrain``.
             RuntimeError: training or scoring failed, or the scores are not n_items finite numbers, or are others in
-                another process; the message names the deletion.
+                another process; the message names the deletion. Or one of the processes was killed.
 
         Warns:
             RuntimeWarning: two trainings on the same ratings gave different scores; or the factory cannot be sent to
@@ -199,7 +199,14 @@ def _run(jobs: list[tuple]) -> Iterable[np.ndarray]:
         print(f"{cost} on {processes} processes", file=sys.stderr, flush=True)
     with parallel_config("loky", inner_max_num_threads=1):
         found = Parallel(processes, return_as="generator")(delayed(_retrained)(*job) for job in jobs[1:])
-    yield from tqdm(found, "retrain", len(jobs) - 1, unit="model", mininterval=1, leave=False, disable=total < LONG)
+    shown = {"unit": "model", "mininterval": 1, "leave": False, "disable": total < LONG}
+    try:
+        yield from tqdm(found, "retrain", len(jobs) - 1, **shown)
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            f"one of {processes} processes that retrained {jobs[0][0]} died: it was killed, as systems do that run out"
+            " of memory, or it crashed; run this again, on fewer cores if memory was short"
+        ) from error
 
 
 def _elsewhere(job: tuple, processes: int) -> np.ndarray | None:
