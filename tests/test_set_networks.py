@@ -95,6 +95,20 @@ def test_repeats_to_the_bit_and_keeps_the_best_rate_and_epoch(encoder, recorded,
     np.testing.assert_array_equal(*(each.surrogate.predict(USERS[3], sets, ITEMS[1]) for each in (first, second)))
 
 
+def test_inputs_are_standardised_over_the_rows_learnt_from(recorded, effects):
+    network = fit("mean", recorded, effects).surrogate.network
+    users = np.array([deletion.user for deletion in recorded.deletions])
+    learnt = np.flatnonzero(~held_out_users(users, CONFIG.held_out_share, generator(1)))
+    rows = {
+        "user": [USERS[users[row]] for row in learnt for _ in range(TARGETS)],
+        "deleted": [ITEMS[item] for row in learnt for item in recorded.deletions[row].items * TARGETS],
+        "target": [ITEMS[item] for row in learnt for item in recorded.targets[row]],
+    }
+    for name, values in rows.items():
+        np.testing.assert_allclose(getattr(network, f"{name}_mean"), np.mean(values, axis=0, dtype=float), rtol=1e-5)
+        np.testing.assert_allclose(getattr(network, f"{name}_scale"), np.std(values, axis=0, dtype=float), rtol=1e-5)
+
+
 def test_a_constant_feature_does_no_harm(recorded, effects):
     users = USERS.copy()
     users[:, 1] = 0.25

@@ -122,6 +122,13 @@ class _Rows(torch.utils.data.Dataset):
         effects = torch.from_numpy(self.effects[deletions, targets])
         return {name: torch.from_numpy(values) for name, values in inputs.items()}, effects
 
+    def moments(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Of each input's coordinates, over all rows, by how often each embedding is in them."""
+        inputs = {"user": (self.users, self.user_of)}
+        inputs |= {"deleted": (self.items, self.deleted), "target": (self.items, self.targets)}
+        times = {name: np.bincount(rows.ravel(), minlength=len(table)) for name, (table, rows) in inputs.items()}
+        return {name: _location(table, times[name]) for name, (table, _) in inputs.items()}
+
 
 @dataclass(frozen=True, eq=False)
 class SetSurrogate:
@@ -195,11 +202,10 @@ def fit_set_network(
         _Rows(representation, outcomes.select(np.flatnonzero(mask)), standardised[mask])
         for mask in (~held_out, held_out)
     )
-    moments = {name: _location(values) for name, values in training.__getitems__(range(len(training)))[0].items()}
     seed, curves, best = int(rng.integers(2**31)), [], None
     for learning_rate in config.learning_rates:
         torch.manual_seed(seed)
-        network = _Network(encoder, config.hidden, moments)
+        network = _Network(encoder, config.hidden, training.moments())
         with torch.no_grad():
             network(**training[0][0])  # sizes of the lazy layers
         net = NeuralNet(
@@ -230,11 +236,13 @@ def fit_set_network(
     )
 
 
-def _location(values: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each last coordinate; infinite for a constant: its standardised value is 0."""
-    flat = values.flatten(end_dim=-2)
-    deviation = flat.std(dim=0, correction=0)
-    return flat.mean(dim=0).numpy(), deviation.where(deviation > 1e-6, torch.inf).numpy()
+def _location(table: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column, float32, where row i is there ``times[i]`` times; the deviation is
+    infinite for a constant: its standardised value is 0.
+    """
+    mean = np.average(table, axis=0, weights=times)
+    deviation = np.sqrt(np.average((table - mean) ** 2, axis=0, weights=times))
+    return mean.astype(np.float32), np.where(deviation > 1e-6, deviation, np.inf).astype(np.float32)
 
 
 def _as_it_is(batch: object) -> object:
