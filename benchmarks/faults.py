@@ -1,0 +1,202 @@
+"""Whether anything is lost: a cell of the smoke study is killed, damaged and starved, and must come to the same bytes.
+
+    python benchmarks/faults.py               an hour; writes benchmarks/results/faults.csv
+    python benchmarks/faults.py --quick       two kills, one fault of each kind; only prints
+
+One run is left alone. A second is killed at random times (the workflow, a notebook's runner or a kernel, with SIGKILL)
+and started again, until it has been killed often enough; then it may end. After that its finished run is damaged again
+and again, one file or folder at a time. After each fault the next run must end, or say in a line which file and what to
+do; that is done, and the run after it must end. Whatever happened, every result and table must have the bytes of the
+run that was left alone. README.md beside this file says what the numbers mean. For Linux.
+"""
+
+import contextlib
+import hashlib
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+import psutil
+from timing import HERE, QUICK, publish
+
+KILLS, FAULTS = (2, 6) if QUICK else (20, 30)
+TIMED = "generation_time", "verification.", "runtime.", "figure5_", "ablation_search_", "validity_against_seconds_"
+CLOCKED = re.compile(r"as a multiple of", re.IGNORECASE)  # claims of the verdict that are about seconds
+VICTIMS = {"the workflow": "snakemake", "a runner": "hadyounot.workflow.notebook", "a kernel": "ipykernel_launcher"}
+PROJECT = HERE.parent
+CELL = ['cells=[{"dataset": "toy", "model": "mf", "analysed": true}]', 'ablations={"families": ["effect"]}']
+
+
+def start(folder: Path, *targets: str, by: Sequence[str] = ()) -> subprocess.Popen:
+    """A run of one cell of the smoke study, its output in ``folder/run.log``; ``by`` is what the command is run by."""
+    command = [sys.executable, "-m", "snakemake", *targets, "--snakefile", PROJECT / "Snakefile", "--cores", "2"]
+    command += ["--directory", folder, "--configfile", PROJECT / "config/smoke.yaml"]
+    command += ["--config", *CELL]
+    subprocess.run([*command, "--unlock"], capture_output=True, check=False)
+    with (folder / "run.log").open("w") as log:
+        return subprocess.Popen([*by, *command], stdout=log, stderr=subprocess.STDOUT)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """sha256 by path of all results and tables but for those of seconds."""
+    found = {}
+    for path in sorted([*folder.glob("results/**/*"), *folder.glob("tables/*")]):
+        if not path.is_file() or path.name.startswith((*TIMED, ".")) or path.suffix in (".html", ".md"):
+            continue
+        if path.name.endswith(".provenance.json"):  # of what is compared anyhow
+            continue
+        content = path.read_bytes()
+        if path.name == "verdict.csv":
+            content = "".join(line for line in content.decode().splitlines(True) if not CLOCKED.search(line)).encode()
+        found[path.relative_to(folder).as_posix()] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+def differing(folder: Path, undisturbed: dict[str, str]) -> list[str]:
+    """Paths that are not the same in both."""
+    now = digests(folder)
+    return sorted(path for path in now.keys() | undisturbed if now.get(path) != undisturbed.get(path))
+
+
+def kill(folder: Path, name: str, rng: random.Random) -> str:
+    """Start a run and kill ``name``, a random time later, if it comes to be there: "killed", or "ended" before."""
+    run = start(folder)
+    workflow, wanted = psutil.Process(run.pid), VICTIMS[name]
+    delay, begun, victims = rng.uniform(2, 20), time.monotonic(), []
+    while run.poll() is None and (time.monotonic() - begun < delay or not victims):
+        time.sleep(0.1)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family = [workflow, *workflow.children(recursive=True)]
+            victims = [each for each in family if wanted in each.cmdline()]
+    if run.poll() is not None:
+        return "ended"
+    with contextlib.suppress(psutil.NoSuchProcess):
+        rng.choice(victims).send_signal(signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        run.wait(30)
+    if run.poll() is None:  # it ends the other job, then says which died
+        run.wait()
+    return "killed"
+
+
+# -- faults: each damages a finished run, says which path, how the next run is started, and what puts it right --------
+
+Fault = tuple[Path, list[str], Callable[[], object]]
+
+
+def _result(folder: Path, rng: random.Random, suffix: str) -> Path:
+    return rng.choice(sorted(path for path in folder.glob(f"results/**/*{suffix}") if path.name[0] != "."))
+
+
+def flipped(folder: Path, rng: random.Random) -> Fault:
+    path = _result(folder, rng, ".parquet")
+    content = bytearray(path.read_bytes())
+    content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    path.write_bytes(content)
+    return path, [], path.unlink
+
+
+def truncated(folder: Path, rng: random.Random) -> Fault:
+    path = _result(folder, rng, rng.choice([".parquet", ".json", ".npz"]))
+    os.truncate(path, rng.randrange(path.stat().st_size))
+    return path, [], path.unlink
+
+
+def read_only(folder: Path, rng: random.Random) -> Fault:
+    path = _result(folder, rng, ".parquet")
+    path.unlink()
+    path.parent.chmod(0o555)
+    return path, ["setpriv", "--bounding-set=-all", "--inh-caps=-all"], lambda: path.parent.chmod(0o755)
+
+
+def full(folder: Path, rng: random.Random) -> Fault:
+    path = _result(folder, rng, ".parquet")
+    size = path.stat().st_size
+    path.unlink()
+    return path, ["prlimit", f"--fsize={max(size // 2, 4096)}"], lambda: None
+
+
+def lost(folder: Path, rng: random.Random) -> Fault:
+    path = _result(folder, rng, rng.choice([".parquet", ".json", ".npz", ".csv"]))
+    path.unlink()
+    return path, [], lambda: None
+
+
+def clock_set_back(folder: Path, rng: random.Random) -> Fault:
+    later = time.time() + 3600  # to files, an hour's setting back is an hour in the future
+    for path in folder.glob("results/**/*"):
+        os.utime(path, (later, later))
+    path = _result(folder, rng, ".parquet")
+    path.unlink()
+    return path, [], lambda: None
+
+
+KINDS = flipped, truncated, read_only, full, lost, clock_set_back
+
+
+def faulty(folder: Path, rng: random.Random, kind: Callable[[Path, random.Random], Fault]) -> dict[str, object]:
+    """One fault, and what came of it: how many runs it took to the end, and what the one that failed said."""
+    path, by, mend = kind(folder, rng)
+    shown = path.relative_to(folder).as_posix()
+    wanted = ["all", shown]  # the file itself too: nothing else asks for one that all that is made of it outlives
+    if start(folder, *wanted, by=by).wait() == 0:
+        return {"what": kind.__name__, "where": shown, "runs": 1, "said": ""}
+    lines = (folder / "run.log").read_text(encoding="utf-8", errors="replace").splitlines()
+    said = [line.strip() for line in lines if re.search(r"delete it|Permission denied|too large|No space left", line)]
+    mend()
+    ended = start(folder, *wanted).wait()
+    told = said[0] if said else "NOTHING THAT NAMES IT"
+    return {"what": kind.__name__, "where": shown, "runs": 2 if ended == 0 else "never", "said": told}
+
+
+@contextlib.contextmanager
+def folders() -> Iterator[tuple[Path, Path]]:
+    """Of the run that is left alone, and of the other: in a temporary place, whose logs stay if anything is wrong."""
+    place = Path(tempfile.mkdtemp(prefix="hadyounot-faults-"))
+    for name in ("alone", "disturbed"):
+        (place / name).mkdir()
+    yield place / "alone", place / "disturbed"
+    shutil.rmtree(place)
+
+
+def main() -> None:
+    rng, rows = random.Random(0), []
+    with folders() as (alone, disturbed):
+        if start(alone).wait() != 0:
+            raise RuntimeError(f"the run that was left alone failed: {alone / 'run.log'}")
+        undisturbed = digests(alone)
+
+        def note(row: dict[str, object], whole: bool) -> None:
+            unlike = differing(disturbed, undisturbed) if whole else []
+            rows.append(row | ({"differing": len(unlike)} if whole else {}))
+            print(*unlike, sep="\n")
+            publish({"faults": pd.DataFrame(rows).assign(compared=len(undisturbed))})  # so far: it takes hours
+
+        killed = 0
+        while killed < KILLS:
+            name = [*VICTIMS][killed % len(VICTIMS)]
+            if kill(disturbed, name, rng) == "killed":
+                killed += 1
+                note({"what": f"kill {name}"}, whole=False)
+            else:  # another one, from nothing
+                note({"what": "to the end"}, whole=True)
+                shutil.rmtree(disturbed)
+                disturbed.mkdir()
+        if start(disturbed).wait() != 0:
+            raise RuntimeError(f"the killed run does not go on: {disturbed / 'run.log'}")
+        note({"what": "to the end"}, whole=True)
+        for number in range(FAULTS):
+            note(faulty(disturbed, rng, KINDS[number % len(KINDS)]), whole=True)
+
+
+if __name__ == "__main__":
+    main()
