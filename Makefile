@@ -7,6 +7,7 @@
 # make figures    every table and figure of the run in docs/results/study again, in place, without retraining; FIGURE=figure7
 # make archive    the outcomes of make paper as a folder and a zip in dist/, to be given away (CONFIG=... for another study)
 # make verify     retrain ROWS=100 random rows of each cell of that archive, and compare them bit for bit
+# make site       the executed notebooks of that study as a site that needs no network, in site/ (CONFIG=... for another study)
 # make plan       what paper would cost on this machine, before it starts (CONFIG=config/worlds.yaml for another)
 # make test       every test
 # make test-fast  those that take no long time each
@@ -24,7 +25,7 @@ ROWS ?= 100
 SNAKEMAKE := $(BIN)/snakemake
 TESTS := --numprocesses 2 --dist loadfile
 
-.PHONY: study smoke paper worlds survey figures archive verify plan test test-fast test-cluster lab app lock
+.PHONY: study smoke paper worlds survey figures archive verify site plan test test-fast test-cluster lab app lock
 .DEFAULT_GOAL := study
 
 # where the study of CONFIG runs: runs/my-shop for examples/my-shop/study.yaml, runs/worlds for config/worlds.yaml
@@ -62,6 +63,9 @@ archive: $(READY)
 
 verify: $(READY)
 	$(BIN)/python -m hadyounot.workflow.archive verify dist/outcomes --rows $(ROWS)
+
+site: $(READY)
+	$(BIN)/python -m hadyounot.workflow.site $(or $(CONFIG),config/study.yaml) "$(if $(CONFIG),$(FOLDER),.)" "$(if $(CONFIG),$(FOLDER)/)site"
 
 plan: $(READY)
 	$(BIN)/python -m hadyounot.workflow.plan $(or $(CONFIG),config/paper.yaml)

@@ -21,6 +21,7 @@ from hadyounot.report import output
 from hadyounot.study import paths, schemas, store
 from hadyounot.study.config import load_study
 from hadyounot.study.methods import METHOD, SURROGATES
+from hadyounot.workflow import site
 from snakemake.api import ConfigSettings, ResourceSettings, SnakemakeApi
 from test_notebook import wait_for
 
@@ -271,6 +272,25 @@ def test_the_report_is_one_page_that_holds_everything(smoke):
         if path.endswith(".html"):
             assert not re.findall(f"{LOADS}|{IMPORTS}", content.decode()), path
     assert not re.findall(f"{LOADS}|{IMPORTS}", page)
+
+
+def test_the_executed_notebooks_are_a_site_that_needs_no_network(smoke, tmp_path, capsys):
+    command = [str(SMOKE), str(smoke), str(tmp_path / "site")]
+    assert site.main(command) == 0
+    executed = {path.relative_to(smoke / "logs").with_suffix(".html") for path in smoke.glob("logs/**/*.ipynb")}
+    pages = {path.relative_to(tmp_path / "site"): path.read_text() for path in (tmp_path / "site").glob("*/**/*.html")}
+    assert pages.keys() == executed
+    assert f"{len(executed)} notebooks" in capsys.readouterr().out
+    front = (tmp_path / "site/index.html").read_text()
+    for title in ("Planted toy world × matrix factorisation (mf-rebuilt)", "70 · Ablations (section 5.3): sample size"):
+        assert title in front
+    for page in (front, *pages.values()):
+        assert not re.findall(f"{LOADS}|{IMPORTS}", page)
+    explained = pages[Path(f"{ANALYSED}/50_explain.html")]
+    assert "<math " in explained
+    assert "<table" in explained
+    assert site.main([str(SMOKE), str(tmp_path), str(tmp_path / "none")]) == 1
+    assert f"{tmp_path} has no executed notebook of this study: run it first" in capsys.readouterr().err
 
 
 # -- the same bytes, however it was run -------------------------------------------------------------------------------

@@ -255,7 +255,14 @@ def _write(path: Path, text: str) -> None:
     os.replace(draft, path)
 
 
-def _typeset(text: str) -> str:
+def heading(notebook: Any) -> str:
+    """What its first words call it; "" if it does not say."""
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    found = re.match(r"# +(.+)", texts[0]) if texts else None
+    return re.sub("[`*]", "", found[1]) if found else ""
+
+
+def typeset(text: str) -> str:
     """Markdown with its formulas as MathML, which browsers show without a script."""
     from latex2mathml.converter import convert
 
@@ -278,14 +285,11 @@ def _page(executed: Any, name: str) -> str:
         config=Config(TagRemovePreprocessor={"enabled": True, "remove_input_tags": {"hide"}}),
         **{f"{name}_url": "" for name in urls},
     )
-    texts = [cell.source for cell in executed.cells if cell.cell_type == "markdown"]
-    heading = re.match(r"# +(.+)", texts[0]) if texts else None
-    title = re.sub("[`*]", "", heading[1]) if heading else name
     page = copy.deepcopy(executed)
     for cell in page.cells:
         if cell.cell_type == "markdown" and "$" in cell.source:
-            cell.source = _typeset(cell.source)
-    return exporter.from_notebook_node(page, resources={"metadata": {"name": title}})[0]
+            cell.source = typeset(cell.source)
+    return exporter.from_notebook_node(page, resources={"metadata": {"name": heading(executed) or name}})[0]
 
 
 def _quit_with_parent() -> None:
