@@ -108,7 +108,8 @@ def flipped(folder: Path, rng: random.Random) -> Fault:
 def truncated(folder: Path, rng: random.Random) -> Fault:
     path = _result(folder, rng, rng.choice([".parquet", ".json", ".npz"]))
     os.truncate(path, rng.randrange(path.stat().st_size))
-    return path, [], path.unlink
+    whose = path.with_name(path.name.removesuffix(".provenance.json"))
+    return path, [], whose.unlink
 
 
 def read_only(folder: Path, rng: random.Random) -> Fault:
@@ -128,7 +129,8 @@ def full(folder: Path, rng: random.Random) -> Fault:
 def lost(folder: Path, rng: random.Random) -> Fault:
     path = _result(folder, rng, rng.choice([".parquet", ".json", ".npz", ".csv"]))
     path.unlink()
-    return path, [], lambda: None
+    whose = path.with_name(path.name.removesuffix(".provenance.json"))  # where a checksum is lost, its file goes too
+    return path, [], lambda: whose.unlink(missing_ok=True)
 
 
 def clock_set_back(folder: Path, rng: random.Random) -> Fault:
@@ -147,11 +149,13 @@ def faulty(folder: Path, rng: random.Random, kind: Callable[[Path, random.Random
     """One fault, and what came of it: how many runs it took to the end, and what the one that failed said."""
     path, by, mend = kind(folder, rng)
     shown = path.relative_to(folder).as_posix()
-    wanted = ["all", shown]  # the file itself too: nothing else asks for one that all that is made of it outlives
+    # the file itself too: nothing else asks for one that all that is made of it outlives
+    wanted = ["all", shown.removesuffix(".provenance.json")]
     if start(folder, *wanted, by=by).wait() == 0:
         return {"what": kind.__name__, "where": shown, "runs": 1, "said": ""}
     lines = (folder / "run.log").read_text(encoding="utf-8", errors="replace").splitlines()
-    said = [line.strip() for line in lines if re.search(r"delete it|Permission denied|too large|No space left", line)]
+    wrong = re.compile(r"delete it|Permission denied|too large|No space left")
+    said = [line.strip() for line in lines if wrong.search(line) and not line.lstrip().startswith('"')]  # nor JSON
     mend()
     ended = start(folder, *wanted).wait()
     told = said[0] if said else "NOTHING THAT NAMES IT"

@@ -8,6 +8,7 @@ import re
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -93,6 +94,28 @@ def test_exception_mid_write_leaves_what_was_there(tmp_path, error, before):
         write_half()
     assert os.listdir(tmp_path) == (["x.txt"] if before else [])
     assert not before or path.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("limit", "fix"),
+    [
+        ("import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9_999, 9_999))", "make room for it"),
+        ("import os; os.chmod(folder, 0o555); os.geteuid() or os.seteuid(65534)", "make {} writable"),
+    ],
+)
+def test_no_room_and_no_leave_name_the_file_and_the_fix(limit, fix):
+    code = (
+        "import sys; folder = sys.argv[1]\n"
+        "import numpy as np; from hadyounot.study import store\n"
+        f"{limit}\n"
+        "store.write_arrays(f'{folder}/x.npz', a=np.random.default_rng(0).normal(size=9_999))"
+    )
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are below folders that root alone may enter
+        ran = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True)
+        last = ran.stderr.splitlines()[-1]
+        assert f"] {folder}/x.npz cannot be written: " in last
+        assert last.endswith(f"; {fix.format(folder)} and run again")
+        assert not os.listdir(folder)
 
 
 def test_a_writer_killed_mid_write_leaves_no_file(tmp_path):

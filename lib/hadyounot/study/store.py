@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import errno
 import hashlib
 import importlib.metadata
 import io
@@ -22,6 +23,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
+FORBIDDEN = errno.EACCES, errno.EPERM, errno.EROFS
+
 
 class StoreError(ValueError):
     """A file does not hold what it should; the message names file, column, row, value and fix."""
@@ -32,19 +36,26 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """A temporary path to write to, which becomes ``path`` at the end; after an exception neither file is there.
 
     Folders are created. Whoever reads ``path`` sees a whole file, whatever is killed and however many write it.
+
+    Raises:
+        OSError: there is no room, or no leave, to write it; the message names ``path`` and says what to do.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix is kept: matplotlib and others choose the format by it.
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(8)}{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
-        raise
+        if getattr(error, "errno", None) not in (*FULL, *FORBIDDEN):
+            raise
+        fix = "make room for it" if error.errno in FULL else f"make {path.parent} writable"
+        what = f"{path} cannot be written: {os.strerror(error.errno)}; {fix} and run again"
+        raise OSError(error.errno, what) from error
 
 
 @dataclass(frozen=True)
