@@ -133,13 +133,17 @@ def lost(folder: Path, rng: random.Random) -> Fault:
     return path, [], lambda: whose.unlink(missing_ok=True)
 
 
-def clock_set_back(folder: Path, rng: random.Random) -> Fault:
-    later = time.time() + 3600  # to files, an hour's setting back is an hour in the future
+def dated(folder: Path, when: float) -> None:
+    """All results have this time."""
     for path in folder.glob("results/**/*"):
-        os.utime(path, (later, later))
+        os.utime(path, (when, when))
+
+
+def clock_set_back(folder: Path, rng: random.Random) -> Fault:
+    dated(folder, time.time() + 3600)  # to files, an hour's setting back is an hour in the future
     path = _result(folder, rng, ".parquet")
     path.unlink()
-    return path, [], lambda: None
+    return path, [], lambda: dated(folder, time.time())
 
 
 KINDS = flipped, truncated, read_only, full, lost, clock_set_back
@@ -147,6 +151,7 @@ KINDS = flipped, truncated, read_only, full, lost, clock_set_back
 
 def faulty(folder: Path, rng: random.Random, kind: Callable[[Path, random.Random], Fault]) -> dict[str, object]:
     """One fault, and what came of it: how many runs it took to the end, and what the one that failed said."""
+    dated(folder, time.time())
     path, by, mend = kind(folder, rng)
     shown = path.relative_to(folder).as_posix()
     # the file itself too: nothing else asks for one that all that is made of it outlives
@@ -154,7 +159,7 @@ def faulty(folder: Path, rng: random.Random, kind: Callable[[Path, random.Random
     if start(folder, *wanted, by=by).wait() == 0:
         return {"what": kind.__name__, "where": shown, "runs": 1, "said": ""}
     lines = (folder / "run.log").read_text(encoding="utf-8", errors="replace").splitlines()
-    wrong = re.compile(r"delete it|Permission denied|too large|No space left")
+    wrong = re.compile(r"delete it|cannot be written|older modification time")
     said = [line.strip() for line in lines if wrong.search(line) and not line.lstrip().startswith('"')]  # nor JSON
     mend()
     ended = start(folder, *wanted).wait()
