@@ -181,7 +181,7 @@ def test_what_notebook_40_kept_is_not_fitted_again(cell, monkeypatch):
 def test_a_method_with_a_sample_and_a_network_of_its_own_is_one_row(monkeypatch):
     own = [
         Method("own_sample", learner=Learner(sample=Sample(2, users=8, deletions=6))),
-        *(Method(f"own_{name}", learner=Learner(name), budget=50) for name in ("mean", "attention")),
+        *(Method(f"own_{name}", learner=Learner(name), budget=50) for name in ENCODERS),
     ]
     monkeypatch.setattr("hadyounot.study.stages.learn.SURROGATES", (*methods.SURROGATES, *own))
     made = open_cell("40_surrogates", {}, "toy", "toy", "mf", "")

@@ -202,10 +202,10 @@ def fit_set_network(
         _Rows(representation, outcomes.select(np.flatnonzero(mask)), standardised[mask])
         for mask in (~held_out, held_out)
     )
-    seed, curves, best = int(rng.integers(2**31)), [], None
+    moments, seed, curves, best = training.moments(), int(rng.integers(2**31)), [], None
     for learning_rate in config.learning_rates:
         torch.manual_seed(seed)
-        network = _Network(encoder, config.hidden, training.moments())
+        network = _Network(encoder, config.hidden, moments)
         with torch.no_grad():
             network(**training[0][0])  # sizes of the lazy layers
         net = NeuralNet(
