@@ -118,14 +118,23 @@ def test_no_room_and_no_leave_name_the_file_and_the_fix(limit, fix):
         assert not os.listdir(folder)
 
 
-def test_a_writer_killed_mid_write_leaves_no_file(tmp_path):
+def test_what_a_writer_killed_mid_write_left_goes_with_the_next_and_only_that(tmp_path):
     code = (
         "import os, sys; from hadyounot.study.store import atomic\n"
         "with atomic(sys.argv[1]) as t: t.write_text('half'); os.kill(os.getpid(), 9)"
     )
-    path = tmp_path / "x.txt"
-    assert subprocess.run([sys.executable, "-c", code, path]).returncode == -9
-    assert not path.exists()
+    path, other = tmp_path / "[x].txt", tmp_path / "[x].a.txt"
+    for killed in (path, other):
+        assert subprocess.run([sys.executable, "-c", code, killed]).returncode == -9
+        assert not killed.exists()
+    assert len(os.listdir(tmp_path)) == 2
+    with store.atomic(path) as temporary:
+        temporary.write_text("mine")
+        with store.atomic(path) as second:  # leaves the first, whose writer lives
+            second.write_text("other")
+        assert temporary.read_text() == "mine"
+    assert path.read_text() == "mine"
+    assert [name for name in os.listdir(tmp_path) if name != path.name] == [next(tmp_path.glob(".[[]x].a.*")).name]
 
 
 def test_two_writers_leave_one_whole_file(tmp_path):

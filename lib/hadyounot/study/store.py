@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import errno
+import glob
 import hashlib
 import importlib.metadata
 import io
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -35,16 +37,22 @@ class StoreError(ValueError):
 def atomic(path: str | Path) -> Iterator[Path]:
     """A temporary path to write to, which becomes ``path`` at the end; after an exception neither file is there.
 
-    Folders are created. Whoever reads ``path`` sees a whole file, whatever is killed and however many write it.
+    Folders are created. Whoever reads ``path`` sees a whole file, whatever is killed and however many write it; what a
+    killed process left behind goes when ``path`` is next written on that machine.
 
     Raises:
         OSError: there is no room, or no leave, to write it; the message names ``path`` and says what to do.
     """
     path = Path(path)
+    name = f".{path.stem}.{platform.node()}"
     # The suffix is kept: matplotlib and others choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(8)}{path.suffix}")
+    temporary = path.with_name(f"{name}.{os.getpid()}.{secrets.token_hex(4)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f"{glob.escape(name)}.*.*{glob.escape(path.suffix)}"):
+            writer = left.name.removeprefix(f"{name}.").split(".")[0]
+            if writer.isdigit() and not psutil.pid_exists(int(writer)):
+                left.unlink(missing_ok=True)
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
