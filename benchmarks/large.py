@@ -3,8 +3,9 @@
     python benchmarks/large.py            some minutes; writes benchmarks/results/large.csv
     python benchmarks/large.py --quick    a hundredth of it; only prints
 
-Each step in a process of its own, whose peak memory is counted, on one thread; the ratings are random. README.md beside
-this file says what the numbers mean.
+Each step in a process of its own, whose peak memory is counted, on one thread, as the workflow has it: the first reads
+the file as notebook 10 does, the others what that kept. The ratings are random. README.md beside this file says what
+the numbers mean.
 """
 
 import os
@@ -21,10 +22,10 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
-from hadyounot import MatrixFactorization, Ratings
 from hadyounot.retrain import simd
-from hadyounot.study import datasets
+from hadyounot.study.cell import Cell
 from hadyounot.study.config import check_study
+from hadyounot.study.stages.dataset import dataset
 from hadyounot.workflow.plan import ratings_like
 from timing import QUICK, deletions, machine, publish
 
@@ -53,20 +54,16 @@ def write(folder: Path) -> None:
     pa.csv.write_csv(pa.table(columns), folder / "ratings.csv")
 
 
-def load(folder: Path) -> Ratings:
-    """As notebook 10 does: read, check, keep the training part."""
-    ratings = datasets.obtain("large", folder, check_study(STUDY, "large.py").datasets).ratings
-    return ratings.select(datasets.split(ratings, 0.7, 0, "large"))
-
-
 def steps(folder: Path) -> Iterator[tuple[str, Callable[[], object]]]:
     """What is timed, each after what it needs."""
-    yield "read, check and split", lambda: load(folder)
-    ratings, model = load(folder), MatrixFactorization.model_validate(MODEL)
-    chosen = deletions(ratings, simd.LANES)
+    os.environ["HADYOUNOT_DATA"] = str(folder)
+    cell = Cell(check_study(STUDY, "large.py"), "large", "mf", folder / "run", makes=True)
+    yield "read, check, split, keep", lambda: dataset(cell)
+    train, model = cell.train, cell.recommender()
     model.fit(ratings_like(20, 20, 200))  # compiles
-    yield "train, per epoch", lambda: model.fit(ratings)
-    yield f"retrain {simd.LANES} deletions, per epoch", lambda: model.retrain(ratings, chosen)
+    yield "train, per epoch", lambda: model.fit(train)
+    chosen = deletions(train, simd.LANES)
+    yield f"retrain {simd.LANES} deletions, per epoch", lambda: model.retrain(train, chosen)
 
 
 def measured(number: int, folder: Path) -> dict[str, object]:

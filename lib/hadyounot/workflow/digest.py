@@ -40,13 +40,23 @@ def code_digest(notebook: str | Path, ignore: Iterable[str] = ()) -> str:
 
 def package_digest(name: str, ignore: Iterable[str] = ()) -> str:
     """sha256 of all modules of a package of ours (or of one module) and all that they import, as ``code_digest``."""
-    inside = [(_name(path),) for path in PACKAGE.rglob("*.py") if f"{_name(path)}.".startswith(f"{name}.")]
+    inside = [(module,) for module in _files(PACKAGE) if f"{module}.".startswith(f"{name}.")]
     return _digest(_modules(inside, ignore))
+
+
+@functools.cache  # the workflow asks for each of its notebooks, tables and figures
+def _files(package: Path) -> dict[str, Path]:
+    """The modules of a package, and its packages, by their names."""
+    files = {}
+    for path in package.rglob("*.py"):
+        parts = path.relative_to(package.parent).with_suffix("").parts
+        files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return files
 
 
 def _modules(imports: Iterable[tuple[str, ...]], ignore: Iterable[str]) -> list[str]:
     """What counts of all modules of this package that are imported, directly or not, in the order of their names."""
-    files = {_name(path): path for path in PACKAGE.rglob("*.py")}
+    files = _files(PACKAGE)
     ignored = {f"{PACKAGE.name}.{name}" for name in ignore}
     if strangers := ignored - set(files):  # else a module that was renamed would count, unnoticed
         raise NotebookError(f"there is no module {', '.join(sorted(strangers))} to ignore; what is it called now?")
@@ -57,7 +67,7 @@ def _modules(imports: Iterable[tuple[str, ...]], ignore: Iterable[str]) -> list[
         name = next((name for name in wanted.pop() if name in files), None)
         if name and name not in modules and not f"{name}.".startswith(prefixes):
             path = files[name]
-            package = _name(path.with_name("__init__.py"))
+            package = name if path.name == "__init__.py" else name.rpartition(".")[0]
             modules[name], imported = _read(path, "module", path.read_text(encoding="utf-8"), package)
             wanted |= imported
     return [modules[name] for name in sorted(modules)]
@@ -74,12 +84,6 @@ def module_digest(name: str) -> str:
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise NotebookError(f"there is no module {name!r} ({error}); install it or put it on PYTHONPATH") from None
     return _digest([_read(path, "module", path.read_text(encoding="utf-8"))[0]])
-
-
-def _name(path: Path) -> str:
-    """The module that a file of this package is."""
-    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 @functools.cache  # the notebooks of the study share most modules
