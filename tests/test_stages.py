@@ -262,6 +262,11 @@ def test_a_mask_weighs_every_item_by_itself(cell, fits):
     history = cell.train.history(user)
     weights = found.surrogate.deletion_weights(found.representation.item_features(user, 0, history))
     np.testing.assert_array_equal(weights, found.surrogate.item_weights[history])
+    features = found.representation.data(fits.outcomes, effects.reg(fits.outcomes)).deletion_features
+    assert features.itemsize == 1  # at the paper's counts a third of a GiB
+    for deletion, row in zip(fits.outcomes.deletions, features, strict=True):
+        assert set(np.flatnonzero(row)) == set(deletion.items)
+        assert row.sum() == len(deletion.items)
 
 
 def test_quality_is_that_of_the_studys_own_surrogate_on_users_never_seen(cell):

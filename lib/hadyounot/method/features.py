@@ -27,7 +27,7 @@ class SurrogateData:
         users: int32 (n,), user of each deletion: the group of the cross-validation.
         user_embeddings: float32 (n_users, p), φ_u.
         item_embeddings: float32 (n_items, q), φ_i.
-        deletion_features: float32 (n, F), sums over the deleted items that are the same for every target.
+        deletion_features: float32 (n, F), int8 of a mask: sums over the deleted items, the same for every target.
         crossed: float32 (n, C, q), sums over the deleted items that a row multiplies with φ_i of its target.
         targets: int32 (n, N), item index of each target.
         effects: (n, N), Δŷ: float32 (a regression's) or int8 in {-1, 0, +1} (a classification's).
@@ -84,8 +84,8 @@ class Representation:
         item_embeddings: float32 (n_items, q), φ_i.
         products: which of ``PRODUCTS`` follow φ_d, in this order: "user", φ_d ∘ φ_u (p must be q); "target",
             φ_d ∘ φ_i; "residual", (rating - score of d) · φ_d ∘ φ_i.
-        deleted_embeddings: float32 (n_items, r), what stands for φ_d where it is not ``item_embeddings``: one-hot rows
-            make a sum the multi-hot mask of the deleted items. Without products.
+        deleted_embeddings: (n_items, r), what stands for φ_d where it is not ``item_embeddings``: one-hot rows make a
+            sum the multi-hot mask of the deleted items, int8 like them. Without products.
         ratings: the n training ratings; for "residual".
         residuals: float32 (n,), each rating minus its score by the original model, whatever a black box scores in; for
             "residual".
@@ -146,7 +146,7 @@ class Representation:
         sums = []
         for rows in np.split(order, np.flatnonzero(np.diff(users[order])) + 1):
             items = np.array([outcomes.deletions[row].items for row in rows])
-            sums.append([part.sum(axis=1) for part in self._parts(users[rows[0]], items)])
+            sums.append([part.sum(axis=1, dtype=part.dtype) for part in self._parts(users[rows[0]], items)])
         fixed, crossed = (np.concatenate(part)[np.argsort(order)] for part in zip(*sums, strict=True))
         return SurrogateData(
             users=users,

@@ -148,7 +148,7 @@ def embeddings(cell: Cell, biases: bool = False) -> tuple[np.ndarray, np.ndarray
 
 def representation(cell: Cell, learner: Learner) -> Representation:
     """What a surrogate is told about a deletion; eq. (8) where the learner asks for nothing else."""
-    mask = np.eye(cell.train.n_items, dtype=np.float32) if learner.mask else None
+    mask = np.eye(cell.train.n_items, dtype=np.int8) if learner.mask else None
     residuals = cell.read(paths.EMBEDDINGS)["residuals"]
     return Representation(*embeddings(cell, learner.biases), learner.products, mask, cell.train, residuals)
 
