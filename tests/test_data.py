@@ -732,6 +732,8 @@ RECORD = '{"user": "ann", "item": "x", "rating": 4}\n'
         ("a.zip", RECORD, "a.zip is truncated, locked or no zip archive (File is not a zip file); get it again"),
         ("a.zip", zipped(CSV * 9)[:-40], "a.zip is truncated, locked or no zip archive"),
         ("a.zip", zipped().replace(b"ann", b"bob"), "a.zip is truncated, locked or no zip archive (Bad CRC-32 for"),
+        # a byte more before the end: the archive is said to begin before the file
+        ("a.zip", zipped("")[:107] + b"\0" + zipped("")[107:], "a.zip is truncated, locked or no zip archive ("),
         ("a.zip", zipped(HEADER + "ann,x,?\n"), "a.zip/stars.csv, line 2: rating '?' is not"),
         ("a.zip", zipped("", "b/"), "a.zip holds no file"),
         ("a.zip", locked(), "a.zip is truncated, locked or no zip archive (File 'stars.csv' is encrypted"),

