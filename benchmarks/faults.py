@@ -166,7 +166,7 @@ def faulty(folder: Path, rng: random.Random, kind: Callable[[Path, random.Random
     said = [line.strip() for line in lines if wrong.search(line) and not line.lstrip().startswith('"')]  # nor JSON
     mend()
     ended = start(folder, *wanted).wait()
-    told = said[0] if said else "NOTHING THAT NAMES IT"
+    told = said[0].replace(f"{PROJECT}/", "") if said else "NOTHING THAT NAMES IT"
     return {"what": kind.__name__, "where": shown, "runs": 2 if ended == 0 else "never", "said": told}
 
 
