@@ -194,7 +194,7 @@ if Path(paths.FINDING).exists():
 
 
 onstart:
-    jobs.start()
+    jobs.start(path for job in workflow.dag.needrun_jobs() for path in (*job.output, *job.log))
 
 
 rule all:

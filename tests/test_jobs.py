@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from hadyounot.settings import ConfigError
@@ -137,7 +138,7 @@ def shop(tmp_path, monkeypatch):
 
 
 def test_what_lies_beside_a_study_is_found_by_it_and_by_what_it_starts(shop, capsys):
-    shop().start()
+    shop().start([])
     said = capsys.readouterr().err
     assert re.search(r"^my-shop, similar: 1 blocks; data found: \S.*/a shop/ratings.csv$", said, re.M)
     started = subprocess.run(
@@ -162,16 +163,35 @@ def test_what_lies_beside_a_study_is_found_by_it_and_by_what_it_starts(shop, cap
 )
 def test_what_cannot_be_run_is_said_before_any_job(shop, old, new, said):
     with pytest.raises(ConfigError, match=said):
-        shop(old, new).start()
+        shop(old, new).start([])
 
 
 def test_more_users_than_a_dataset_must_have_are_refused_unread(tmp_path, monkeypatch):
     monkeypatch.setenv("HADYOUNOT_DATA", str(tmp_path))
     study = {"models": {"mf": {"kind": "mf"}}, "cells": [{"dataset": "ml-100k", "model": "mf", "training_users": 744}]}
     with pytest.raises(ConfigError, match=r"^ml-100k has 943 users, but .* of mf is 944: lower it$"):
-        Jobs(check_study(study, "here"), PROJECT).start()
+        Jobs(check_study(study, "here"), PROJECT).start([])
     study["cells"][0]["training_users"] = 743
-    Jobs(check_study(study, "here"), PROJECT).start()
+    Jobs(check_study(study, "here"), PROJECT).start([])
+
+
+def test_a_folder_that_may_not_be_written_in_is_said_before_any_job():
+    code = (
+        "import os, sys; from pathlib import Path; from hadyounot.workflow.jobs import Jobs\n"
+        "from hadyounot.study.config import check_study\n"
+        "study = {'models': {'mf': {'kind': 'mf'}}, 'cells': [{'dataset': 'ml-100k', 'model': 'mf'}]}\n"
+        "folder, jobs = sys.argv[1], Jobs(check_study(study, 'here'), Path('x'))\n"
+        "jobs.start([])  # imports, where the library itself is in a folder that root alone may enter\n"
+        "os.mkdir(f'{folder}/open'); os.chmod(f'{folder}/open', 0o777); os.mkdir(f'{folder}/shut', 0o555)\n"
+        "os.chmod(folder, 0o555); os.geteuid() or os.seteuid(65534)\n"
+        "for name in 'open/x', 'open/new/x', 'shut/x', 'shut/new/x', 'new/x', 'x':\n"
+        "    try: jobs.start([f'{folder}/open/y', f'{folder}/{name}']); print('fine')\n"
+        "    except PermissionError as error: print(error)"
+    )
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are below folders that root alone may enter
+        ran = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
+    said = "[Errno 13] {} cannot be written in: Permission denied; make it writable and run again".format
+    assert ran.stdout.splitlines() == ["fine"] * 2 + [said(f"{folder}/shut")] * 2 + [said(folder)] * 2
 
 
 def test_what_a_block_is_given_does_not_hang_on_later_blocks():

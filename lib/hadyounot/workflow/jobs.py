@@ -1,7 +1,9 @@
 """What a job of the workflow is given, and what makes it run again. Cheap to import, as the Snakefile does it often."""
 
+import errno
 import hashlib
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -95,14 +97,16 @@ class Jobs:
         """A digest of the code of all tables and figures."""
         return package_digest("hadyounot.report")
 
-    def start(self) -> None:
-        """Before any job: say on stderr where each cell's data will come from, and see that black boxes can be made and
-        that there are enough users.
+    def start(self, written: Iterable[str]) -> None:
+        """Before any job: say on stderr where each cell's data will come from, and see that black boxes can be made,
+        that there are enough users and that what is to be ``written`` can be.
 
         Raises:
             ConfigError: as ``factory.check`` or ``Cell.test_users``; or a dataset has fewer users than are asked for.
             DataError: a dataset of no expected size is not as it should be.
+            PermissionError: a folder of what is to be written is read-only.
         """
+        _check_leave(written)
         self._tell_where_data_are()
         for cell in self.study.cells:
             settings = self.study.models[cell.model]
@@ -144,3 +148,13 @@ class Jobs:
             for dataset, model in cells
             for block in range(self.study.of(dataset, model).counterfactual.n_blocks)
         ]
+
+
+def _check_leave(written: Iterable[str]) -> None:
+    """Snakemake, which removes a job's outputs before the job is ours, would name a file of the folder and no fix."""
+    ids = os.access in os.supports_effective_ids
+    for folder in sorted({Path(path).parent for path in written}):
+        nearest = next(each for each in (folder, *folder.parents) if each.exists())
+        if not os.access(nearest, os.W_OK | os.X_OK, effective_ids=ids):
+            why = f"{os.strerror(errno.EACCES)}; make it writable and run again"
+            raise PermissionError(errno.EACCES, f"{nearest} cannot be written in: {why}")
