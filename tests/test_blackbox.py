@@ -356,6 +356,7 @@ class Killed(Sgd):
         super().fit(ratings)
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_one_error_and_the_next_call_is_right(in_processes):
     deletions = [Deletion(0, ()), *(Deletion(1, (item,)) for item in world().history(1).tolist())]
     recommender = BlackBox(Killed)

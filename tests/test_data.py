@@ -205,6 +205,7 @@ def test_amazon_music_is_the_file_ordered_by_id():
     assert [sha256(one) for one in canonical(ratings)] == [content.ratings, content.titles]
 
 
+@pytest.mark.slow
 def test_netflix_sample_is_the_recipe_by_hand():
     obtained, (matrix, movies) = real("netflix-sample")
     ratings = obtained.ratings

@@ -378,6 +378,7 @@ FIGURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_two_saves_are_the_same_bytes_and_fit_the_report(name, tmp_path):
     saved = [figures.save(FIGURES[name](), tmp_path / str(attempt) / name) for attempt in range(2)]
@@ -396,6 +397,7 @@ def test_figures_are_as_wide_as_a_page_of_two_columns_and_can_be_read_there(name
     assert min(sizes) >= 7
 
 
+@pytest.mark.slow
 def test_another_process_saves_the_same_bytes(tmp_path):
     program = "import sys, test_figures as t; t.figures.save(t.FIGURES['generation_time'](), sys.argv[1])"
     here = figures.save(FIGURES["generation_time"](), tmp_path / "here")

@@ -113,6 +113,7 @@ def test_changes_equal_the_dense_computation(ratings, influence, dense):
         assert influence.changes(user, target) == pytest.approx(expected.numpy(), rel=1e-5, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_block_equals_the_dense_computation(ratings, early, dense):
     """The rows and columns of the user's and the target's embeddings, in the Hessian over their ratings alone."""
     theta, scores, losses, _ = dense

@@ -85,6 +85,7 @@ def test_what_only_tells_users_apart_is_not_counted():
     assert found.loc["non-linear", "auc_fitted"] > 0.99
 
 
+@pytest.mark.slow
 def test_intervals_are_of_users_drawn_again_with_all_their_rows():
     users = np.repeat(np.arange(25), 8)
     features = RNG(0).normal(size=(200, 3))

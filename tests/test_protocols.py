@@ -158,6 +158,7 @@ def test_rebuilt_is_what_surprise_does(biased):
     assert_as_surprise(mf, ratings, deletions, 1e-5)
 
 
+@pytest.mark.slow
 def test_rebuilt_is_what_surprise_does_on_movielens(ml100k):
     """In its own world, the defaults of its SVD, on 20 deletions of which half renumber: float32 against float64."""
     train = ml100k.select(np.random.default_rng(0).random(len(ml100k)) < 0.7)

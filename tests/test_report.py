@@ -93,6 +93,7 @@ def write(name: str, study: config.StudyConfig, folder: Path) -> int:
     return __main__.main([name, "--params", params, "--threads", os.environ["NUMBA_NUM_THREADS"]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*TABLES, "examples", "finding", *FIGURES])
 def test_one_is_written_from_what_it_says_it_reads(run, study, tmp_path, name):
     for file in output.needs(name, study):
@@ -272,6 +273,7 @@ def test_the_snapshot_of_make_draws_the_bytes_that_are_kept(tmp_path):
     assert [path for path, content in kept.items() if (folder / path).read_bytes() != content] == []
 
 
+@pytest.mark.slow
 def test_one_figure_of_a_snapshot_is_drawn_alone(kept, capsys):
     before = {path: path.stat().st_mtime_ns for path in kept.rglob("*")}
     assert snapshot.main(["draw", str(kept), "figure6", "mcnemar"]) == 0
@@ -283,6 +285,7 @@ def test_one_figure_of_a_snapshot_is_drawn_alone(kept, capsys):
     assert capsys.readouterr().err.startswith(f"figure9: {kept} has no such table or figure; it has table1_user_study,")
 
 
+@pytest.mark.slow
 def test_a_damaged_file_of_a_snapshot_is_not_drawn_from(kept, capsys):
     path = kept / paths.QUALITY.format(dataset="toy", model="mf")
     good = path.read_bytes()
@@ -292,6 +295,7 @@ def test_a_damaged_file_of_a_snapshot_is_not_drawn_from(kept, capsys):
     path.write_bytes(good)
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_is_not_kept(kept, tmp_path, capsys):
     (tmp_path / "run").mkdir()
     assert snapshot.main(["keep", str(kept / "study.yaml"), str(tmp_path / "run"), str(tmp_path / "folder")]) == 1

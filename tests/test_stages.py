@@ -178,6 +178,7 @@ def test_what_notebook_40_kept_is_not_fitted_again(cell, monkeypatch):
             np.testing.assert_array_equal(arrays[key], array)
 
 
+@pytest.mark.slow
 def test_a_method_with_a_sample_and_a_network_of_its_own_is_one_row(monkeypatch):
     own = [
         Method("own_sample", learner=Learner(sample=Sample(2, users=8, deletions=6))),

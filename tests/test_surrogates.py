@@ -308,6 +308,7 @@ def test_mlp_clf_predicts_the_centred_logit_of_its_network(effect, n_crossed, mo
     assert fit.report["majority"] == np.unique(effects, return_counts=True)[1].max() / effects.size
 
 
+@pytest.mark.slow
 def test_only_the_mlp_learns_what_depends_on_the_target():
     data = planted(deletions=100, interaction=20.0, noise=0.1)
     config = MLP.model_copy(update={"max_epochs": 40, "patience": 5})
