@@ -11,7 +11,7 @@
 # make plan       what paper would cost on this machine, before it starts (CONFIG=config/worlds.yaml for another)
 # make test       every test
 # make test-fast  those that take no long time each
-# make test-cluster  a study on a Slurm of this machine, by profiles/slurm; for Linux, as root, with slurm-wlm and munge
+# make test-cluster  a study on a Slurm of this machine, and as on Kubernetes; for Linux, as root, with slurm-wlm, munge and rsync
 # make lab        the notebooks in JupyterLab
 # make app        explore.ipynb as a page of its own, at the address that it prints
 # make lock       pin all packages anew

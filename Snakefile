@@ -68,6 +68,13 @@ class Job(NamedTuple):
     params: dict
 
 
+def place_of(first):
+    """The folder that a job's files are below, from where its ``first`` output lies: ".", but for copies of what a
+    cloud stores.
+    """
+    return lambda wildcards, output: str(Path(output[0]).parents[len(Path(first).parts) - 1])
+
+
 def stage(name, notebook, says, input, output, fields, place="{dataset}/{model}"):
     """A notebook, run on a cell with the ``fields`` of the study that decide what it writes, and kept as a page."""
     page = "_".join([notebook, *(f"{{{part}}}" for part in ("block", "family") if f"{{{part}}}" in str(output))])
@@ -225,7 +232,9 @@ for job in [
             "envs/environment.yaml"
         params:
             **job.params,
+            place=place_of(next(iter(job.output.values()))),
         message:
             job.says
         shell:
-            "python -m hadyounot.{params.run} --params {params.given:q} --threads {threads} > {log.text:q} 2>&1"
+            "(cd {params.place:q} && python -m hadyounot.{params.run} --params {params.given:q} --threads {threads})"
+            " > {log.text:q} 2>&1"
