@@ -1,10 +1,11 @@
 """Whether anything is lost: a small study is killed, damaged and starved, and must come to the same bytes.
 
-    python benchmarks/faults.py               some hours; writes benchmarks/results/faults.csv
+    python benchmarks/faults.py               an hour or more; writes benchmarks/results/kills.csv and faults.csv
+    python benchmarks/faults.py faults        only the second half, after kills the first
     python benchmarks/faults.py --quick       two kills, one fault of each kind; only prints
 
 One run is left alone. A second is killed at random times (the workflow, a notebook's runner or a kernel, with SIGKILL)
-and started again, until it has been killed often enough; then it may end. After that its finished run is damaged again
+and started again, until it has been killed often enough; then it may end. After that a finished run is damaged again
 and again, one file or folder at a time. After each fault the next run must end, or say in a line which file and what to
 do; that is done, and the run after it must end. Whatever happened, every result and table must have the bytes of the
 run that was left alone. README.md beside this file says what the numbers mean. For Linux.
@@ -31,6 +32,7 @@ from timing import HERE, QUICK, publish
 KILLS, FAULTS = (2, 6) if QUICK else (20, 30)
 TIMED = "generation_time", "verification.", "runtime."
 CLOCKED = re.compile(r"as a multiple of", re.IGNORECASE)  # claims of the verdict that are about seconds
+ROOM = 12 * 1024  # bytes: with less no run begins, as Snakemake copies the Snakefile first
 VICTIMS = {"the workflow": "snakemake", "a runner": "hadyounot.workflow.notebook", "a kernel": "ipykernel_launcher"}
 PROJECT = HERE.parent
 STUDY = [  # of the smoke study; a job has one thread, so that a black box is retrained in the job's kernel
@@ -132,10 +134,10 @@ def read_only(folder: Path, rng: random.Random) -> Fault:
 
 
 def full(folder: Path, rng: random.Random) -> Fault:
-    path = _result(folder, rng, ".parquet")
-    size = path.stat().st_size
+    while (size := (path := _result(folder, rng, ".parquet")).stat().st_size) < 2 * ROOM:
+        pass
     path.unlink()
-    return path, ["prlimit", f"--fsize={max(size // 2, 4096)}"], lambda: None
+    return path, ["prlimit", f"--fsize={size // 2}"], lambda: None
 
 
 def lost(folder: Path, rng: random.Random) -> Fault:
@@ -164,6 +166,7 @@ def faulty(folder: Path, rng: random.Random, kind: Callable[[Path, random.Random
     """One fault, and what came of it: how many runs it took to the end, and what the one that failed said."""
     dated(folder, time.time())
     path, by, mend = kind(folder, rng)
+    left = path.read_bytes() if path.exists() else None
     shown = path.relative_to(folder).as_posix()
     # the file itself too: nothing else asks for one that all that is made of it outlives
     wanted = ["all", _whose(path).relative_to(folder).as_posix()]
@@ -171,6 +174,10 @@ def faulty(folder: Path, rng: random.Random, kind: Callable[[Path, random.Random
     piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
     run = subprocess.run([*by, *command(folder, *wanted)], **piped, check=False)
     if run.returncode == 0:
+        if left is not None and path.read_bytes() == left:  # nothing read it; a later run that does would say so
+            mend()
+            start(folder, *wanted).wait()
+            return {"what": kind.__name__, "where": shown, "runs": 1, "said": "read by nothing"}
         return {"what": kind.__name__, "where": shown, "runs": 1, "said": ""}
     lines = run.stdout.splitlines()
     wrong = re.compile(r"delete it|cannot be written|older modification time")
@@ -183,42 +190,61 @@ def faulty(folder: Path, rng: random.Random, kind: Callable[[Path, random.Random
 
 @contextlib.contextmanager
 def folders() -> Iterator[tuple[Path, Path]]:
-    """Of the run that is left alone, and of the other: in a temporary place, whose logs stay if anything is wrong."""
+    """Of a finished run that is left alone, and another: in a temporary place, whose logs stay if anything is wrong."""
     place = Path(tempfile.mkdtemp(prefix="hadyounot-faults-"))
     for name in ("alone", "disturbed"):
         (place / name).mkdir()
+    if start(place / "alone").wait() != 0:
+        raise RuntimeError(f"the run that was left alone failed: {place / 'alone/run.log'}")
     yield place / "alone", place / "disturbed"
     shutil.rmtree(place)
 
 
-def main() -> None:
-    rng, rows = random.Random(0), []
+def kills() -> Iterator[dict[str, object]]:
+    """A row for each kill; and, for each run that came to its end, how much of it differs."""
+    rng, killed = random.Random(0), 0
     with folders() as (alone, disturbed):
-        if start(alone).wait() != 0:
-            raise RuntimeError(f"the run that was left alone failed: {alone / 'run.log'}")
         undisturbed = digests(alone)
 
-        def note(row: dict[str, object], whole: bool) -> None:
-            unlike = differing(disturbed, undisturbed) if whole else []
-            rows.append(row | ({"differing": len(unlike)} if whole else {}))
+        def end() -> dict[str, object]:
+            unlike = differing(disturbed, undisturbed)
             print(*unlike, sep="\n")
-            publish({"faults": pd.DataFrame(rows).assign(compared=len(undisturbed))})  # so far
+            return {"what": "to the end", "differing": len(unlike), "compared": len(undisturbed)}
 
-        killed = 0
         while killed < KILLS:
             name = [*VICTIMS][killed % len(VICTIMS)]
             if kill(disturbed, name, rng) == "killed":
                 killed += 1
-                note({"what": f"kill {name}"}, whole=False)
+                yield {"what": f"kill {name}"}
             else:  # another one, from nothing
-                note({"what": "to the end"}, whole=True)
+                yield end()
                 shutil.rmtree(disturbed)
                 disturbed.mkdir()
         if start(disturbed).wait() != 0:
             raise RuntimeError(f"the killed run does not go on: {disturbed / 'run.log'}")
-        note({"what": "to the end"}, whole=True)
+        yield end()
+
+
+def faults() -> Iterator[dict[str, object]]:
+    """A row for each fault of a finished run, and how much of it differs after what was said is done."""
+    rng = random.Random(0)
+    with folders() as (alone, disturbed):
+        undisturbed = digests(alone)
+        shutil.copytree(alone, disturbed, dirs_exist_ok=True)
         for number in range(FAULTS):
-            note(faulty(disturbed, rng, KINDS[number % len(KINDS)]), whole=True)
+            row = faulty(disturbed, rng, KINDS[number % len(KINDS)])
+            unlike = differing(disturbed, undisturbed)
+            print(*unlike, sep="\n")
+            yield row | {"differing": len(unlike), "compared": len(undisturbed)}
+
+
+def main() -> None:
+    halves = {"kills": kills, "faults": faults}
+    for name in [each for each in halves if each in sys.argv] or halves:
+        rows = []
+        for row in halves[name]():
+            rows.append(row)
+            publish({name: pd.DataFrame(rows)})  # so far
 
 
 if __name__ == "__main__":

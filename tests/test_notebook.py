@@ -228,6 +228,24 @@ def test_other_ways_to_fail(tmp_path, cell, options, place, reason):
     assert "error" in [output.output_type for output in failed.outputs]
 
 
+@pytest.mark.parametrize("what", ["log", "html"])
+def test_no_room_for_what_is_kept_names_it_and_the_fix(tmp_path, what):
+    """A page has styles of its own, and so more than its notebook."""
+    book = write(tmp_path / "00_toy.ipynb", "print(50_000 * 'x')" if what == "log" else "")
+    kept = {"log": tmp_path / "logs/00_toy.ipynb", "html": tmp_path / "pages/00_toy.html"}
+    command = [sys.executable, "-m", "hadyounot.workflow.notebook", book]
+    command += [part for name, path in kept.items() for part in (f"--{name}", path)]
+    limit = (
+        "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))\n"
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    ran = subprocess.run([sys.executable, "-c", limit, *map(str, command)], capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert (
+        ran.stderr.splitlines()[-1] == f"{kept[what]} cannot be written: File too large; make room for it and run again"
+    )
+
+
 WRONG = [
     ({"sede": 1}, "there is no parameter 'sede'; did you mean 'seed'?"),
     ({"zzz": 1}, "there is no parameter 'zzz'; it has seed, rate, name, sizes, fast"),

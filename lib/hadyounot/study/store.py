@@ -59,11 +59,18 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if getattr(error, "errno", None) not in (*FULL, *FORBIDDEN):
+        told = unwritable(path, error)
+        if told is None:
             raise
-        fix = "make room for it" if error.errno in FULL else f"make {path.parent} writable"
-        what = f"{path} cannot be written: {os.strerror(error.errno)}; {fix} and run again"
-        raise OSError(error.errno, what) from error
+        raise told from error
+
+
+def unwritable(path: Path, error: BaseException) -> OSError | None:
+    """What names ``path`` and the fix, where ``error`` says that there is no room, or no leave, to write it."""
+    if getattr(error, "errno", None) not in (*FULL, *FORBIDDEN):
+        return None
+    fix = "make room for it" if error.errno in FULL else f"make {path.parent} writable"
+    return OSError(error.errno, f"{path} cannot be written: {os.strerror(error.errno)}; {fix} and run again")
 
 
 @dataclass(frozen=True)

@@ -53,28 +53,42 @@ def run(
 
     Raises:
         NotebookError: the notebook or a parameter is not as it must be, or a cell failed, called ``sys.exit``,
-            took too long or killed the kernel.
+            took too long or killed the kernel; or there is no room, or no leave, to write the log or the page.
     """
     notebook, log = Path(notebook), Path(log)
     if log.resolve() == notebook.resolve():
         raise NotebookError(f"{notebook}: the log would overwrite the notebook; give another --log")
     checked = _check(notebook, parameters)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with _absent(UNUSED), tempfile.TemporaryDirectory() as folder:
-        error = _execute(notebook, checked, log, timeout, _kernel_manager(threads, folder))
-    import nbformat
+    with _writing(log):
+        with _absent(UNUSED), tempfile.TemporaryDirectory() as folder:
+            error = _execute(notebook, checked, log, timeout, _kernel_manager(threads, folder))
+        import nbformat
 
-    executed = nbformat.read(log, as_version=4)
-    failed = _failed_cell(executed, error)
-    _strip(executed)
-    _write(log, nbformat.writes(executed) + "\n")
+        executed = nbformat.read(log, as_version=4)
+        failed = _failed_cell(executed, error)
+        _strip(executed)
+        _write(log, nbformat.writes(executed) + "\n")
     if failed is not None:
         options = {"log": log, "html": html, "timeout": timeout, "threads": threads}
         raise NotebookError(_failure(notebook, parameters, options, executed, failed))
     if html is not None:
-        html = Path(html)
-        html.parent.mkdir(parents=True, exist_ok=True)
-        _write(html, _page(executed, notebook.stem))
+        with _writing(Path(html)):
+            _write(Path(html), _page(executed, notebook.stem))
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Makes the folder of ``path``; NotebookError where there is no room, or no leave, to write what is to be there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        from ..study.store import unwritable  # slow, and seldom needed
+
+        told = unwritable(path, error)
+        if told is None:
+            raise
+        raise NotebookError(told.strerror) from error
 
 
 @contextlib.contextmanager
