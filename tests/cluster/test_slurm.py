@@ -90,6 +90,8 @@ def cluster():
     missing = [name for name in ("munged", "slurmctld", "slurmd", "sbatch") if not shutil.which(name)]
     if missing or os.geteuid():
         pytest.fail(f"{', '.join(missing)} missing: as root, apt-get install slurm-wlm munge", pytrace=False)
+    if " " in sys.executable:
+        pytest.fail(f"{sys.executable}: Snakemake's executor starts no Python with a space in its path", pytrace=False)
     place = Path(tempfile.mkdtemp(prefix="slurm-"))  # short: a socket's path has 107 characters at most
     for folder in ("state", "bin", *(f"spool.{name}" for name in NODES)):
         (place / folder).mkdir()
