@@ -176,8 +176,8 @@ def faulty(folder: Path, rng: random.Random, kind: Callable[[Path, random.Random
     if run.returncode == 0:
         if left is not None and path.read_bytes() == left:  # nothing read it; a later run that does would say so
             mend()
-            start(folder, *wanted).wait()
-            return {"what": kind.__name__, "where": shown, "runs": 1, "said": "read by nothing"}
+            ended = start(folder, *wanted).wait()
+            return {"what": kind.__name__, "where": shown, "runs": "never" if ended else 1, "said": "read by nothing"}
         return {"what": kind.__name__, "where": shown, "runs": 1, "said": ""}
     lines = run.stdout.splitlines()
     wrong = re.compile(r"delete it|cannot be written|older modification time")
