@@ -68,7 +68,7 @@ class Job(NamedTuple):
     params: dict
 
 
-def place_of(first):
+def root_of(first):
     """The folder that a job's files are below, from where its ``first`` output lies: ".", but for copies of what a
     cloud stores.
     """
@@ -232,9 +232,9 @@ for job in [
             "envs/environment.yaml"
         params:
             **job.params,
-            place=place_of(next(iter(job.output.values()))),
+            root=root_of(next(iter(job.output.values()))),
         message:
             job.says
         shell:
-            "(cd {params.place:q} && python -m hadyounot.{params.run} --params {params.given:q} --threads {threads})"
+            "(cd {params.root:q} && python -m hadyounot.{params.run} --params {params.given:q} --threads {threads})"
             " > {log.text:q} 2>&1"
