@@ -26,8 +26,7 @@ from hadyounot.retrain import simd
 from hadyounot.study.cell import Cell
 from hadyounot.study.config import check_study
 from hadyounot.study.stages.dataset import dataset
-from hadyounot.workflow.plan import ratings_like
-from timing import QUICK, deletions, machine, publish
+from timing import QUICK, deletions, machine, publish, ratings_like
 
 USERS, ITEMS, RATINGS = (16_254, 5_905, 250_001) if QUICK else (162_541, 59_047, 25_000_095)
 MODEL = {"kind": "mf", "factors": 16, "epochs": 1, "learning_rate": 0.01, "regularization": 0.15}

@@ -23,8 +23,7 @@ import pandas as pd
 from hadyounot import MatrixFactorization, NeuralCollaborativeFiltering
 from hadyounot.report import style
 from hadyounot.retrain import mf, ncf, simd
-from hadyounot.workflow.plan import ratings_like
-from timing import QUICK, RESULTS, deletions, machine, movielens, publish
+from timing import QUICK, RESULTS, deletions, machine, movielens, publish, ratings_like
 
 SHAPES = {  # users, items and ratings to train on: 70 % of all there are
     "ML-100K": (943, 1_682, 70_000),

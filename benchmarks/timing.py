@@ -15,6 +15,7 @@ import llvmlite.binding
 import numpy as np
 import pandas as pd
 from hadyounot import Deletion, Ratings
+from hadyounot.rng import generator
 from hadyounot.study import datasets
 
 HERE = Path(__file__).resolve().parent
@@ -27,6 +28,21 @@ def movielens() -> Ratings:
     """The training ratings."""
     ratings = datasets.obtain("ml-100k", datasets.data_folder()).ratings
     return ratings.select(datasets.split(ratings, 0.7, 0, "ml-100k"))
+
+
+def ratings_like(users: int, items: int, interactions: int) -> Ratings:
+    """Random ratings of a given size: what training costs depends on how many there are, not on what they say; but for
+    a truncated SVD, which real ratings make faster, as their singular values differ more.
+    """
+    rng = generator(0, "plan")
+    pairs = np.sort(rng.choice(users * items, interactions, replace=False, shuffle=False))
+    names = [np.arange(count).astype(object) for count in (users, items, items)]
+    return Ratings(
+        (pairs // items).astype(np.int32),
+        (pairs % items).astype(np.int32),
+        rng.integers(1, 6, interactions).astype(np.float32),
+        *names,
+    )
 
 
 def deletions(ratings: Ratings, count: int) -> list[Deletion]:

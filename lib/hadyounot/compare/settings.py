@@ -1,6 +1,5 @@
 """Settings of what the surrogates are compared with."""
 
-from math import comb
 from typing import Annotated
 
 from pydantic import (
@@ -41,11 +40,6 @@ class NaiveConfig(Strict):
     )
     max_history: int = Field(13, ge=1, description="Training items that a user has at most.")
     max_size: int = Field(4, ge=1, description="Deletions are all subsets of the history of at most this many items.")
-
-    @property
-    def max_retrainings(self) -> int:
-        """Models retrained for one cell at most."""
-        return self.users * sum(comb(self.max_history, size) for size in range(1, self.max_size + 1))
 
 
 class VerificationConfig(Strict):

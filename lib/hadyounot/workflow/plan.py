@@ -1,100 +1,124 @@
-"""What a study will cost here, from a short timing: ``python -m hadyounot.workflow.plan config/paper.yaml``."""
+"""What a study will cost here, from its data and a short timing: ``make plan``."""
 
 import sys
+import tempfile
 import time
 from math import comb
 from pathlib import Path
 
 import numba
-import numpy as np
 import pandas as pd
 
-from ..retrain.ratings import Deletion, Ratings
+from ..compare.oracle import is_exhaustive, oracle_search
+from ..retrain.ratings import Deletion
 from ..retrain.settings import BlackBoxConfig
-from ..rng import generator
-from ..study import schemas
-from ..study.cell import recommender
+from ..study import paths, schemas
+from ..study.cell import Cell, recommender
 from ..study.config import CellConfig, StudyConfig, load_study
-from ..study.datasets import data_folder, obtain
 from ..study.methods import METHODS, family
+from ..study.reading import ConfigError
+from ..study.stages.dataset import dataset
+from ..study.stages.naive import short_histories
 
-TIMED_EPOCHS, TIMED_RETRAININGS, TIMED_BLACK_BOXES = 3, 64, 4
+TIMED_EPOCHS, TIMED_RETRAININGS, TIMED_BLACK_BOXES = (1, 5), 64, 4
 
 
-def ratings_like(users: int, items: int, interactions: int) -> Ratings:
-    """Random ratings of a given size: what training costs depends on how many there are, not on what they say; but for
-    a truncated SVD, which real ratings make faster, as their singular values differ more.
+def simulated(cell: Cell) -> int:
+    """Models that step 1 retrains: all subsets of the histories of training users, or as many as are drawn."""
+    size, most = cell.study.explanation.explanation_size, cell.study.counterfactual.deletions_per_user
+    return sum(min(comb(len(cell.train.history(user)), size), most) for user in cell.training_users.tolist())
+
+
+def verified(cell: Cell) -> int:
+    """Models retrained for test users at most: a deletion that was retrained before is not again, and a proof may take
+    fewer than its budget.
     """
-    rng = generator(0, "plan")
-    pairs = np.sort(rng.choice(users * items, interactions, replace=False, shuffle=False))
-    names = [np.arange(count).astype(object) for count in (users, items, items)]
-    return Ratings(
-        (pairs // items).astype(np.int32),
-        (pairs % items).astype(np.int32),
-        rng.integers(1, 6, interactions).astype(np.float32),
-        *names,
-    )
+    explained, retrained = cell.study.explanation, 0
+    size, settings = explained.explanation_size, explained.oracle
+    for user in cell.test_users.tolist():
+        history = cell.train.history(user)
+        retrained += len(oracle_search(user, history, size, settings))
+        retrained += 0 if is_exhaustive(history, size, settings) else comb(settings.shortlist, size)
+    named = sum(method.explains for method in METHODS)
+    return retrained + explained.test_users * (named + explained.budget * len(explained.top_k))
 
 
-def estimate(study: StudyConfig, cell: CellConfig) -> dict[str, str | int | float]:
+def analysed(cell: Cell) -> int:
+    """Models retrained for notebooks 65 to 75 at most."""
+    study, retrained = cell.study, 0
+    for user in short_histories(cell)[: study.naive.users].tolist():
+        history = len(cell.train.history(user))
+        retrained += sum(comb(history, size) for size in range(1, study.naive.max_size + 1))
+    tests, budgets = study.explanation.test_users, study.verification.budgets
+    retrained += min(study.correlation.users, tests) * study.correlation.sets
+    retrained += min(study.verification.users, tests) * len(study.explanation.top_k) * (sum(budgets) + max(budgets))
+    for name in study.ablations.families:
+        variants = family(name, study.ablations, study.explanation.explanation_size)
+        retrained += tests * len(variants)
+        samples = {method.learner.sample for method in variants if method.learner}
+        drawn = sum(sample.deletions for sample in samples if sample.size is not None)
+        retrained += study.counterfactual.training_users * drawn
+    return retrained
+
+
+def seconds_each(cell: Cell) -> float:
+    """Seconds of one core that one of many retrained models takes. Few epochs are timed, twice, so that what is paid
+    once a model is not taken for what is paid once an epoch.
+    """
+    settings = cell.study.models[cell.model]
+    epochs = getattr(settings, "epochs", 1)
+    count = TIMED_BLACK_BOXES if isinstance(settings, BlackBoxConfig) else TIMED_RETRAININGS
+    users = cell.explainable_users[:count].tolist()
+    deletions = [Deletion(user, (int(cell.train.history(user)[0]),)) for user in users]
+    took = {}
+    for few in dict.fromkeys(min(epochs, some) for some in TIMED_EPOCHS):
+        short = settings.model_copy(update={"epochs": few}) if hasattr(settings, "epochs") else settings
+        timed = recommender(short, cell.study.seed)
+        timed.retrain(cell.train, deletions[:1])  # compiles
+        started = time.process_time()  # whatever else the machine is doing
+        timed.retrain(cell.train, deletions)
+        took[few] = time.process_time() - started
+    fewest, most = min(took), max(took)
+    each = (took[most] - took[fewest]) / (most - fewest) if most > fewest else 0.0
+    return (took[most] + max(each, 0.0) * (epochs - most)) / len(deletions)
+
+
+def estimate(study: StudyConfig, row: CellConfig, folder: Path) -> dict[str, str | int | float]:
     """Retrainings (at most), core-hours of training and disk (GiB, uncompressed) of one cell.
 
-    Raises:
-        DataError: the registry does not say how large the dataset is, and it cannot be obtained either.
-    """
-    study = study.of(cell.dataset, cell.model)
-    if expected := study.expected(cell.dataset):
-        ratings = ratings_like(expected.users, expected.items, round(expected.interactions * study.train_share))
-    else:
-        ratings = obtain(cell.dataset, data_folder(), study.datasets).ratings
-    counts, explained = study.counterfactual, study.explanation
-    simulated = counts.training_users * counts.deletions_per_user
-    searched = len(ratings) / ratings.n_users + comb(explained.oracle.shortlist, explained.explanation_size)
-    named = sum(method.explains for method in METHODS)
-    proven = explained.budget * len(explained.top_k)
-    verified = explained.test_users * (named + max(searched, explained.oracle.exhaustive) + proven)
-    if cell.analysed:
-        verified += min(study.correlation.users, explained.test_users) * study.correlation.sets
-        verified += study.naive.max_retrainings
-        budgets = study.verification.budgets
-        verified += study.verification.users * len(explained.top_k) * (sum(budgets) + max(budgets))
-        for name in study.ablations.families:
-            variants = family(name, study.ablations, explained.explanation_size)
-            verified += explained.test_users * len(variants)
-            samples = {method.learner.sample for method in variants if method.learner}
-            for sample in samples:
-                if sample.size is not None:
-                    verified += counts.training_users * sample.deletions
+    Args:
+        study: the whole study.
+        row: the cell.
+        folder: where its dataset is kept, once for all cells.
 
-    settings = study.models[cell.model]
-    epochs, timed = getattr(settings, "epochs", 1), TIMED_RETRAININGS
-    if isinstance(settings, BlackBoxConfig):
-        timed = TIMED_BLACK_BOXES
-    elif hasattr(settings, "epochs"):
-        settings = settings.model_copy(update={"epochs": min(epochs, TIMED_EPOCHS)})
-    short = recommender(settings, study.seed)
-    deletions = [Deletion(user, (int(ratings.history(user)[0]),)) for user in np.unique(ratings.users)[:timed].tolist()]
-    short.retrain(ratings, deletions[:1])  # compiles
-    started = time.process_time()  # whatever else the machine is doing
-    short.retrain(ratings, deletions)
-    seconds = (time.process_time() - started) / len(deletions) / getattr(settings, "epochs", 1) * epochs
-    retrainings = round(simulated + verified)
-    row_bytes = 4 * counts.n_targets * len(schemas.OUTCOMES.same_length)
+    Raises:
+        DataError: the dataset cannot be obtained.
+    """
+    cell = Cell(study.of(row.dataset, row.model), row.dataset, row.model, folder, makes=True)
+    if not cell.path(paths.RATINGS).exists():
+        dataset(cell)
+    first = simulated(cell)
+    retrained, seconds = first + verified(cell) + (analysed(cell) if row.analysed else 0), seconds_each(cell)
+    row_bytes = 4 * study.counterfactual.n_targets * len(schemas.OUTCOMES.same_length)
     return {
-        "dataset": cell.dataset,
-        "model": cell.model,
-        "retrainings (at most)": retrainings,
+        "dataset": row.dataset,
+        "model": row.model,
+        "retrainings (at most)": retrained,
         "ms each": round(seconds * 1e3, 2),
-        "core-hours": round(retrainings * seconds / 3600, 2),
-        "disk, GiB": round(simulated * row_bytes / 2**30, 2),
+        "core-hours": round(retrained * seconds / 3600, 2),
+        "disk, GiB": round(first * row_bytes / 2**30, 2),
     }
 
 
 def main(path: str) -> None:
     """Print the estimate of every cell."""
     numba.set_num_threads(1)
-    study = load_study(Path(path))
-    estimates = pd.DataFrame([estimate(study, cell) for cell in study.cells])
+    try:
+        study = load_study(Path(path))
+        with tempfile.TemporaryDirectory() as folder:
+            estimates = pd.DataFrame([estimate(study, cell, Path(folder)) for cell in study.cells])
+    except (ConfigError, OSError, ValueError) as error:  # and what readers raise
+        sys.exit(str(error))
     print(estimates.to_markdown(index=False))
     print(
         f"{estimates['core-hours'].sum():.1f} core-hours of training alone, on one core of this machine; notebooks, "
