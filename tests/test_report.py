@@ -258,9 +258,9 @@ def test_a_snapshot_draws_every_byte_again_and_holds_no_rating_and_no_outcome(ke
 
 
 @pytest.mark.slow
-def test_the_snapshot_of_make_draws_the_bytes_that_are_kept(tmp_path):
-    folder = tmp_path / "study"
-    shutil.copytree(paths.PROJECT / "docs/results/study", folder)
+def test_the_snapshot_draws_the_bytes_that_are_kept(tmp_path):
+    folder = tmp_path / "paper"
+    shutil.copytree(paths.PROJECT / "docs/results/paper", folder)
     study = config.load_study(folder / "study.yaml")
     rated = {path.format(dataset=cell.dataset) for path in paths.RATED for cell in study.cells}
     drawn = [name for name in snapshot.names(study) if not rated & set(output.needs(name, study))]

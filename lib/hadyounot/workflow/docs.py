@@ -1,7 +1,7 @@
 """Writes the pages that are made from code, which a test holds them to: ``python -m hadyounot.workflow.docs``."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from ..report.tables import TABLES, table, verdict
 from ..study import config, paths, schemas, store
+from ..study.cell import Cell
 from ..study.methods import METHOD
 
 
@@ -138,10 +139,71 @@ def readme_page() -> str:
         }.items()
     }
     made = {
-        "finding": "\n".join(textwrap.wrap(_finding(kept["worlds"], kept["replication"]), 120)) + "\n",
-        "claims": "\n".join(textwrap.wrap(f"{verdict.counted(kept['verdict'])}.", 120)) + "\n",
+        "finding": _wrapped(_finding(kept["worlds"], kept["replication"])),
+        "claims": _wrapped(f"{verdict.counted(kept['verdict'])}."),
     }
-    text = (paths.PROJECT / "README.md").read_text(encoding="utf-8")
+    return _filled("README.md", made)
+
+
+def _validity(cells: Sequence[Cell], validity: pd.DataFrame) -> str:
+    """Every method's validity at K = 1 in every cell, in percent, after the paper's; from Tables 3 and 4."""
+    rows = validity[validity["top_k"] == 1].set_index(["method", "dataset", "model"])
+
+    def shown(method: str, cell: Cell) -> str:
+        row = rows.loc[(method, cell.dataset, cell.model)]
+        paper = "" if pd.isna(row["paper"]) else f"{100 * row['paper']:.4g} → "
+        return f"{paper}{100 * row['validity']:.1f} [{100 * row['ci_low']:.0f}, {100 * row['ci_high']:.0f}]"
+
+    frame = pd.DataFrame(
+        [[METHOD[name].label, *(shown(name, cell) for cell in cells)] for name in validity["method"].unique()],
+        columns=["K = 1, %", *(f"{cell.dataset} × {cell.model}" for cell in cells)],
+    )
+    return frame.to_markdown(index=False, tablefmt="pipe") + "\n"
+
+
+def _controls(cells: Sequence[Cell]) -> str:
+    """What the controls of every cell say, as a Markdown table."""
+    rows = {}
+    for cell in cells:
+        learnt, quality, signal = cell.read(paths.SURROGATE_FITS), cell.read(paths.QUALITY), cell.read(paths.SIGNAL)
+        r2 = {name: learnt["fits"][fit].get("r2") for name, fit in learnt["methods"].items()}
+        weights = learnt["fits"][learnt["methods"]["linear_reg"]]["weights"]
+        rows[f"{cell.dataset} × {cell.model}"] = {
+            "RMSE on test ratings": f"{quality['test_rmse']:.3f}",
+            "nDCG@10": f"{quality['ndcg_10']:.4f}",
+            "users with the same first item, %": f"{100 * quality['same_top1_share']:.1f}",
+            "R²: one additive model per user and target (ceiling)": f"{learnt['additive_r2']:.2f}",
+            "R² on users never seen: linear surrogate": f"{r2['linear_reg']:.4f}",
+            "R² on users never seen: MLP surrogate": f"{r2['mlp_reg']:.4f}",
+            "R² on users never seen: target-aware (ours)": f"{r2['linear_reg_aware']:.4f}",
+            "weights that cross-validation leaves the linear surrogate, in all blocks of eq. (8)": f"{weights:.0f}",
+            "own scores move as many times as a stranger's": f"{signal['own_change'] / signal['others_change']:.3g}",
+            "users whose oracle tried every subset": cell.read(paths.RETRAININGS)["exact_oracles"],
+        }
+    return pd.DataFrame(rows).rename_axis("").to_markdown(tablefmt="pipe") + "\n"
+
+
+def findings_page() -> str:
+    """docs/findings.md with what is made of the snapshot in docs/results/paper: validity, controls, count of claims."""
+    kept = paths.PROJECT / "docs/results/paper"
+    cells = Cell.all_of(config.load_study(kept / "study.yaml"), kept)
+    names = {paths.VALIDITY[cell.kind]: None for cell in cells}
+
+    def read(name: str) -> pd.DataFrame:
+        return store.read_csv(kept / paths.TABLE.format(table=name), table(name).schema)
+
+    validity, claims = pd.concat(map(read, names)), read("verdict")
+    made = {"claims": _wrapped(f"{verdict.counted(claims)}."), "validity": _validity(cells, validity)}
+    return _filled("docs/findings.md", made | {"controls": _controls(cells)})
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, 120)) + "\n"
+
+
+def _filled(place: str, made: dict[str, str]) -> str:
+    """The page at this place, with what is ``made`` between the comments of its name."""
+    text = (paths.PROJECT / place).read_text(encoding="utf-8")
     for name, content in made.items():
         before, begin, rest = text.partition(f"<!-- {name} -->\n")
         _, end, after = rest.partition(f"<!-- end of {name} -->")
@@ -149,7 +211,12 @@ def readme_page() -> str:
     return text
 
 
-PAGES = {"config/README.md": config_page, "docs/files.md": files_page, "README.md": readme_page}
+PAGES = {
+    "config/README.md": config_page,
+    "docs/files.md": files_page,
+    "README.md": readme_page,
+    "docs/findings.md": findings_page,
+}
 
 
 def main(root: Path = paths.PROJECT) -> None:
