@@ -87,8 +87,8 @@ app: $(READY)
 	$(BIN)/voila --no-browser --Voila.ip=127.0.0.1 --Voila.auto_token=True notebooks/explore.ipynb
 
 $(READY): envs/requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'
-	$(PYTHON) -m venv .venv
+	@"$(PYTHON)" -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'
+	"$(PYTHON)" -m venv .venv
 	$(BIN)/python -m pip install --no-compile --disable-pip-version-check --quiet --require-hashes --requirement envs/requirements.lock
 	$(BIN)/python -m pip install --no-compile --disable-pip-version-check --quiet --no-build-isolation --editable .
 	$(BIN)/python -m compileall -q -j 0 .venv/lib lib >/dev/null || true  # by all cores, which pip does by one

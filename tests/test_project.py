@@ -4,6 +4,7 @@ import ast
 import doctest
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -54,6 +55,20 @@ def test_the_lock_pins_exactly_with_hashes_and_covers_what_is_needed():
         assert not Version(pin.version).local, f"{name}: {pin.version} is one machine's build"
         if name in wanted:
             assert wanted[name].specifier.contains(pin.version), name
+
+
+def test_set_up_takes_a_python_whose_path_has_a_space(tmp_path):
+    python = tmp_path / "an environment" / "python3.11"
+    python.parent.mkdir()
+    python.write_text("#!/bin/sh\necho asked $1; exit 3\n")
+    python.chmod(0o755)
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    for name in ("envs/requirements.lock", "pyproject.toml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    done = subprocess.run(["make", ".venv/ready", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert done.stdout == "asked -c\n"
 
 
 def test_every_direct_need_has_its_reason():
