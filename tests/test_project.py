@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import importlib.metadata
 import importlib.util
 import re
 import shutil
@@ -16,6 +17,7 @@ from hadyounot.study import paths
 from hadyounot.study.config import load_study
 from hadyounot.workflow import docs
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -69,6 +71,15 @@ def test_set_up_takes_a_python_whose_path_has_a_space(tmp_path):
     done = subprocess.run(["make", ".venv/ready", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode != 0
     assert done.stdout == "asked -c\n"
+
+
+def test_every_pin_takes_the_oldest_python_that_the_package_does():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    (oldest,) = (part.version for part in SpecifierSet(project["requires-python"]) if part.operator == ">=")
+    lock = (PROJECT / "envs/requirements.lock").read_text()
+    for name in re.findall(r"^(\S+)==", lock, re.M):
+        needed = importlib.metadata.metadata(name)["Requires-Python"] or ""
+        assert SpecifierSet(needed).contains(f"{oldest}.0"), f"{name} needs Python {needed}: pin an older one"
 
 
 def test_every_direct_need_has_its_reason():
