@@ -194,11 +194,10 @@ def test_no_file_names(what):
 
 
 def test_no_file_is_large():
-    snapshot = PROJECT / "docs/results/paper"  # of outcomes at the paper's counts: all of it together has a bound
     sizes = {path: path.stat().st_size for path in FILES}
+    assert {str(path.relative_to(PROJECT)): size for path, size in sizes.items() if size > 2**20} == {}
+    snapshot = PROJECT / "docs/results/paper"
     assert sum(size for path, size in sizes.items() if path.is_relative_to(snapshot)) < 8 * 2**20
-    large = {path: size for path, size in sizes.items() if size > 2**20}
-    assert [path for path in large if not path.is_relative_to(snapshot / "results")] == []
 
 
 def test_no_data_and_no_output_of_a_run_is_kept_outside_the_snapshots():
