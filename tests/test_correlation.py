@@ -204,3 +204,17 @@ def test_surrogate_quality_is_of_all_targets_and_of_the_top_one_beside_influence
         outcomes, predicted, correlation.measured(ratings, items, outcomes, DISTANCES, {}, predicted), REGRESSIONS, {}
     )
     assert set(blackbox["predictor"]) == set(SURROGATES)
+
+
+@pytest.mark.parametrize(
+    ("pearson", "user", "measure"),
+    [
+        ({"knn": [0.1, 0.2, 0.3], "influence": [0.9, 0.7, 0.8]}, 3, "influence"),
+        ({"knn": [0.1, 0.2, 0.3], "influence": [0.9, 0.7, np.nan]}, 2, "influence"),
+        ({"knn": [0.1, 0.3, 0.2], "influence": [np.nan] * 3}, 3, "knn"),
+        ({"knn": [np.nan] * 3, "influence": [np.nan] * 3}, 3, "influence"),
+    ],
+)
+def test_figure_7_shows_the_lower_median_user(pearson, user, measure):
+    rows = [(who, name, value) for name, values in pearson.items() for who, value in enumerate(values, 1)]
+    assert correlation.median_user(pd.DataFrame(rows, columns=["user", "measure", "pearson"])) == (user, measure)

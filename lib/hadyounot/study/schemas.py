@@ -525,7 +525,8 @@ RUNTIME = Schema(
 
 
 MEASURED = Schema(
-    "One item set of a test user: what really deleting it did to the user's top item, and what measures say of it.",
+    "One item set of the test user whom Figure 7 shows: what really deleting it did to the user's top item, and what "
+    "measures say of it.",
     {
         "user": _USER,
         "score_decrease": Column(_NUMBER, "score of the top item before, less that after, in stars"),

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import StrMethodFormatter
 
+from ...compare.correlation import median_user
 from ...study import paths
 from ...study.cell import Cell
 from ...study.config import StudyConfig
@@ -23,20 +24,18 @@ def baseline_correlation(
     measured: pd.DataFrame, correlations: pd.DataFrame, paper: Mapping[str, float], title: str = ""
 ) -> Figure:
     """Measures of item sets against the real decrease for one user, and below the Pearson correlation of every user.
-    The one is the median user by the correlation of influence, or of the first measure where that is not known, as of
-    black boxes; of an even number the lower. What is not known is left out. Measures in stars share one range.
+    The one is ``correlation.median_user``. What is not known is left out. Measures in stars share one range.
 
     Args:
-        measured: schema ``schemas.MEASURED``.
+        measured: schema ``schemas.MEASURED``, of that user at least.
         correlations: schema ``schemas.CORRELATION`` of the same sets, of one dataset and model.
         paper: the paper's Pearson correlation by measure, of one user; empty where it has none.
         title: which dataset and model.
     """
     style.use()
     known = [method for method in MEASURES if measured[method.measure].notna().any()]
-    by = next((method for method in known if method.measure == "influence"), known[0])
-    ranked = correlations[correlations["measure"] == by.measure].sort_values("pearson", kind="stable")
-    user = ranked["user"].iloc[(ranked["pearson"].count() - 1) // 2]
+    user, measure = median_user(correlations)
+    by = next(method for method in MEASURES if method.measure == measure)
     sets = measured[measured["user"] == user]
     of_user = correlations[correlations["user"] == user].set_index("measure")
     shown = [method for method in known if method.panel]

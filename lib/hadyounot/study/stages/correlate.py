@@ -18,7 +18,7 @@ class Correlated(NamedTuple):
 
     Attributes:
         outcomes: of the sets.
-        measured: what each measure says of each, schema ``schemas.MEASURED``.
+        measured: what each measure says of those of ``correlation.median_user``, schema ``schemas.MEASURED``.
         correlations: schema ``schemas.CORRELATION``.
         quality: schema ``schemas.SURROGATE_QUALITY``.
     """
@@ -58,10 +58,11 @@ def correlate(cell: Cell) -> Correlated:
         named = {"dataset": cell.dataset, "model": cell.model}
         found = correlation.correlations(measured)
         quality = correlation.surrogate_quality(outcomes, predicted, measured, regressions, told)
+        shown = measured[measured["user"] == correlation.median_user(found)[0]].reset_index(drop=True)
         for table in (found, quality):
             for place, (column, value) in enumerate(named.items()):
                 table.insert(place, column, value)
-        return outcomes.columns(), measured, found, quality
+        return outcomes.columns(), shown, found, quality
 
     outcomes, *found = cell.kept(
         make, paths.CORRELATION_OUTCOMES, paths.MEASURED, paths.CORRELATION, paths.SURROGATE_QUALITY
