@@ -5,7 +5,7 @@ from math import sqrt
 import numpy as np
 import pandas as pd
 import pytest
-from hadyounot.compare import correlation
+from hadyounot.compare import correlation, statistics
 from hadyounot.method import effects
 from hadyounot.method.features import Representation
 from hadyounot.method.linear import LinearSurrogate
@@ -217,4 +217,4 @@ def test_surrogate_quality_is_of_all_targets_and_of_the_top_one_beside_influence
 )
 def test_figure_7_shows_the_lower_median_user(pearson, user, measure):
     rows = [(who, name, value) for name, values in pearson.items() for who, value in enumerate(values, 1)]
-    assert correlation.median_user(pd.DataFrame(rows, columns=["user", "measure", "pearson"])) == (user, measure)
+    assert statistics.median_user(pd.DataFrame(rows, columns=["user", "measure", "pearson"])) == (user, measure)

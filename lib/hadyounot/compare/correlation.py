@@ -77,22 +77,6 @@ def measured(
     return pd.DataFrame({"user": users, "score_decrease": decrease, **columns})
 
 
-def median_user(correlations: pd.DataFrame) -> tuple[int, str]:
-    """Whom Figure 7 shows: the median user by the correlation of influence, or of the first measure where that is not
-    known, as of black boxes; of an even number the lower.
-
-    Args:
-        correlations: see ``correlations``.
-
-    Returns:
-        the user, and the measure.
-    """
-    known = correlations.loc[correlations["pearson"].notna(), "measure"].tolist() or correlations["measure"].tolist()
-    by = "influence" if "influence" in known else known[0]
-    ranked = correlations[correlations["measure"] == by].sort_values("pearson", kind="stable")
-    return int(ranked["user"].iloc[(ranked["pearson"].count() - 1) // 2]), by
-
-
 def correlations(frame: pd.DataFrame) -> pd.DataFrame:
     """Each measure against the true score decrease, user by user.
 

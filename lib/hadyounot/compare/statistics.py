@@ -135,6 +135,22 @@ def median(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, 
     return middle, float(low), float(high)
 
 
+def median_user(correlations: pd.DataFrame) -> tuple[int, str]:
+    """Whom Figure 7 shows: the median user by the correlation of influence, or of the first measure where that is not
+    known, as of black boxes; of an even number the lower.
+
+    Args:
+        correlations: schema ``schemas.CORRELATION``, of one dataset and model.
+
+    Returns:
+        the user, and the measure.
+    """
+    known = correlations.loc[correlations["pearson"].notna(), "measure"].tolist() or correlations["measure"].tolist()
+    by = "influence" if "influence" in known else known[0]
+    ranked = correlations[correlations["measure"] == by].sort_values("pearson", kind="stable")
+    return int(ranked["user"].iloc[(ranked["pearson"].count() - 1) // 2]), by
+
+
 def ranks(evaluation: pd.DataFrame) -> pd.DataFrame:
     """rank_after: a row per (user, target), a column per method in the order given.
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import StrMethodFormatter
 
-from ...compare.correlation import median_user
+from ...compare.statistics import median_user
 from ...study import paths
 from ...study.cell import Cell
 from ...study.config import StudyConfig
@@ -24,7 +24,7 @@ def baseline_correlation(
     measured: pd.DataFrame, correlations: pd.DataFrame, paper: Mapping[str, float], title: str = ""
 ) -> Figure:
     """Measures of item sets against the real decrease for one user, and below the Pearson correlation of every user.
-    The one is ``correlation.median_user``. What is not known is left out. Measures in stars share one range.
+    The one is ``statistics.median_user``. What is not known is left out. Measures in stars share one range.
 
     Args:
         measured: schema ``schemas.MEASURED``, of that user at least.

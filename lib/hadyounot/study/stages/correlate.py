@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ...compare import correlation
+from ...compare import correlation, statistics
 from ...compare.influence import removals
 from ...method.outcomes import Outcomes, simulate
 from .. import paths
@@ -18,7 +18,7 @@ class Correlated(NamedTuple):
 
     Attributes:
         outcomes: of the sets.
-        measured: what each measure says of those of ``correlation.median_user``, schema ``schemas.MEASURED``.
+        measured: what each measure says of those of ``statistics.median_user``, schema ``schemas.MEASURED``.
         correlations: schema ``schemas.CORRELATION``.
         quality: schema ``schemas.SURROGATE_QUALITY``.
     """
@@ -58,7 +58,7 @@ def correlate(cell: Cell) -> Correlated:
         named = {"dataset": cell.dataset, "model": cell.model}
         found = correlation.correlations(measured)
         quality = correlation.surrogate_quality(outcomes, predicted, measured, regressions, told)
-        shown = measured[measured["user"] == correlation.median_user(found)[0]].reset_index(drop=True)
+        shown = measured[measured["user"] == statistics.median_user(found)[0]].reset_index(drop=True)
         for table in (found, quality):
             for place, (column, value) in enumerate(named.items()):
                 table.insert(place, column, value)
