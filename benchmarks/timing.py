@@ -18,6 +18,10 @@ from hadyounot import Deletion, Ratings
 from hadyounot.rng import generator
 from hadyounot.study import datasets
 
+if {"-h", "--help"} & set(sys.argv):  # what each can do stands where it begins
+    print(sys.modules["__main__"].__doc__)
+    sys.exit()
+
 HERE = Path(__file__).resolve().parent
 QUICK = "--quick" in sys.argv
 RESULTS = HERE / "results"

@@ -161,10 +161,12 @@ def test_every_claim_is_said_once():
 
 
 def test_claims_name_methods_measures_and_variants_that_there_are():
+    searched = {variant.name for variant in family("search", PAPER.ablations, PAPER.explanation.explanation_size)}
     for claim in PAPER.claims.claims:
         for field in ("method", "better", "worse", "methods", "against"):
             named = getattr(claim, field, None) or []
-            assert set([named] if isinstance(named, str) else named) <= set(METHOD), claim.claim
+            known = set(METHOD) | (searched if claim.kind == "time" else set())
+            assert set([named] if isinstance(named, str) else named) <= known, claim.claim
     measures = {method.measure for method in MEASURES}
     for claim in of_kind("correlation"):
         assert {claim.measure, claim.minus or claim.measure} <= measures
@@ -276,13 +278,18 @@ def evaluation(valid, rank=2):
     return pd.concat(frames, ignore_index=True)
 
 
-def plant(cell, valid=VALID, pearson=None, seconds=None, varied=None, auc=(0.6, 0.5, 0.7), rank=2):
+def searched_of(cell):
+    return cell.path(paths.ABLATION_TIME, family="search")
+
+
+def plant(cell, valid=VALID, pearson=None, seconds=None, searched=None, varied=None, auc=(0.6, 0.5, 0.7), rank=2):
     """What a cell of a finished run holds: of each method how many of 100 explanations are valid, and so on."""
     store.write(cell.path(paths.DATASET), {"interactions": 100_000})
     store.write(cell.path(paths.EVALUATION), evaluation(valid, rank), schemas.EVALUATION)
-    times = [(user, name, each) for name, each in (seconds or {}).items() for user in range(N_USERS)]
-    times = pd.DataFrame(times, columns=["user", "method", "seconds"])
-    store.write(cell.path(paths.GENERATION_TIME), times, schemas.GENERATION_TIME)
+    for path, by_name in ((cell.path(paths.GENERATION_TIME), seconds), (searched_of(cell), searched)):
+        times = [(user, name, each) for name, each in (by_name or {}).items() for user in range(N_USERS)]
+        times = pd.DataFrame(times, columns=["user", "method", "seconds"])
+        store.write(path, times, schemas.GENERATION_TIME)
     rows = [
         (cell.dataset, cell.model, user, name, 50, each + (user - 9.5) / 1000, 0, -1, 1)
         for name, each in (pearson or {}).items()
@@ -421,12 +428,12 @@ def test_falls_and_gaps_are_differences_of_the_same_users_and_of_two_recommender
 def test_ablations_are_changes_of_the_linear_surrogate(tmp_path):
     fields = {"datasets": ["ml-100k"], "recommenders": ["mf"], "family": "effect"}
     cross, score = (claimed("ablation", variant=name, **fields) for name in ("cross", "score"))
-    none = claimed("ablation", variant="cross", side=None, paper=0, **fields)
-    study = study_of(cross, score, none, models=["mf"])
-    frame = judged(study, tmp_path, {"varied": {"score": 40, "cross": 73}})
-    assert frame["ours"].tolist() == [-9, -42, -9]
-    assert frame["paper"].fillna(-99).tolist() == [-7.4, -99, 0]
-    assert frame["verdict"].tolist() == [R, R, N]
+    none, small = (claimed("ablation", variant=name, side=None, paper=0, **fields) for name in ("cross", "rank"))
+    study = study_of(cross, score, none, small, models=["mf"])
+    frame = judged(study, tmp_path, {"varied": {"score": 40, "cross": 73, "rank": 81}})
+    assert frame["ours"].tolist() == [-9, -42, -9, -1]
+    assert frame["paper"].fillna(-99).tolist() == [-7.4, -99, 0, 0]
+    assert frame["verdict"].tolist() == [R, R, N, R]
     expected_ends = statistics.paired_change(ranks(73) > 1, ranks(82) > 1)[1:]
     assert tuple(frame.loc[0, ["ci_low", "ci_high"]]) == pytest.approx([100 * each for each in expected_ends])
 
@@ -451,6 +458,21 @@ def test_correlations_times_probes_and_counts_are_read_as_they_are(tmp_path):
     assert frame["paper"].fillna(-1).tolist() == [0.356, -1, -1, -1, -1, 100_000]
     assert frame["worlds"].iloc[-1] == "ml-100k: 100,000, paper 100,000: reproduced"  # a dataset counts once
     assert frame.loc[0, "ci_low"] < 0.34 < frame.loc[0, "ci_high"]
+
+
+def test_ways_of_searching_are_timed_where_they_are_analysed(tmp_path):
+    fields = {"side": "below", "bound": 2, "datasets": ["ml-100k"], "recommenders": ["mf"]}
+    said = claimed("time", methods=["mlp-sampled-100000"], against="lasso-sampled-100000", **fields)
+    study = study_of(said, claimed("time", methods=["mlp-greedy"], against="knn", **fields))
+    cells = [study.cells[0], study.cells[1].model_copy(update={"analysed": False})]
+    study = study.model_copy(update={"cells": cells})
+    planted = {"seconds": {"knn": 0.1}, "searched": {"mlp-sampled-100000": 6.0, "lasso-sampled-100000": 4.0}}
+    timed, other = judged(study, tmp_path, planted, planted).itertuples()
+    assert (timed.ours, timed.verdict) == (1.5, R)
+    assert timed.worlds == "ml-100k, mf: 1.5: reproduced"
+    assert pd.isna(other.verdict)
+    read = [path for path in output.needs("verdict", study) if "generation_time_" in path]
+    assert read == ["results/ml-100k/mf/ablations/generation_time_search.parquet"]
 
 
 def test_variants_of_other_users_are_refused(tmp_path):
@@ -479,23 +501,30 @@ def test_the_twin_counts_verdicts_and_shows_every_claim(tmp_path):
 
 
 def test_other_splits_and_seeds_are_no_worlds_of_their_own(tmp_path):
-    """However well the paper is met there."""
-    said = study_of(LINEAR, models=["mf", "mf-seed1"])
+    """A validity is judged over all of them; differences, of the same users, in the first."""
+    said = study_of(LINEAR, BEATS, models=["mf", "mf-seed1"])
     seeded = said.models["mf-seed1"].model_copy(update={"seed": 1})
     said = said.model_copy(update={"models": said.models | {"mf-seed1": seeded}})
-    frame = judged(said, tmp_path, {"valid": VALID | {"linear_reg": 20}}, {"valid": VALID | {"linear_reg": 82}})
-    assert frame["verdict"].tolist() == [N]
-    assert "mf-seed1" not in frame["worlds"][0]
+    planted = ({"valid": VALID | {"linear_reg": count, "random": 9}} for count in (20, 40))
+    frame = judged(said, tmp_path, *planted)
+    assert frame["ours"].tolist() == pytest.approx([30, -16])
+    assert frame["verdict"].tolist() == [N, C]
+    assert not frame["worlds"].str.contains("mf-seed1").any()
+    assert frame["worlds"][0].endswith(", paper 82, random 9: not")
+    row = table("replication").frame(Cell.all_of(said, tmp_path), said).query("method == 'linear_reg' and top_k == 1")
+    ends = frame.loc[0, ["ci_low", "ci_high"]].tolist()
+    assert ends == pytest.approx((100 * row[["ci_low", "ci_high"]]).iloc[0].tolist())
+    assert ends[0] < 20 < 40 < ends[1]  # wider than what a seed's users say
 
 
 def test_many_worlds_are_told_by_their_verdicts():
-    each = "ml-100k, w{}: 20 [10, 30], paper 82: {}"
+    each = "ml-100k, w{}: 20 [10, 30], paper 82, random 9: {}"
     few = "; ".join(each.format(number, N) for number in range(3))
     assert told_briefly(few).split("<br>") == few.split("; ")
     verdicts = [N, R, N, C, R, N]
     many = "; ".join(each.format(number, verdict) for number, verdict in enumerate(verdicts)) + "; not measured: toy"
     assert told_briefly(many).split("<br>") == [
-        "reproduced in 2: ml-100k, w1; ml-100k, w4",
+        "reproduced in 2: ml-100k, w1 (random 9); ml-100k, w4 (random 9)",
         "not in 3: ml-100k, w0; ml-100k, w2; ml-100k, w5",
         "contradicted in 1: ml-100k, w3",
         "not measured: toy",

@@ -80,8 +80,16 @@ def cell_of(study, folder, dataset, model) -> Cell:
 
 
 def test_a_world_is_called_as_the_model_that_is_nothing_but_that_world(study):
-    assert [study.world(model) for model in study.models] == ["mf", "mf", "mf", "mf", "mf-short"]
+    assert [study.world("toy", model) for model in study.models] == ["mf", "mf", "mf", "mf", "mf-short"]
+    assert study.world("toy-split1", "mf-seed1") == "mf"
     assert study.protocols == {"pinned", "rebuilt"}
+
+
+def test_a_world_of_another_dataset_gives_no_name(study):
+    """Not even where its settings are the same."""
+    cells = [{"dataset": "toy", "model": "mf-short"}, {"dataset": "ml-100k", "model": "mf"}]
+    other = check_study(STUDY | {"models": {"mf": MF, "mf-short": MF}, "cells": cells, "datasets": {}}, "this test")
+    assert [other.world(cell.dataset, cell.model) for cell in other.cells] == ["mf-short", "mf"]
 
 
 def test_tables_and_figures_of_repetitions_are_of_studies_that_have_them(study):

@@ -51,9 +51,11 @@ def needs(name: str, study: StudyConfig) -> list[str]:
         return _files(TEXTS[name].reads, study.cells, study)
     made = tables.TABLES[name]
     cells = [cell for cell in study.cells if made.kind in ("", study.models[cell.model].kind)]
-    families = [each for each in study.ablations.families if each in (made.families or study.ablations.families)]
-    analysed = [cell for cell in cells if cell.analysed]
-    return _files(made.of_all, cells, study) + _files(made.of_analysed, analysed, study, families)
+    analysed, families = [cell for cell in cells if cell.analysed], study.ablations.families
+    found = _files(made.of_all, cells, study) + _files(made.of_analysed, analysed, study, families)
+    for family in families:
+        found += _files(made.of_family.get(family, ()), analysed, study, [family])
+    return found
 
 
 def _files(

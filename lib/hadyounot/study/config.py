@@ -284,17 +284,21 @@ class StudyConfig(Strict):
         splits = {name: row.same for name, row in self.datasets.items() if row.same}
         return own | {name: f"{own[dataset]}, split {split}" for name, (dataset, split) in splits.items()}
 
-    def world(self, model: str) -> str:
-        """The model of the same settings that has no seed, protocol and reading of its own, or else the first of them:
-        its name.
+    def world(self, dataset: str, model: str) -> str:
+        """The model of the same settings, among those that ``dataset`` or another split of it has cells of, that has no
+        seed, protocol and reading of its own, or else the first of them: its name.
         """
+
+        def base(name: str) -> str:
+            return self.datasets[name].same[0] if self.datasets[name].same else name
 
         def parts(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
             settings = self.models[name]
             own = {"seed", "remove_seen", "protocol", "warm_epochs"}
             return settings.model_dump(exclude=own), settings.model_dump(include=own, exclude_defaults=True)
 
-        alike = [name for name in self.models if parts(name)[0] == parts(model)[0]]
+        near = {cell.model for cell in self.cells if base(cell.dataset) == base(dataset)}
+        alike = [name for name in self.models if name in near and parts(name)[0] == parts(model)[0]]
         return min(alike, key=lambda name: bool(parts(name)[1]))
 
     @property

@@ -1,7 +1,7 @@
 """The study's tables: data frames from what cells hold, and their Markdown twins, laid out like the paper's."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -19,15 +19,15 @@ class Made:
     Attributes:
         module: its ``TABLES`` has it by name: imported when it is asked for, as each costs time.
         of_all: what it reads of each cell,
-        of_analysed: and of each that is analysed: of every family of ablations, where a file is of one,
-        families: but for ``of_analysed`` of these alone, where they are named.
+        of_analysed: and of each that is analysed: of every family of ablations, where a file is of one;
+        of_family: and by family what it reads of that one alone, where the study has it.
         kind: of the recommenders whose cells it is about; "" for all.
     """
 
     module: str
     of_all: tuple[str, ...] = ()
     of_analysed: tuple[str, ...] = ()
-    families: Sequence[str] | None = None
+    of_family: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     kind: str = ""
 
 
@@ -47,7 +47,7 @@ TABLES = {
     "recommenders": Made("study", (paths.QUALITY,)),
     "signal": Made("study", (paths.SIGNAL,)),
     "sutva": Made("worlds", (paths.SIGNAL,)),
-    "worlds": Made("worlds", (paths.EVALUATION, paths.QUALITY), (paths.ABLATION,), ["reading"]),
+    "worlds": Made("worlds", (paths.EVALUATION, paths.QUALITY), of_family={"reading": (paths.ABLATION,)}),
     "replication": Made("worlds", (paths.EVALUATION,)),
     "renumbered": Made("worlds", (paths.EVALUATION, *paths.RATED)),
     "correlation": Made("analyses", (), (paths.CORRELATION,)),
@@ -57,6 +57,7 @@ TABLES = {
         "verdict",
         (paths.DATASET, paths.EVALUATION, paths.GENERATION_TIME),
         (paths.CORRELATION, paths.SEPARABILITY, paths.ABLATION),
+        {"search": (paths.ABLATION_TIME,)},
     ),
     # all stages, as Snakemake's own files of what each took are no output that could be named
     "runtime": Made(

@@ -8,7 +8,7 @@ from itertools import product
 import pandas as pd
 
 from ...compare import statistics
-from ...compare.verdict import NOT_TESTABLE, VERDICTS, Expected, Measurement, over_worlds, weakest
+from ...compare.verdict import NOT_TESTABLE, REPRODUCED, VERDICTS, Expected, Measurement, over_worlds, weakest
 from ...study import paths, schemas
 from ...study.cell import Cell
 from ...study.claims import (
@@ -29,6 +29,7 @@ from ...study.config import StudyConfig
 from ...study.methods import BASE, family
 from ...study.published import paper_kind
 from .common import Table, pipes
+from .worlds import place, replication
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,13 @@ class World:
     Attributes:
         cell: the cell.
         dataset: the paper's, where the cell's stands in for it.
+        repeated: where it is run on several splits or from several seeds, its rows of ``schemas.REPLICATION``, by
+            method and K; else None.
     """
 
     cell: Cell
     dataset: str
+    repeated: pd.DataFrame | None
 
     @property
     def kind(self) -> str:
@@ -65,13 +69,27 @@ class World:
 
     @cached_property
     def seconds(self) -> pd.DataFrame:
-        """Generation time: a row per user, a column per method."""
-        return self.cell.read(paths.GENERATION_TIME).pivot(index="user", columns="method", values="seconds")
+        """Generation time: a row per user, a column per method, and per way of searching where those were timed."""
+        times = [self.cell.read(paths.GENERATION_TIME)]
+        if self.analysed and "search" in self.cell.study.ablations.families:
+            times.append(self.cell.read(paths.ABLATION_TIME, family="search"))
+        return pd.concat(times).pivot(index="user", columns="method", values="seconds")
 
     @cached_property
     def pearson(self) -> pd.DataFrame:
         """Correlation with the score decrease: a row per user, a column per measure."""
         return self.cell.read(paths.CORRELATION).pivot(index="user", columns="measure", values="pearson")
+
+    def methods(self, claim: TestedClaim) -> set[str]:
+        """What it has of methods for such a claim to compare."""
+        return set(self.seconds if isinstance(claim, TimeClaim) else self.ranks)
+
+    def share(self, method: str, top_k: int) -> Measurement:
+        """Validity of a method, in percent: with users as units, or over splits, seeds and users."""
+        rows = self.repeated
+        if rows is None:
+            rows = statistics.validity(self.tested, [top_k]).set_index(["method", "top_k"])
+        return _percent(rows.loc[(method, top_k), ["validity", "ci_low", "ci_high"]])
 
     def change(self, better: str, worse: str, top_k: int, confidence: float = 0.95) -> tuple[float, float, float]:
         """Validity of a method less that of another, in percentage points, with its interval."""
@@ -114,8 +132,7 @@ def _measured(claim: TestedClaim, world: World) -> Measurement | None:
             count = world.cell.read(paths.DATASET)[claim.count]
             return Measurement(count, count, count)
         case ValidityClaim():
-            rows = statistics.validity(world.tested, [claim.top_k]).set_index("method")
-            return _percent(rows.loc[claim.method, ["validity", "ci_low", "ci_high"]])
+            return world.share(claim.method, claim.top_k)
         case DifferenceClaim():
             pairs = product(claim.better, claim.worse)
             return weakest([partial(world.change, *pair, claim.top_k) for pair in pairs], "above")
@@ -175,21 +192,25 @@ def expected(claim: TestedClaim, dataset: str, kind: str, study: StudyConfig) ->
             tolerance = 0.0
         case CorrelationClaim():
             tolerance = study.claims.correlation_tolerance
+        case AblationClaim() if not side:  # that there is no difference: what tells is whether the interval has 0
+            tolerance = 0.0
     paper = _printed(claim, dataset, kind, study)
     return Expected(side, bound, None if paper is None else round(paper, 6), tolerance)  # percent of shares are inexact
 
 
-def _found(claim: TestedClaim, worlds: list[World]) -> Iterator[tuple[str, str, str, Measurement]]:
-    """What was measured: name of the world, the paper's dataset, kind of recommender, measurement."""
+def _found(claim: TestedClaim, worlds: list[World]) -> Iterator[tuple[str, str, str, Measurement, str]]:
+    """What was measured: name of the world, the paper's dataset, kind of recommender, measurement, and in words what
+    three random items are there, without which a validity says little.
+    """
     about = [world for world in worlds if world.dataset in claim.datasets]
-    about = [world for world in about if all(method in world.ranks for method in _methods(claim))]
+    about = [world for world in about if set(_methods(claim)) <= world.methods(claim)]
     if isinstance(claim, GapClaim):
         first, second = ([world for world in about if world.kind == kind] for kind in claim.recommenders)
         for a, b in product(first, second):
             if a.cell.dataset == b.cell.dataset:
                 gaps = (each.change(claim.better, claim.worse, claim.top_k) for each in (a, b))
                 found = Measurement(*statistics.independent_difference(*gaps))
-                yield f"{a.cell.dataset}, {a.cell.model} − {b.cell.model}", a.dataset, a.kind, found
+                yield f"{a.cell.dataset}, {a.cell.model} − {b.cell.model}", a.dataset, a.kind, found, ""
         return
     about = [world for world in about if world.kind in claim.recommenders]
     if isinstance(claim, DatasetClaim):
@@ -199,7 +220,9 @@ def _found(claim: TestedClaim, worlds: list[World]) -> Iterator[tuple[str, str, 
         if measured is not None:
             name = world.cell.dataset
             name += "" if isinstance(claim, DatasetClaim) else f", {world.cell.model}"
-            yield name, world.dataset, world.kind, measured
+            floor = isinstance(claim, ValidityClaim) and "random" in world.ranks
+            told = f", random {_number(world.share('random', claim.top_k).estimate, 3)}" if floor else ""
+            yield name, world.dataset, world.kind, measured, told
 
 
 def _number(value: float, digits: int) -> str:
@@ -218,11 +241,11 @@ def _span(found: Measurement) -> str:
 def _row(claim: TestedClaim, worlds: list[World], study: StudyConfig) -> dict:
     """One tested claim: the first world's number, every world's, and the verdict over them."""
     told, verdicts, first, seen = [], [], None, set()
-    for name, dataset, kind, measured in _found(claim, worlds):
+    for name, dataset, kind, measured, floor in _found(claim, worlds):
         said = expected(claim, dataset, kind, study)
         verdicts.append(said.in_world(measured))
         paper = "" if said.paper is None else f", paper {_printed_number(said.paper)}"
-        told.append(f"{name}: {_span(measured)}{paper}: {verdicts[-1]}")
+        told.append(f"{name}: {_span(measured)}{paper}{floor}: {verdicts[-1]}")
         first = first or (said.paper, *measured)
         seen.add(dataset)
     missing = [dataset for dataset in claim.datasets if dataset not in seen]
@@ -247,10 +270,20 @@ def _said(claim: PeopleClaim, study: StudyConfig) -> dict:
 
 def verdict(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
     """Schema ``schemas.VERDICT``: one row per claim, in the order of claims.yaml. Other splits and seeds of a world are
-    no worlds of their own: table replication has them.
+    no worlds of their own: a validity is judged over all of them, as table replication has it.
     """
-    own = [cell for cell in cells if not study.models[cell.model].seed and not study.datasets[cell.dataset].same]
-    worlds = [World(cell, study.original(cell.dataset)) for cell in own]
+    cells = list(cells)
+    repeated = {
+        name: rows.set_index(["method", "top_k"])
+        for name, rows in replication(cells, study).groupby(["dataset", "world"], sort=False)
+    }
+    worlds = []
+    for cell in cells:
+        where = place(cell, study)
+        if where["model_seed"] or where["split_seed"]:
+            continue
+        rows = repeated.get((cell.dataset, where["world"])) if cell.model == where["world"] else None
+        worlds.append(World(cell, study.original(cell.dataset), rows))
     rows = []
     for claim in study.claims.claims:
         row = _said(claim, study) if isinstance(claim, PeopleClaim) else _row(claim, worlds, study)
@@ -263,13 +296,17 @@ FEW = 4  # worlds that are spelled out one by one
 
 
 def told_briefly(worlds: str) -> str:
-    """The column ``worlds``: what each shows, a line each; where they are many, their names by verdict."""
+    """The column ``worlds``: what each shows, a line each; where they are many, their names by verdict, and what random
+    items are where a number is reproduced.
+    """
     entries = [entry for entry in worlds.split("; ") if entry]
     judged = {name: [] for name in VERDICTS}
     others = []
     for entry in entries:
         name, _, rest = entry.partition(": ")
-        verdict = rest.rpartition(": ")[2]
+        numbers, _, verdict = rest.rpartition(": ")
+        _, random, floor = numbers.partition(", random ")
+        name += f" (random {floor})" if random and verdict == REPRODUCED else ""
         judged[verdict].append(name) if verdict in judged else others.append(entry)
     if sum(map(len, judged.values())) <= FEW:
         return "<br>".join(entries)
@@ -315,7 +352,10 @@ def markdown(frame: pd.DataFrame, claims: ClaimsConfig) -> str:
         "in all; in some worlds if in some; contradicted if in all; else not. A verdict is over the worlds that are "
         "named beside it: one where a claim's method cannot be had, as influence functions of a truncated SVD, says "
         "nothing of the claim. Ours is the first of them, in the study's order, however near or far the others lie. "
-        "Intervals are not corrected for the number of claims.\n\n"
+        "Intervals are not corrected for the number of claims. A validity is over the repetitions of a world, where it has "
+        "some, with the interval of table `replication`; differences are of the world's first split and seed. Beside a "
+        "validity stands that of three random items in the same world: where they do as well, agreeing with the paper "
+        "says nothing of the method.\n\n"
         f"{counted(frame)}.\n\n{pipes(shown(frame))}"
     )
 

@@ -26,7 +26,7 @@ def place(cell: Cell, study: StudyConfig) -> dict[str, Any]:
     return {
         "dataset": dataset,
         "recommender": cell.kind,
-        "world": study.world(cell.model),
+        "world": study.world(cell.dataset, cell.model),
         "protocol": getattr(settings, "protocol", "pinned"),
         "split_seed": split,
         "model_seed": settings.seed,
