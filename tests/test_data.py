@@ -1,10 +1,12 @@
 """Datasets: the same bytes from every source, and one clear error for each way in which data can be wrong."""
 
+import bz2
 import csv
 import gzip
 import hashlib
 import io
 import json
+import lzma
 import os
 import subprocess
 import sys
@@ -20,12 +22,13 @@ import pandas as pd
 import pytest
 import scipy.sparse
 from hadyounot.retrain.ratings import Ratings
+from hadyounot.settings import ConfigError
 from hadyounot.study import datasets as datasets_module
 from hadyounot.study.config import load_study
 from hadyounot.study.datasets import DataError, obtain
 from hadyounot.study.paths import PROJECT
 from hadyounot.study.readers import read_ratings
-from hadyounot.study.reading import ConfigError, as_yaml
+from hadyounot.study.reading import as_yaml
 from hadyounot.study.registry import ContentConfig, DatasetConfig, load_datasets
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -745,7 +748,11 @@ RECORD = '{"user": "ann", "item": "x", "rating": 4}\n'
             parquet(FRAME.drop(columns="item")),
             "a.parquet: there is no column 'item'; the header has 'user', ",
         ),
-        ("a.csv", parquet(), "a.csv has zero bytes, so that it is no text in utf-8-sig; write `encoding: utf-16` "),
+        ("a.csv", parquet(), "a.csv is no text: it begins as a file of .parquet does; let its name end in .parquet"),
+        ("a.csv", gzipped(CSV.encode()), "a.csv is no text: it begins as a file of .gz does; let its name end in .gz"),
+        ("a.csv", zipped("a.csv"), "a.csv is no text: it begins as a file of .zip does; let its name end in .zip"),
+        ("a.csv.bz2", bz2.compress(CSV.encode()), "a.csv.bz2 is no text: it begins as a file of .bz2 does; unpack it"),
+        ("a.csv.xz", lzma.compress(CSV.encode()), "a.csv.xz is no text: it begins as a file of .xz does; unpack it"),
         (
             "a.csv",
             CSV.encode("utf-16-le"),
@@ -956,7 +963,8 @@ def test_a_fix_that_is_followed_to_the_letter_works(tmp_path, content, fields, s
             FILMS,
             {"item": 1, "title": 3, "separator": ":"},
             "line 2: 5 columns where there should be 6; write "
-            "`separator: '::'` in the registry row, by which column 1 is '1', 2 is 'Up:A (1)', 3 is 'Drama'",
+            "`separator: '::'` in the registry row, by which column 1 is '1', 2 is 'Up:A (1)', 3 is 'Drama'; and the "
+            "new numbers of item, title",
             {"separator": "::", "title": 2},
             ["Up: A (1)", "Why (2)"],
         ),

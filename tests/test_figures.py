@@ -14,6 +14,7 @@ import pytest
 from hadyounot.report import figures, style
 from hadyounot.report.figures import ablations
 from hadyounot.report.figures.card import example_card, notice
+from hadyounot.report.figures.slope import slope
 from hadyounot.report.tables import table
 from hadyounot.retrain.ratings import Ratings
 from hadyounot.study import published, schemas
@@ -369,6 +370,16 @@ def test_ablation_figures_show_every_variant_with_its_interval():
     np.testing.assert_allclose([point.get_ydata()[0] for point in points], expected)
 
 
+def test_two_lists_are_written_in_fonts_that_have_their_characters(tmp_path):
+    """None has the last, a private one."""
+    titles = ["The ⌢ (2001)", "\U000f0000 (2001)"]
+    moved = pd.DataFrame({"item": [0, 1], "title": titles, "rank_before": [1, 2], "rank_after": [2, 1]})
+    figure = slope(moved, 0, 2)
+    with warnings.catch_warnings(action="error"):  # matplotlib's of a glyph that is missing
+        figure.savefig(tmp_path / "slope.png")
+    assert {"The ⌢ (2001)  1", "2  The ⌢ (2001)", "□ (2001)  2", "1  □ (2001)"} <= set(texts(figure))
+
+
 FIGURES = {
     **{f"ablation_{name}": lambda name=name: ablation(name) for name in VARIANTS},
     "generation_time": lambda: figures.generation_time(dict.fromkeys("abcd", times_frame())),
@@ -446,9 +457,9 @@ def test_figure_7_shows_one_user_and_all_and_the_paper():
         pearson = correlations.query("user == @median and measure == @name")["pearson"].item()
         assert axes.get_title(loc="left").startswith(f"r = {pearson:.2f}".replace("-", "−"))
     predicted = measured.loc[measured["user"] == median, list(names[1:])]
-    assert len({axes.get_xlim() for axes in panels[1:]}) == 1  # in stars all, so one range and the line of no error
+    assert len({axes.get_xlim() for axes in panels[1:]}) == 1  # in stars all, so one range
     assert panels[1].get_xlim()[0] < predicted.min(axis=None) < predicted.max(axis=None) < panels[1].get_xlim()[1]
-    assert [len(axes.lines) for axes in panels] == [0, 1, 1, 1, 1]
+    assert [len(axes.lines) for axes in panels] == [0, 1, 0, 0, 0]  # influence alone predicts the decrease of the score
     hollow = [line.get_xydata()[0].tolist() for line in users.lines if line.get_marker() == "D"]
     assert hollow == [[0.175, 0], [0.356, 2]]
     medians = [line.get_xdata()[0] for line in users.lines if line.get_marker() == "o"]

@@ -58,6 +58,7 @@ TELLS = """\
 import json, os, sys
 hidden_input = 1
 names = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "MPLBACKEND"]
+names.append("PYTHONHASHSEED")
 told = {"python": sys.executable, "cwd": os.getcwd(), "env": {name: os.environ.get(name) for name in names}}
 told |= {"seed": seed, "rate": repr(rate), "name": name, "sizes": sizes, "fast": fast}
 told |= {"started": "started" in globals(), "asserts": __debug__, "inspects": sys.flags.inspect}
@@ -122,6 +123,7 @@ def test_kernel_is_this_interpreter_in_the_caller_s_folder(two_runs):
     assert told["env"] == one | {
         "NUMBA_NUM_THREADS": "2",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "PYTHONHASHSEED": "0",
     }
     assert {name: told[name] for name in given} == given | {"rate": "1.0"}  # an int where a float is declared
 

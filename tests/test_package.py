@@ -1,6 +1,8 @@
 """What importing the package costs, and which of its rooms know each other."""
 
 import ast
+import os
+import shutil
 import subprocess
 import sys
 
@@ -59,3 +61,32 @@ def test_the_package_is_its_rooms():
     places = {path.relative_to(PACKAGE).parts[0] for path in MODULES}
     taught = {"counterfactual.py", "plan.py", "recommenders"}  # names that README has taught
     assert places == {*ROOMS, *(f"{name}.py" for name in OUTSIDE), "__init__.py"} | taught
+
+
+def test_names_that_readme_has_taught_are_still_there():
+    from hadyounot import counterfactual, plan, recommenders
+    from hadyounot.method import outcomes
+    from hadyounot.recommenders import peers
+    from hadyounot.workflow.plan import main
+
+    assert (counterfactual.candidates, counterfactual.ranks) == (outcomes.candidates, outcomes.ranks)
+    assert plan.main is main
+    assert recommenders.__doc__
+    assert {"ImplicitALS", "SurpriseSVD"} == set(peers.__all__)
+
+
+def test_a_new_method_is_one_row(tmp_path):
+    """Figures know it too: they mark methods without a list of their own."""
+    package = shutil.copytree(PACKAGE, tmp_path / "hadyounot")
+    path, after = package / "study/methods.py", '    Method("knn_cosine",'
+    row = '    Method("knn_manhattan", "KNN (Manhattan)", "#e9c75c", baseline="nearest", option="cityblock"),'
+    before, _, rest = path.read_text().partition(after)
+    path.write_text(f"{before}{row}\n{after}{rest}")
+    program = (
+        "from hadyounot.report.figures import marks, verification, worlds\n"
+        "from hadyounot.study.methods import METHOD\n"
+        "print(marks.MARKERS['knn_manhattan'], list(marks.places(METHOD)).index('knn_manhattan'))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    said = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)
+    assert said.stdout.split()[1] == "1"

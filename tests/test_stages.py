@@ -17,11 +17,13 @@ from hadyounot.report.tables import table
 from hadyounot.report.tables.cost import RETRAINED
 from hadyounot.retrain.ratings import Deletion
 from hadyounot.rng import generator
+from hadyounot.settings import ConfigError
 from hadyounot.study import methods, paths
 from hadyounot.study.cell import Cell
-from hadyounot.study.config import AblationsConfig, StudyConfig
+from hadyounot.study.config import AblationsConfig, StudyConfig, check_study
 from hadyounot.study.methods import BASE, FAMILIES, METHOD, METHODS, Learner, Method, Sample, family
 from hadyounot.study.reading import CONFIG_FOLDER
+from hadyounot.study.stages import STAGES
 from hadyounot.study.stages.ablate import quality
 from hadyounot.study.stages.explain import explain
 from hadyounot.study.stages.learn import Fits, kept_fits, learn, representation, surrogates
@@ -55,6 +57,49 @@ def owners(recorded):
 
 def sizes(recorded):
     return np.array([len(deletion.items) for deletion in recorded.deletions])
+
+
+# -- users to whom nothing can be recommended -------------------------------------------------------------------------
+
+
+def dense(folder, users, items, **explanation):
+    """A cell of users who rated everything, of which training keeps 70 %: some have nothing left to be recommended."""
+    pairs = [(user, item) for user in range(users) for item in range(items)]
+    lines = [f"u{user},i{item},{1 + (7 * user + 3 * user * item + item) % 5}" for user, item in pairs]
+    (folder / "all.csv").write_text("user,item,rating\n" + "\n".join(lines) + "\n")
+    columns = {"user": "user", "item": "item", "rating": "rating"}
+    study = check_study(
+        {
+            "models": {"mf": {"kind": "mf", "factors": 2, "epochs": 60, "learning_rate": 0.05}},
+            "datasets": {"dense": {"sources": [{"kind": "folder", "ratings": {"path": "all.csv"} | columns}]}},
+            "cells": [{"dataset": "dense", "model": "mf"}],
+            "counterfactual": {"training_users": 12, "deletions_per_user": 6, "n_targets": 1},
+            "surrogates": {"mlp": {"max_epochs": 1}, "lasso": {"penalties": 50}, "folds": 2},
+            "explanation": {"test_users": 8, "explanation_size": 2, "top_k": [1], "max_candidates": 20} | explanation,
+        },
+        "this test",
+    )
+    return Cell(study.of("dense", "mf"), "dense", "mf", folder, makes=True)
+
+
+def test_users_to_whom_nothing_can_be_recommended_are_left_out_of_every_stage(tmp_path, monkeypatch):
+    monkeypatch.setenv("HADYOUNOT_DATA", str(tmp_path))
+    full = dense(tmp_path, 40, 6)
+    for name in ("10_dataset", "20_recommender", "30_simulate", "40_surrogates", "50_explain", "60_evaluate"):
+        STAGES[name].run(full)
+    lengths = np.bincount(full.train.users, minlength=full.train.n_users)
+    assert (lengths == 6).sum() == 2
+    assert set(full.explainable_users) == set(np.flatnonzero((lengths >= 2) & (lengths < 6)))
+    assert full.read(paths.SIGNAL)["own"] == len(full.explainable_users)
+    assert set(full.read(paths.EVALUATION)["user"]) == set(full.test_users)
+
+
+def test_nobody_to_explain_anything_to_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("HADYOUNOT_DATA", str(tmp_path))
+    full = dense(tmp_path, 10, 4, explanation_size=4)
+    STAGES["10_dataset"].run(full)
+    with pytest.raises(ConfigError, match="no user with at least 4 training items to whom any item may be recommended"):
+        STAGES["20_recommender"].run(full)
 
 
 # -- rows -------------------------------------------------------------------------------------------------------------

@@ -263,7 +263,7 @@ def test_validity_markdown_has_methods_by_k_with_the_papers_value_beside_ours(ce
 def test_recommenders_show_the_quality_files(cell):
     assert lines_of("recommenders", cell)[1] == "ml-100k,mf,16,7,0.71234,0.95,0.25,0.125,9,10"
     assert pipes(told("recommenders", made("recommenders", cell)))[2] == [
-        *("ml-100k", "mf", "16", "7", "0.7123", "0.9500", "0.2500", "12.5%", "9", "10")
+        *("ml-100k", "mf", "16", "7", "0.7123", "0.9500", "0.2500", "12.5", "9", "10")
     ]
 
 
@@ -629,7 +629,7 @@ def test_correlations_are_summed_up_over_users_beside_the_papers():
     header, _, *rows = pipes(markdown)
     assert header == ["measure", "users", "Pearson", "paper, one user", "users above 0", "Spearman"]
     # -0.5, 0, 0.25 and their halves: the quartiles of three lie halfway between neighbours
-    assert rows[0] == ["Embedding distance", "3", "0.000 [-0.250, 0.125]", "", "33%", "0.000 [-0.125, 0.062]"]
+    assert rows[0] == ["Embedding distance", "3", "0.000 [-0.250, 0.125]", "", "33 %", "0.000 [-0.125, 0.062]"]
     assert [row[3] for row in rows] == ["", "", "0.356"] + [""] * (len(MEASURES) - 3)
     assert rows[-1] == ["MLP surrogate (clf)", "0", "", "", "", ""]
     assert "## ml-100k, mf (84 to 500 sets a user)" in markdown

@@ -18,16 +18,17 @@ def margins(scores: np.ndarray, candidates: np.ndarray, target: int, top_k: int 
 
     Args:
         scores: (m, n_items), the user's scores under m models.
-        candidates: bool (n_items,), what may be recommended to the user; the target is one of them, and there are more
-            than K.
+        candidates: bool (n_items,), what may be recommended to the user; the target is one of them.
         target: index of the item.
         top_k: K.
 
     Returns:
-        (m,), like the scores.
+        (m,), like the scores; minus infinity where K others are not to be had, and it stays in the list.
     """
     others = candidates.copy()
     others[target] = False
+    if np.count_nonzero(others) < top_k:
+        return np.full(len(scores), -np.inf, scores.dtype)
     return np.partition(scores[:, others], -top_k, axis=1)[:, -top_k] - scores[:, target]
 
 

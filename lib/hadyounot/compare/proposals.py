@@ -11,6 +11,7 @@ from math import comb
 import numpy as np
 
 from ..method.outcomes import candidates
+from ..method.search import grown
 from ..retrain.base import Model, Recommender
 from ..retrain.mf import MatrixFactorization, MatrixFactorizationModel
 from ..retrain.ncf import NeuralCollaborativeFiltering, NeuralCollaborativeFilteringModel
@@ -132,10 +133,7 @@ def best_subsets(
     else:
         subsets = np.arange(n)[:, None]
         for _ in range(size - 1):
-            kept = subsets[np.argsort(-margin(subsets), kind="stable")[:WIDTH]]
-            grown = np.hstack([np.repeat(kept, n, axis=0), np.tile(np.arange(n), len(kept))[:, None]])
-            grown = grown[(grown[:, -1:] != grown[:, :-1]).all(axis=1)]
-            subsets = np.unique(np.sort(grown, axis=1), axis=0)
+            subsets = grown(subsets[np.argsort(-margin(subsets), kind="stable")[:WIDTH]], n)
     predicted = margin(subsets)
     order = np.argsort(-predicted, kind="stable")
     return subsets[order], predicted[order]

@@ -1,4 +1,4 @@
-"""Eq. (2) on really retrained models, the oracle that bounds it, and how good the recommender itself is."""
+"""Validity, eq. (2), of really retrained models: shares, differences and medians with their intervals, and tests."""
 
 from collections.abc import Sequence
 from itertools import combinations

@@ -102,6 +102,12 @@ def candidates(ratings: Ratings, user: int, remove_seen: bool = True) -> np.ndar
     return mask
 
 
+def with_candidates(ratings: Ratings, remove_seen: bool = True) -> np.ndarray:
+    """bool (n_users,): users who have any ``candidates``: who rated all there is has none."""
+    seen = np.bincount(ratings.users, minlength=ratings.n_users) if remove_seen else np.zeros(ratings.n_users)
+    return seen < np.count_nonzero(ratings.rated)
+
+
 def enough_candidates(ratings: Ratings, user: int, n_targets: int, remove_seen: bool) -> np.ndarray:
     """``candidates``.
 

@@ -66,12 +66,16 @@ def beam(
         raise ValueError(f"a history of {len(history)} items is smaller than the explanation size {size}")
     kept = np.empty((1, 0), dtype=np.int64)
     for _ in range(size):
-        grown = np.hstack([np.repeat(kept, len(history), axis=0), np.tile(np.arange(len(history)), len(kept))[:, None]])
-        grown = np.unique(np.sort(grown[(grown[:, -1:] != grown[:, :-1]).all(axis=1)], axis=1), axis=0)
-        grown = rng.permutation(grown)  # which of equals come first
-        scores = surrogate.predict(user_embedding, item_features[grown], target_embedding)
-        kept = grown[np.argsort(-scores, kind="stable")[:width]]
+        subsets = rng.permutation(grown(kept, len(history)))  # which of equals come first
+        scores = surrogate.predict(user_embedding, item_features[subsets], target_embedding)
+        kept = subsets[np.argsort(-scores, kind="stable")[:width]]
     return tuple(history[kept[0]].tolist())
+
+
+def grown(subsets: np.ndarray, n: int) -> np.ndarray:
+    """int64 (m', k + 1): every subset of n places, (m, k), with one more place; each once, ascending."""
+    longer = np.hstack([np.repeat(subsets, n, axis=0), np.tile(np.arange(n), len(subsets))[:, None]])
+    return np.unique(np.sort(longer[(longer[:, -1:] != longer[:, :-1]).all(axis=1)], axis=1), axis=0)
 
 
 def explain(

@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from ..settings import ConfigError
 from ..study.config import StudyConfig
-from ..study.reading import ConfigError
 
 
 def main(arguments: list[str] | None = None) -> int:

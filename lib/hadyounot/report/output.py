@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from ..settings import ConfigError
 from ..study import paths, store
 from ..study.cell import Cell
 from ..study.config import CellConfig, StudyConfig, digest
-from ..study.reading import ConfigError, nearest
+from ..study.reading import nearest
 from . import figures, tables
 
 

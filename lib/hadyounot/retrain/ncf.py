@@ -288,7 +288,7 @@ class _Trainer:
     """See ``simd.Trainer``."""
 
     def __init__(self, settings: NeuralCollaborativeFiltering, ratings: Ratings):
-        self.settings, self.ratings, self.n_users = settings, ratings, ratings.n_users
+        self.settings, self.n_users = settings, ratings.n_users
         self.net = ncf_kernel.Network.of(settings.gmf_factors, settings.mlp_layers)
         self.ratings, self.users = ratings, ratings.users
         if settings.negatives:

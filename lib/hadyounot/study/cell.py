@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..method.outcomes import candidates
+from ..method.outcomes import candidates, with_candidates
 from ..retrain.base import Model, Recommender
 from ..retrain.ratings import Ratings
 from ..retrain.settings import RECOMMENDERS, BlackBoxConfig
@@ -142,9 +142,12 @@ class Cell:
 
     @cached_property
     def explainable_users(self) -> np.ndarray:
-        """int64: users whose training history holds at least ``explanation_size`` items; in random order."""
+        """int64: users whose training history holds at least ``explanation_size`` items, and to whom anything may be
+        recommended; in random order.
+        """
         histories = np.bincount(self.train.users, minlength=self.train.n_users)
-        users = np.flatnonzero(histories >= self.study.explanation.explanation_size)
+        served = with_candidates(self.train, self.study.models[self.model].remove_seen)
+        users = np.flatnonzero((histories >= self.study.explanation.explanation_size) & served)
         return generator(self.study.seed, "users", self.dataset).permutation(users)
 
     def _users(self, start: int, count: int, asked: str) -> np.ndarray:
@@ -152,6 +155,7 @@ class Cell:
             raise ConfigError(
                 f"{self.dataset} has {len(self.explainable_users)} users with at least"
                 f" {self.study.explanation.explanation_size} training items, but {asked} is {start + count}: lower it"
+                " (whoever rated every item is not among them)"
             )
         return self.explainable_users[start : start + count]
 

@@ -5,11 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import (
     Field,
-    ValidationError,
 )
 
-from ..settings import ConfigError, Strict
-from .reading import CONFIG_FOLDER, parsed_yaml, problems_of, report
+from ..settings import Strict
+from .reading import CONFIG_FOLDER, load
 from .registry import DatasetName
 
 Names = Annotated[list[str], Field(min_length=1)]
@@ -150,7 +149,4 @@ def load_claims(path: Path = CONFIG_FOLDER / "claims.yaml") -> ClaimsConfig:
     Raises:
         ConfigError: the file is missing or no YAML, or a field is wrong.
     """
-    try:
-        return ClaimsConfig.model_validate(parsed_yaml(path))
-    except ValidationError as error:
-        raise ConfigError(report(path, problems_of(error, ClaimsConfig))) from None
+    return load(path, ClaimsConfig)

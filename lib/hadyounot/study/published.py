@@ -5,11 +5,10 @@ from typing import Annotated
 
 from pydantic import (
     Field,
-    ValidationError,
 )
 
-from ..settings import ConfigError, Strict
-from .reading import CONFIG_FOLDER, parsed_yaml, problems_of, report
+from ..settings import Strict
+from .reading import CONFIG_FOLDER, load
 from .registry import DatasetName
 
 Percentages = Annotated[list[Annotated[float, Field(ge=0, le=100)]], Field(min_length=3, max_length=3)]
@@ -107,7 +106,4 @@ def load_published(path: Path = CONFIG_FOLDER / "published.yaml") -> PublishedCo
     Raises:
         ConfigError: the file is missing or no YAML, or a field is wrong.
     """
-    try:
-        return PublishedConfig.model_validate(parsed_yaml(path))
-    except ValidationError as error:
-        raise ConfigError(report(path, problems_of(error, PublishedConfig))) from None
+    return load(path, PublishedConfig)

@@ -237,7 +237,9 @@ def _other_separator(file: _File, path: str, *rows: Sequence[str]) -> str:
         parted = [line.split(other) for line in lines]
         if other != separator and len({len(row) for row in parted}) == 1 and len(parted[0]) >= len(file.columns()):
             columns = ", ".join(f"{number} is {value!r}" for number, value in enumerate(parted[0], 1))
-            return f"write `separator: {as_yaml(other)}` in the registry row, by which column {columns}"
+            fix = f"write `separator: {as_yaml(other)}` in the registry row, by which column {columns}"
+            numbered = [name for name, column in file.columns().items() if isinstance(column, int)]
+            return fix + (f"; and the new numbers of {', '.join(numbered)}" if numbered else "")
     return ""
 
 
@@ -294,14 +296,23 @@ def _separator(file: _File, path: str) -> str:
     return file.separator or ("\t" if suffix(path) == ".tsv" else ",")
 
 
+PACKED = {b"\x1f\x8b": "gz", b"PK\x03\x04": "zip", b"PAR1": "parquet", b"BZh": "bz2", b"\xfd7zXZ": "xz"}
+"""How files that are no text begin, and how their names should end; the last two are not read."""
+
+
 def _text(file: _File, content: bytes, path: str) -> str:
+    for magic, ending in PACKED.items():
+        if content.startswith(magic):
+            known = ending not in ("bz2", "xz")
+            fix = f"let its name end in .{ending}, in the registry row too" if known else "unpack it"
+            raise DataError(f"{path} is no text: it begins as a file of .{ending} does; {fix}")
     encoding = file.encoding
     if encoding == "utf-8-sig" and content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
     if b"\0" in content and not codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
         raise DataError(
             f"{path} has zero bytes, so that it is no text in {encoding}; write `encoding: utf-16` in the registry row "
-            "if it is text at all, or give it the ending of its format, such as .gz, .zip or .parquet"
+            "if it is text at all"
         )
     try:
         return content.decode(encoding)

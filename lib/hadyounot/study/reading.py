@@ -6,15 +6,14 @@ import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Union, get_args, get_origin
+from typing import Annotated, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import (
-    ValidationError,
-)
+from pydantic import TypeAdapter, ValidationError
 
 from ..settings import ConfigError
 
+T = TypeVar("T")
 CONFIG_FOLDER = Path(__file__).resolve().parents[3] / "config"
 
 
@@ -71,6 +70,18 @@ def parsed_yaml(path: Path) -> object:
         ) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML ({error}); remove the character") from None
+
+
+def load(path: Path, kind: type[T]) -> T:
+    """What a YAML file holds, as that type.
+
+    Raises:
+        ConfigError: the file is missing or no YAML, or a field is wrong.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(parsed_yaml(path))
+    except ValidationError as error:
+        raise ConfigError(report(path, problems_of(error, kind))) from None
 
 
 def report(path: Path | str, problems: dict[str, list[str]]) -> str:

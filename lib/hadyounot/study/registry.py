@@ -9,14 +9,12 @@ from typing import Annotated, Literal, Self
 from pydantic import (
     AfterValidator,
     Field,
-    TypeAdapter,
-    ValidationError,
     model_validator,
 )
 
 from ..settings import ConfigError, Strict
 from .paths import beside_study
-from .reading import CONFIG_FOLDER, parsed_yaml, problems_of, report, unknown_name
+from .reading import CONFIG_FOLDER, load, report, unknown_name
 
 
 def _known_encoding(name: str) -> str:
@@ -284,11 +282,7 @@ def load_datasets(path: Path = CONFIG_FOLDER / "datasets.yaml") -> dict[str, Dat
     Raises:
         ConfigError: the file is missing or no YAML, or a field is wrong.
     """
-    registry = dict[DatasetName, DatasetConfig]
-    try:
-        rows = TypeAdapter(registry).validate_python(parsed_yaml(path))
-    except ValidationError as error:
-        raise ConfigError(report(path, problems_of(error, registry))) from None
+    rows = load(path, dict[DatasetName, DatasetConfig])
     problems = {
         f"{name}.stands_for": unknown_name("stands_for", row.stands_for, rows)
         for name, row in rows.items()

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..compare.accuracy import ndcg, rmse
-from ..method.outcomes import candidates, sample_deletions, top_items
+from ..method.outcomes import candidates, sample_deletions, top_items, with_candidates
 from ..retrain.base import Model, Recommender
 from ..retrain.blackbox import BlackBox
 from ..retrain.mf import MatrixFactorization
@@ -184,9 +184,10 @@ def signal(
         users, ``others_top1_changed`` of ``others``: who is recommended another item then.
     """
     deletions, watched = [], []
+    watchable = np.flatnonzero(with_candidates(ratings, recommender.remove_seen))
     for user in users:
         (deletion,) = sample_deletions(ratings, int(user), size, 1, seed)
-        others = np.delete(np.arange(ratings.n_users), user)
+        others = watchable[watchable != user]
         chosen = generator(seed, "watchers", int(user)).choice(others, min(watchers, len(others)), replace=False)
         watched += [int(user), *chosen.tolist()]
         deletions += [deletion] * (1 + len(chosen))

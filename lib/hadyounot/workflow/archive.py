@@ -17,10 +17,10 @@ import pandas as pd
 
 from ..method.outcomes import Outcomes, record
 from ..rng import generator
+from ..settings import ConfigError
 from ..study import paths, schemas, store
 from ..study.cell import Cell
 from ..study.config import StudyConfig, digest, load_study
-from ..study.reading import ConfigError
 from ..study.stages import STAGES
 
 STUDY, CARD, SUMS, PROVENANCE = "study.yaml", "README.md", "SHA256SUMS", "provenance.json"

@@ -198,6 +198,7 @@ def _kernel_manager(threads: int, folder: str) -> type:
     environment = {name: value for name, value in os.environ.items() if name not in unwanted}
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     environment["NUMBA_NUM_THREADS"] = str(threads)
+    environment["PYTHONHASHSEED"] = "0"  # sets of words, of a black box say, have one order in every kernel
     environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     environment["IPYTHONDIR"] = str(Path(folder, "ipython"))  # empty: no start-up files, no history
 

@@ -12,11 +12,11 @@ import pandas as pd
 from ..compare.oracle import is_exhaustive, oracle_search
 from ..retrain.ratings import Deletion
 from ..retrain.settings import BlackBoxConfig
+from ..settings import ConfigError
 from ..study import paths, schemas
 from ..study.cell import Cell, recommender
 from ..study.config import CellConfig, StudyConfig, load_study
 from ..study.methods import METHODS, family
-from ..study.reading import ConfigError
 from ..study.stages.dataset import dataset
 from ..study.stages.naive import short_histories
 

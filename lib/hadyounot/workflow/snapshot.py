@@ -14,10 +14,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..report import output
+from ..settings import ConfigError
 from ..study import paths, store
 from ..study.cell import Cell
 from ..study.config import StudyConfig, digest, load_study
-from ..study.reading import ConfigError
 from ..study.stages import STAGES
 
 STUDY, PROVENANCE = "study.yaml", "provenance.json"

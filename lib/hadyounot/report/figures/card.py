@@ -106,7 +106,8 @@ def example_card(
         for rank, title in enumerate(titles, start=1):
             y = card.ranked(x, y, column, rank, title, highlight=title == target)
         if x == lefts[2] and target not in titles:
-            y = card.text(x + 19, y, "⋮", column, 8, color=style.FAINT) + 2
+            if rank_after > len(titles) + 1:
+                y = card.text(x + 19, y, "⋮", column, 8, color=style.FAINT) + 2
             y = card.ranked(x, y, column, rank_after, target, highlight=True)
         bottoms.append(y)
     rule = max(bottoms) + 2

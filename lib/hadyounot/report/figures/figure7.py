@@ -65,10 +65,9 @@ def baseline_correlation(
         axes.set_xlabel(method.panel)
         axes.locator_params(axis="x", nbins=3)
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.4g}"))
-        if (
-            method.measure in in_stars
-        ):  # one range for all that predict the decrease itself: the dotted line is no error
+        if method.baseline == "influence":  # that of the others is of Δŷ_reg, which is no decrease of the score
             axes.axline((0, 0), slope=1, **IDENTITY)
+        if method.measure in in_stars:
             axes.set_xlim(low - margin, high + margin)
         elif sets[method.measure].nunique() == 1:  # around one value ticks lie too close for their labels
             axes.set_xticks(sets[method.measure].iloc[:1])
@@ -100,7 +99,7 @@ def baseline_correlation(
     marks.rows(axes, [method.measure_label for method in known])
     handles = [
         *marks.USERS,
-        Line2D([], [], **IDENTITY, label="predicted = real"),
+        *(Line2D([], [], **IDENTITY, label="predicted by influence") for each in shown if each.baseline == "influence"),
         *([Line2D([], [], marker="D", linestyle="", **marks.HOLLOW, label="paper, one user")] if paper else []),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)

@@ -52,7 +52,7 @@ def projection(points: pd.DataFrame, separability: pd.DataFrame, perplexity: flo
                 (0, 5),
                 textcoords="offset points",
                 ha="center",
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 2},
             )
         axes.set_xticks(range(len(values)), values.index)
         axes.set(xlim=(-0.6, len(values) - 0.4), ylim=(min(floor, low.min()) - 0.08, 1.08), title=label)

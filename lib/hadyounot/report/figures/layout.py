@@ -17,6 +17,19 @@ from matplotlib.textpath import TextPath
 from .. import style
 
 
+def written(text: str, weight: str | None = None) -> tuple[str, list[str], set[str]]:
+    """The text, with a box for each character that no installed font has; fonts to write it in; those characters."""
+    families = [style.FAMILY]
+    missing = {each for each in text if not each.isspace()} - _characters(style.FAMILY, weight)
+    while missing:
+        family = _best_font(frozenset(missing), weight)
+        if not missing & _characters(family, weight):
+            break
+        families.append(family)
+        missing -= _characters(family, weight)
+    return "".join("□" if each in missing else each for each in text), families, missing
+
+
 class Card:
     """Text laid out from the top, in points, before the height of the figure is known."""
 
@@ -32,7 +45,8 @@ class Card:
         Returns:
             the baseline of the line that would follow.
         """
-        text, families = self._written(text, font.get("weight"))
+        text, families, missing = written(text, font.get("weight"))
+        self.unwritable |= missing
         options = {"fontsize": size, "color": style.INK, "family": families} | font
         if bullet:
             self.texts.append((x - 6, y, bullet, options | {"ha": "right"}))
@@ -40,19 +54,6 @@ class Card:
             self.texts.append((x, y, line, options))
             y += 1.35 * size
         return y
-
-    def _written(self, text: str, weight: str | None) -> tuple[str, list[str]]:
-        """The text, with a box for each character that no installed font has, and the fonts to write it in."""
-        families = [style.FAMILY]
-        missing = {each for each in text if not each.isspace()} - _characters(style.FAMILY, weight)
-        while missing:
-            family = _best_font(frozenset(missing), weight)
-            if not missing & _characters(family, weight):
-                break
-            families.append(family)
-            missing -= _characters(family, weight)
-        self.unwritable |= missing
-        return "".join("□" if each in missing else each for each in text), families
 
     def ranked(self, x: float, y: float, width: float, rank: int, title: str, highlight: bool) -> float:
         """Put a rank and a title; the next baseline is returned."""

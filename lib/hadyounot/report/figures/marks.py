@@ -1,6 +1,7 @@
 """What several figures have in common: their tables, rows of methods, and what users and the paper look like."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -23,6 +24,9 @@ USERS = (
     Line2D([], [], marker="o", linestyle="", color=style.FAINT, markersize=3, label="one user"),
     Line2D([], [], marker="o", color=style.INK, markerfacecolor="white", linewidth=2.2, label="median, quartiles"),
 )
+
+MARKERS = dict(zip((name for name in METHOD if METHOD[name].explains), cycle("Xvhsdo^>pDP")))
+"""One for each method that names items, the same in every figure."""
 
 HOLLOW = {"markersize": 6.5, "markerfacecolor": "none", "markeredgecolor": style.ACCENT, "markeredgewidth": 1}
 """How a number of the paper is marked."""

@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from .. import style
+from .layout import written
 
 
 def slope(moved: pd.DataFrame, target: int, shown: int) -> Figure:
@@ -35,7 +36,9 @@ def slope(moved: pd.DataFrame, target: int, shown: int) -> Figure:
             if rank <= shown or bold:
                 title = row.title if len(row.title) <= 34 else f"{row.title[:33].rstrip()}…"
                 label = f"{title}  {rank}" if side == "right" else f"{rank}  {title}"
-                axes.text(x, end, label, ha=side, va="center", fontsize=8, weight=weight, parse_math=False)
+                label, families, _ = written(label, weight)
+                font = {"fontsize": 8, "weight": weight, "family": families}
+                axes.text(x, end, label, ha=side, va="center", parse_math=False, **font)
     axes.set(xlim=(-1.15, 2.15), ylim=(shown + 1.6, -0.1))
     for x, text in ((0, "before"), (1, "retrained")):
         axes.text(x, 0.1, text, ha="center", va="center", fontsize=9, color=style.INK)

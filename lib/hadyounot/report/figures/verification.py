@@ -15,8 +15,6 @@ from ...study.methods import METHOD, in_order
 from .. import style
 from . import marks
 
-MARKERS = dict(zip((name for name in METHOD if METHOD[name].explains), "XvhsP^>d<D", strict=False)) | {"verified": "o"}
-
 
 def validity_against_seconds(
     tested: pd.DataFrame, times: pd.DataFrame, proven: pd.DataFrame, title: str = ""
@@ -45,14 +43,15 @@ def validity_against_seconds(
         axes.axhline(shares["oracle"], color=style.FAINT, linewidth=1.2, linestyle="--")
         for name in methods:
             look = {"color": METHOD[name].color, "markeredgecolor": "white", "markeredgewidth": 0.5}
-            axes.plot(medians[name], shares[name], MARKERS[name], markersize=6.5, clip_on=False, zorder=3, **look)
+            axes.plot(medians[name], shares[name], marks.MARKERS[name], markersize=6.5, clip_on=False, zorder=3, **look)
         curve = spent.loc[k]
-        axes.plot(curve["seconds"], curve["valid"], "o-", color=ours.color, markersize=4, clip_on=False, zorder=4)
+        line = {"marker": marks.MARKERS[ours.name], "markersize": 4.5, "color": ours.color}
+        axes.plot(curve["seconds"], curve["valid"], **line, clip_on=False, zorder=4)
         for row, shift, side in ((0, (-5, -3), "right"), (-1, (0, 5), "center")):
             place = curve["seconds"].iloc[row], curve["valid"].iloc[row]
             axes.annotate(str(curve.index[row]), place, shift, textcoords="offset points", ha=side, fontsize=7)
         axes.set_title(f"K = {k}")
-        axes.set(xlabel="median time of one explanation", ylim=(-0.03, 1.03))
+        axes.set(xlabel="median wall time of one explanation", ylim=(-0.03, 1.03))
         axes.grid(axis="y", color=style.BAND)
         marks.in_seconds(axes, [*medians[methods], *spent["seconds"]])
         axes.label_outer()
@@ -60,11 +59,11 @@ def validity_against_seconds(
     panels[0, 0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
     figure.suptitle(f"{title}, {len(users)} users".removeprefix(", "), x=0.01, ha="left")
     handles = [
-        Line2D([], [], linestyle="", marker=MARKERS[name], color=METHOD[name].color, label=METHOD[name].label)
+        Line2D([], [], linestyle="", marker=marks.MARKERS[name], color=METHOD[name].color, label=METHOD[name].label)
         for name in methods
     ]
     told = f"{ours.label}, at most so many models"
-    handles.append(Line2D([], [], marker="o", color=ours.color, markersize=4, label=told))
+    handles.append(Line2D([], [], **line, label=told))
     handles.append(Line2D([], [], color=style.FAINT, linestyle="--", label=METHOD["oracle"].label))
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure

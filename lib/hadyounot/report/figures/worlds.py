@@ -19,8 +19,8 @@ from ...study.methods import METHOD
 from .. import style
 from . import marks
 
-SHOWN = {"knn": "v", "influence": "s", "mlp_reg": "^", "linear_reg": "o", "linear_reg_aware": "D", "verified": "P"}
-"""Methods by their markers: the baselines, the paper's two regressions and ours."""
+SHOWN = "knn", "influence", "mlp_reg", "linear_reg", "linear_reg_aware", "verified"
+"""The baselines, the paper's two regressions and ours."""
 
 PAPER = "linear_reg"  # whose validity in the paper is the line
 
@@ -76,7 +76,7 @@ def _grid(table: pd.DataFrame, study: StudyConfig) -> Figure:
             y += 1
             places[*group, name] = y
         y += 1.6
-    figure, grid = plt.subplots(1, len(top_k), figsize=(style.PAGE, 1.1 + 0.2 * y), sharey=True, squeeze=False)
+    figure, grid = plt.subplots(1, len(top_k), figsize=(style.PAGE, 1.1 + 0.17 * y), sharey=True, squeeze=False)
     for axes, k in zip(grid[0], top_k, strict=True):
         for (*group, name), place in places.items():
             there = table[(table["top_k"] == k) & (table["row"] == name)]
@@ -112,10 +112,11 @@ def _row(axes: Axes, place: float, rows: pd.DataFrame) -> None:
     printed = by_method["paper"].get(PAPER)
     if pd.notna(printed):
         axes.plot([printed] * 2, [place - 0.5, place + 0.5], color=style.INK, linewidth=1.1, linestyle=":", zorder=2)
-    for number, (name, marker) in enumerate(SHOWN.items()):
+    for number, name in enumerate(SHOWN):
         if name in shares:
             axes.plot(
-                *(shares[name], place + 0.11 * (number - (len(SHOWN) - 1) / 2), marker),  # equals stay apart
+                *(shares[name], place + 0.11 * (number - (len(SHOWN) - 1) / 2)),  # equals stay apart
+                marks.MARKERS[name],
                 **{"color": METHOD[name].color, "markersize": 5, "markeredgecolor": "white", "markeredgewidth": 0.5},
                 **{"clip_on": False, "zorder": 3},
             )
@@ -124,8 +125,8 @@ def _row(axes: Axes, place: float, rows: pd.DataFrame) -> None:
 def _legend(table: pd.DataFrame) -> Sequence[Line2D | Patch]:
     present = set(table["method"])
     found = [
-        Line2D([], [], marker=marker, linestyle="", color=METHOD[name].color, markersize=5, label=METHOD[name].label)
-        for name, marker in SHOWN.items()
+        Line2D([], [], linestyle="", marker=marks.MARKERS[name], color=METHOD[name].color, label=METHOD[name].label)
+        for name in SHOWN
         if name in present
     ]
     found.append(Line2D([], [], color=style.FAINT, linewidth=2.2, label=METHOD["reseed"].label))

@@ -46,7 +46,7 @@ def correlation_markdown(
                     "users": len(known),
                     "Pearson": _quartiles(users["pearson"]),
                     **({f"paper, one user{mark(dataset, standing)}": _printed(paper, measure)} if paper else {}),
-                    "users above 0": "" if known.empty else f"{(known > 0).mean():.0%}",
+                    "users above 0": "" if known.empty else f"{100 * (known > 0).mean():.0f} %",
                     "Spearman": _quartiles(users["spearman"]),
                 }
             )

@@ -51,11 +51,6 @@ def by_method(told: pd.DataFrame) -> str:
     return pipes(wide)
 
 
-def spaced(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with words for column names."""
-    return frame.rename(columns=lambda name: name.replace("_", " "))
-
-
 def texts(values: Iterable[float], spelled: str) -> list[str]:
     """Numbers in the format ``spelled``; empty where there is none."""
     return ["" if pd.isna(value) else spelled.format(value) for value in values]

@@ -7,7 +7,7 @@ import pandas as pd
 from ...study import paths, schemas
 from ...study.cell import Cell
 from ...study.config import StudyConfig
-from .common import Table, footnotes, mark, pipes, spaced, stand_ins, texts
+from .common import Table, footnotes, mark, pipes, stand_ins, texts
 
 
 def datasets(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
@@ -32,7 +32,8 @@ def datasets_markdown(frame: pd.DataFrame, standing: Mapping[str, str]) -> str:
         ]
     for name in ("train", "test"):
         shown[name] = frame[name].map("{:,}".format)
-    return pipes(shown) + footnotes(frame["dataset"], standing)
+    told = "Users, items and ratings, beside the paper's Table 2, and how many ratings are trained on and tested with."
+    return f"{told}\n\n{pipes(shown)}{footnotes(frame['dataset'], standing)}"
 
 
 def _facts(cells: Iterable[Cell], pattern: str) -> pd.DataFrame:
@@ -48,13 +49,20 @@ def recommenders(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
 
 def recommenders_markdown(frame: pd.DataFrame) -> str:
     """Schema ``schemas.RECOMMENDERS``, rounded."""
-    shown = spaced(frame)
-    for name in ("train rmse", "test rmse", "ndcg 10"):
-        shown[name] = texts(shown[name], "{:.4f}")
-    for name in ("factors", "epochs"):
-        shown[name] = texts(shown[name], "{:,}")
-    shown["same top1 share"] = texts(shown["same top1 share"], "{:.1%}")
-    return pipes(shown)
+    shown = pd.DataFrame(
+        {
+            **frame[["dataset", "model"]],
+            **{name: texts(frame[name], "{:,.0f}") for name in ("factors", "epochs")},
+            "training RMSE": texts(frame["train_rmse"], "{:.4f}"),
+            "test RMSE": texts(frame["test_rmse"], "{:.4f}"),
+            "nDCG@10": texts(frame["ndcg_10"], "{:.4f}"),
+            "users with the same top 1, %": texts(100 * frame["same_top1_share"], "{:.1f}"),
+            "different top 1": frame["distinct_top1"],
+            "items ranked": texts(frame["n_candidates"], "{:,}"),
+        }
+    )
+    told = "What is explained: errors in stars, ranking of test ratings, and how many users are shown the same first."
+    return f"{told}\n\n{pipes(shown)}"
 
 
 def signal(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
@@ -66,11 +74,16 @@ def signal(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
 
 def signal_markdown(frame: pd.DataFrame) -> str:
     """Schema ``schemas.SIGNAL``, rounded."""
-    shown = spaced(frame)
-    for name in ("own change", "others change"):
-        shown[name] = texts(shown[name], "{:.4g}")
-    shown["ratio"] = texts(shown["ratio"], "{:.1f}")
-    return pipes(shown)
+    shown = pd.DataFrame(
+        {
+            **frame[["dataset", "model"]],
+            "own scores move by": texts(frame["own_change"], "{:.4g}"),
+            "others' scores move by": texts(frame["others_change"], "{:.4g}"),
+            "ratio": texts(frame["ratio"], "{:,.1f}"),
+        }
+    )
+    told = "How far a deletion moves scores, in their own units: the mean change of whoever deletes, and of others."
+    return f"{told}\n\n{pipes(shown)}"
 
 
 TABLES = {

@@ -292,6 +292,7 @@ def verdict(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(("paper", "ours", "ci_low", "ci_high"), "float64"))
 
 
+UNMEASURED = "not measured by this study"
 FEW = 4  # worlds that are spelled out one by one
 
 
@@ -325,19 +326,22 @@ def shown(frame: pd.DataFrame) -> pd.DataFrame:
                 "" if pd.isna(row[0]) else _span(Measurement(*row))
                 for row in frame[["ours", "ci_low", "ci_high"]].to_numpy(dtype=float)
             ],
-            "verdict": [f"**{each}**" if isinstance(each, str) else "" for each in frame["verdict"]],
+            "verdict": [f"**{each}**" if isinstance(each, str) else UNMEASURED for each in frame["verdict"]],
             "worlds": frame["worlds"].map(told_briefly),
             "evidence": [f"`{command}`" for command in frame["command"]],
         }
     )
 
 
-def counted(frame: pd.DataFrame) -> str:
+def counts(frame: pd.DataFrame) -> dict[str, int]:
     """Schema ``schemas.VERDICT``: how many claims have which verdict."""
-    counts = frame["verdict"].value_counts()
-    said = [f"{name}: {counts[name]}" for name in VERDICTS if name in counts]
-    unmeasured = int(frame["verdict"].isna().sum())
-    return "; ".join(said + [f"not measured by this study: {unmeasured}"] * (unmeasured > 0))
+    found = frame["verdict"].fillna(UNMEASURED).value_counts()
+    return {name: int(found[name]) for name in (*VERDICTS, UNMEASURED) if name in found}
+
+
+def counted(frame: pd.DataFrame) -> str:
+    """The same in words."""
+    return "; ".join(f"{name}: {count}" for name, count in counts(frame).items())
 
 
 def markdown(frame: pd.DataFrame, claims: ClaimsConfig) -> str:
@@ -352,10 +356,10 @@ def markdown(frame: pd.DataFrame, claims: ClaimsConfig) -> str:
         "in all; in some worlds if in some; contradicted if in all; else not. A verdict is over the worlds that are "
         "named beside it: one where a claim's method cannot be had, as influence functions of a truncated SVD, says "
         "nothing of the claim. Ours is the first of them, in the study's order, however near or far the others lie. "
-        "Intervals are not corrected for the number of claims. A validity is over the repetitions of a world, where it has "
-        "some, with the interval of table `replication`; differences are of the world's first split and seed. Beside a "
-        "validity stands that of three random items in the same world: where they do as well, agreeing with the paper "
-        "says nothing of the method.\n\n"
+        "Intervals are not corrected for the number of claims. A validity is over the repetitions of a world, where it "
+        "has some, with the interval of table `replication`; differences are of the world's first split and seed. "
+        "Beside a validity stands that of three random items in the same world: where they do as well, agreeing with "
+        "the paper says nothing of the method.\n\n"
         f"{counted(frame)}.\n\n{pipes(shown(frame))}"
     )
 

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ...compare.accuracy import ndcg, rmse, top1_concentration
-from ...method.outcomes import top_items
+from ...method.outcomes import top_items, with_candidates
+from ...settings import ConfigError
 from .. import paths, selection
 from ..cell import Cell
 
@@ -34,10 +35,16 @@ def recommender(cell: Cell) -> Trained:
 
     def make() -> tuple:
         explained, train, study = cell.recommender(), cell.train, cell.study
-        everyone = np.arange(train.n_users)
-        scores = cell.trained.scores(everyone)
+        users, size = cell.explainable_users[:SIGNAL_USERS], study.explanation.explanation_size
+        if not len(users):
+            raise ConfigError(
+                f"{cell.dataset} has no user with at least {size} training items to whom any item may be recommended:"
+                " lower explanation.explanation_size, or take data in which users have not rated everything"
+            )
+        scores = cell.trained.scores(np.arange(train.n_users))
+        served = np.flatnonzero(with_candidates(train, explained.remove_seen))
         same, distinct = top1_concentration(
-            np.array([top_items(scores[user], cell.candidates(user), 1)[0] for user in everyone])
+            np.array([top_items(scores[user], cell.candidates(user), 1)[0] for user in served])
         )
         errors = {"train_rmse": rmse(scores, train), "test_rmse": rmse(scores, cell.test)}
         quality = {
@@ -49,7 +56,6 @@ def recommender(cell: Cell) -> Trained:
             "distinct_top1": distinct,
             "n_candidates": int(train.rated.sum()),
         }
-        users, size = cell.explainable_users[:SIGNAL_USERS], study.explanation.explanation_size
         biases = {side: getattr(cell.trained, f"{side}_biases", None) for side in ("user", "item")}
         counts = {"user": train.n_users, "item": train.n_items}
         arrays = {
