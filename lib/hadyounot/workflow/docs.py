@@ -153,6 +153,32 @@ def _finding(worlds: pd.DataFrame, replication: pd.DataFrame) -> str:
     return _wrapped(" ".join(told)) + "\n" + pipes(pd.DataFrame(rows, columns=["K = 1, %", *named, "nDCG@10"]))
 
 
+def _speed(peers: pd.DataFrame, neural: pd.DataFrame) -> str:
+    """How many times as long others take, from the benchmarks."""
+    ours, times = peers.iloc[0], peers.set_index("what")["times_ours"].map("{:.3g}".format)
+    theirs = neural.set_index("variant")["times_ours"].map("{:.2g}".format)
+    told = [
+        "One core, MovieLens-100K, 20 epochs, medians of interleaved repeats in one run:",
+        f"{ours['ms_per_model']:.3g} ms per model; one fit by Cornac takes {times['Cornac MF fit']} times as long, a",
+        f"plain numba loop {times['plain numba loop, one model']}, Surprise {times['Surprise SVD fit']}",
+        "([benchmarks](benchmarks/README.md), [peers](benchmarks/results/peers.csv)). Neural collaborative filtering:",
+        f"{neural['ms_per_model_and_epoch'].iloc[0]:.2g} ms per model and epoch; PyTorch",
+        f"{theirs['PyTorch, 32 models, baddbmm, Adam fused']} times as long with 32 models stacked by hand,",
+        f"{theirs['PyTorch loop, one model, Adam fused']} with one ([ncf_peers](benchmarks/results/ncf_peers.csv)).",
+    ]
+    return _wrapped(" ".join(told))
+
+
+def _time(minutes: pd.DataFrame) -> str:
+    """What set-up and the default study take."""
+    setup, study = minutes.iloc[0], minutes.iloc[1]
+    told = [
+        f"`make` took {study['minutes']:.1f} minutes after set-up ({setup['minutes']:.1f}) on 2 cores that did nothing",
+        f"else (commit {study['commit']}, [make.csv](benchmarks/results/make.csv)).",
+    ]
+    return _wrapped(" ".join(told))
+
+
 def _claims(snapshots: Mapping[str, pd.DataFrame]) -> str:
     """How many claims have which verdict, by what the snapshot is called; each of schema ``schemas.VERDICT``."""
     counts = {name: verdict.counts(frame) for name, frame in snapshots.items()}
@@ -161,7 +187,9 @@ def _claims(snapshots: Mapping[str, pd.DataFrame]) -> str:
 
 
 def readme_page() -> str:
-    """README.md with what is made of the snapshots in docs/results: the finding, and the count of claims."""
+    """README.md with what is made of the snapshots in docs/results, the finding and the count of claims, and of the
+    benchmarks' results.
+    """
     kept = paths.PROJECT / "docs/results"
     worlds = store.read_csv(kept / "worlds/worlds.csv", schemas.WORLDS)
     repeated = store.read_csv(kept / "worlds/replication.csv", schemas.REPLICATION)
@@ -169,7 +197,11 @@ def readme_page() -> str:
         "in the worlds": store.read_csv(kept / "worlds/verdict.csv", schemas.VERDICT),
         "at the paper's counts": store.read_csv(kept / "paper/tables/verdict.csv", schemas.VERDICT),
     }
-    return _filled("README.md", {"finding": _finding(worlds, repeated), "claims": _claims(judged)})
+    peers, neural, minutes = (
+        pd.read_csv(paths.PROJECT / f"benchmarks/results/{name}.csv") for name in ("peers", "ncf_peers", "make")
+    )
+    made = {"finding": _finding(worlds, repeated), "claims": _claims(judged)}
+    return _filled("README.md", made | {"speed": _speed(peers, neural), "time": _time(minutes)})
 
 
 def _validity(cells: Sequence[Cell], validity: pd.DataFrame) -> str:

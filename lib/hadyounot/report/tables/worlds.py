@@ -143,8 +143,10 @@ def sutva_markdown(frame: pd.DataFrame) -> str:
             ],
         }
     )
-    told = "One user deletes as many random items as an explanation has: who is recommended another item then.\n\n"
-    return told + pipes(shown)
+    return (
+        "One user deletes as many random items as an explanation has: who is recommended another item then, of those "
+        f"who delete, and of a few other users looked at for each.\n\n{pipes(shown)}"
+    )
 
 
 def expected(table: pd.DataFrame, expectations: Iterable[tuple[str, dict[str, Any], dict[str, Any]]]) -> pd.DataFrame:
