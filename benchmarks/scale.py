@@ -154,7 +154,7 @@ def million(scale: pd.DataFrame) -> pd.DataFrame:
 def draw(scale: pd.DataFrame) -> plt.Figure:
     """Epochs of one model in an hour of one core, and memory, against everything varied."""
     style.use()
-    figure, axes = plt.subplot_mosaic("AAABBB;CCDDEE", figsize=(9, 6))
+    figure, axes = plt.subplot_mosaic("AAABBB;CCDDEE", figsize=(style.PAGE, 5))
     synthetic = scale[scale["value"] != "ML-100K itself"]
     speed, memory = "epochs_per_hour", "workspace_mib"
     panels = [
@@ -185,12 +185,12 @@ def draw(scale: pd.DataFrame) -> plt.Figure:
             ticks = sorted(set(synthetic.loc[synthetic["varied"] == varied, x]))
             ax.set_xticks(ticks, ticks)
             ax.set_xticks([], minor=True)
-    for name in "AC":
-        axes[name].set_ylabel("Epochs of one model, per hour and core")
+    for name in "ACDE":
+        axes[name].set_ylabel("Epochs an hour" if name != "A" else "Epochs of one model,\nan hour of one core")
     axes["A"].margins(x=0.15)
     axes["B"].margins(0.12)
     axes["B"].set_ylabel("MiB")
-    axes["B"].set_title("Workspace of a thread (filled), whole process (hollow)", fontsize=9)
+    axes["B"].set_title("Workspace of a thread (filled),\nwhole process (hollow)", fontsize=9)
     axes["A"].legend()
     return figure
 

@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from PIL import Image
 
 PROJECT = paths.PROJECT
 
@@ -212,6 +213,15 @@ def test_no_data_and_no_output_of_a_run_is_kept_outside_the_snapshots():
             assert any(map(path.is_relative_to, (PROJECT / "docs", PROJECT / "examples", *snapshots))), path
     for folder in ("tables", "figures"):  # what a rule writes must not be there in a fresh clone: it would not run
         assert [path.name for path in FILES if path.parent == PROJECT / folder] == ["README.md"]
+
+
+def test_figures_of_the_paper_s_counts_are_seen_at_once():
+    """In a window of 1280 × 720, beside the report's margins."""
+    pictures = sorted((PROJECT / "docs/results/paper/figures").glob("*.png"))
+    assert pictures
+    for path in pictures:
+        width, height = Image.open(path).size
+        assert (width <= 1200, height <= 690) == (True, True), path
 
 
 def test_benchmarks_import_what_is_there():

@@ -529,3 +529,30 @@ def test_many_worlds_are_told_by_their_verdicts():
         "contradicted in 1: ml-100k, w3",
         "not measured: toy",
     ]
+
+
+def test_the_kept_verdicts_on_worlds_say_what_the_kept_tables_say():
+    """Which were joined from several sittings: validities from the table of worlds, or of their repetitions."""
+    kept = paths.PROJECT / "docs/results/worlds"
+    study = config.load_study(kept / "worlds.yaml")
+    tables = {name: store.read_csv(kept / f"{name}.csv", table(name).schema) for name in ("worlds", "replication")}
+    once = tables["worlds"].query("split_seed == 0 and model_seed == 0 and reading != 'readmitted'")
+    once = once.set_index(["dataset", "world", "protocol", "reading", "method", "top_k"])["validity"]
+    often = tables["replication"].set_index(["dataset", "world", "method", "top_k"])["validity"]
+    judged = store.read_csv(kept / "verdict.csv", schemas.VERDICT).set_index("claim")
+    assert list(judged.index) == [claim.claim for claim in study.claims.claims]
+    compared = 0
+    for claim in of_kind("validity"):
+        for entry in judged.loc[claim.claim, "worlds"].split("; "):
+            name, _, told = entry.partition(": ")
+            if name == "not measured":
+                continue
+            dataset, model = name.split(", ")
+            settings, world = study.models[model], study.world(dataset, model)
+            reading = "unseen" if settings.remove_seen else "seen"
+            key = dataset, world, claim.method, claim.top_k
+            own = (dataset, world, getattr(settings, "protocol", "pinned"), reading, *key[2:])
+            found = often[key] if model == world and key in often.index else once[own]
+            assert float(told.split()[0]) == pytest.approx(100 * found, abs=0.051), entry
+            compared += 1
+    assert compared > 200

@@ -142,12 +142,12 @@ class Cell:
 
     @cached_property
     def explainable_users(self) -> np.ndarray:
-        """int64: users whose training history holds at least ``explanation_size`` items, and to whom anything may be
-        recommended; in random order.
+        """int64: users whose training history holds at least ``explanation_size`` items but not all there are, so that
+        something is left to recommend, the same on every reading; in random order.
         """
         histories = np.bincount(self.train.users, minlength=self.train.n_users)
-        served = with_candidates(self.train, self.study.models[self.model].remove_seen)
-        users = np.flatnonzero((histories >= self.study.explanation.explanation_size) & served)
+        long_enough = histories >= self.study.explanation.explanation_size
+        users = np.flatnonzero(long_enough & with_candidates(self.train))
         return generator(self.study.seed, "users", self.dataset).permutation(users)
 
     def _users(self, start: int, count: int, asked: str) -> np.ndarray:

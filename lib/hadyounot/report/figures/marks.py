@@ -62,8 +62,9 @@ def panels(count: int, height: float, xlabel: str) -> tuple[Figure, list[Axes]]:
     figure, grid = plt.subplots(-(-count // columns), columns, figsize=size, sharex=True, sharey=True, squeeze=False)
     for axes in grid.flat[count:]:
         axes.remove()
-    for axes in grid.flat[:count][-columns:]:
+    for axes in grid.flat[:count]:
         axes.tick_params(labelbottom=True)
+    for axes in grid.flat[:count][-columns:]:
         axes.set_xlabel(xlabel)
     return figure, list(grid.flat[:count])
 
