@@ -236,7 +236,7 @@ def _controls(cells: Sequence[Cell]) -> str:
             "R² on training users held out: MLP surrogate": f"{r2['mlp_reg']:.4f}",
             "R² on training users held out: target-aware (ours)": f"{r2['linear_reg_aware']:.4f}",
             "weights that cross-validation leaves the linear surrogate, in all blocks of eq. (8)": f"{weights:.0f}",
-            "own scores move as many times as a stranger's": f"{signal['own_change'] / signal['others_change']:.3g}",
+            "own scores move as many times as a stranger's": f"{signal['own_change'] / signal['others_change']:,.1f}",
             "users whose oracle tried every subset": cell.read(paths.RETRAININGS)["exact_oracles"],
         }
     return pipes(pd.DataFrame(rows).rename_axis("").reset_index())
