@@ -32,7 +32,7 @@ def datasets_markdown(frame: pd.DataFrame, standing: Mapping[str, str]) -> str:
         ]
     for name in ("train", "test"):
         shown[name] = frame[name].map("{:,}".format)
-    told = "Users, items and ratings, beside the paper's Table 2, and how many ratings are trained on and tested with."
+    told = "Table 2: users, items and ratings, and how many of these are trained on and tested with."
     return f"{told}\n\n{pipes(shown)}{footnotes(frame['dataset'], standing)}"
 
 
