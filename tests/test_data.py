@@ -773,6 +773,13 @@ def test_bad_input_in_other_formats(tmp_path, path, content, message):
     assert str(tmp_path) in str(error.value)
 
 
+@pytest.mark.parametrize("user", ["BZhang", "PAR1", "PK"])
+def test_a_text_that_begins_as_the_name_of_a_format_is_a_text(tmp_path, user):
+    put(tmp_path, f"{user},x,4\nbob,y,2\n")
+    named = local(user=1, item=2, rating=3)
+    assert user in obtain("mine", tmp_path, {"mine": row(named)}).ratings.user_ids
+
+
 def test_a_draw_keeps_the_core_and_depends_on_its_seed(tmp_path):
     lines = [(user, item) for user in "abcdef" for item in "vwxyz" if (user, item) < ("e", "z")]  # f has none
     put(tmp_path, HEADER + "".join(f"{user},{item},3\n" for user, item in [*lines, ("f", "v"), ("f", "q")]))

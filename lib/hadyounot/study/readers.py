@@ -10,6 +10,7 @@ import hashlib
 import html
 import io
 import json
+import re
 import sys
 import zipfile
 import zlib
@@ -296,13 +297,15 @@ def _separator(file: _File, path: str) -> str:
     return file.separator or ("\t" if suffix(path) == ".tsv" else ",")
 
 
-PACKED = {b"\x1f\x8b": "gz", b"PK\x03\x04": "zip", b"PAR1": "parquet", b"BZh": "bz2", b"\xfd7zXZ": "xz"}
-"""How files that are no text begin, and how their names should end; the last two are not read."""
+PACKED = {
+    rb"\x1f\x8b": "gz", rb"PK\x03\x04": "zip", rb"PAR1\x15": "parquet", rb"BZh[1-9]1AY&SY": "bz2", rb"\xfd7zXZ": "xz"
+}  # fmt: skip
+"""How files that are no text begin, as no text does, and how their names should end; the last two are not read."""
 
 
 def _text(file: _File, content: bytes, path: str) -> str:
     for magic, ending in PACKED.items():
-        if content.startswith(magic):
+        if re.match(magic, content):
             known = ending not in ("bz2", "xz")
             fix = f"let its name end in .{ending}, in the registry row too" if known else "unpack it"
             raise DataError(f"{path} is no text: it begins as a file of .{ending} does; {fix}")
