@@ -80,11 +80,12 @@ class GapClaim(_OfList):
 
 
 class AblationClaim(_OfList):
-    """A variant of linear_reg changes its validity, in percentage points."""
+    """A variant of the linear surrogate has another validity, in percentage points."""
 
     kind: Literal["ablation"] = "ablation"
     family: str = Field(description="What is varied.")
     variant: str = Field(description="How.")
+    control: str = Field("linear_reg", description="What it is compared with: that, or a variant of the same family.")
     side: Literal["below"] | None = Field("below", description="Lower, or none: the claim is the number alone.")
     paper: float | None = Field(None, description="The number, where published.yaml has none or says something else.")
 
@@ -100,9 +101,7 @@ class CorrelationClaim(_OfWorlds):
 
 
 class TimeClaim(_OfWorlds):
-    """Generation time of each of some methods as a multiple of another's: the median over users, of the method whose is
-    furthest from what is claimed.
-    """
+    """Generation time as a multiple of another method's: the median over users, of the method that holds least."""
 
     kind: Literal["time"] = "time"
     methods: Names = Field(description="Methods that are timed.")

@@ -306,7 +306,8 @@ class StudyConfig(Strict):
         """Whether the paper's numbers and claims are about its data, a part of them or what stands in for them; or it
         has a planted world, which shows what such a report looks like.
         """
-        return any(row.paper or isinstance(row.sources[0], PlantedSource) for row in self.datasets.values())
+        planted = any(isinstance(row.sources[0], PlantedSource) for row in self.datasets.values())
+        return planted or not self.published.table2.keys().isdisjoint(self.datasets)
 
     def expected(self, dataset: str) -> CountsConfig | None:
         """The size that a dataset must have; None where the registry does not say it."""

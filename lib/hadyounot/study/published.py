@@ -9,7 +9,7 @@ from pydantic import (
 
 from ..settings import Strict
 from .reading import CONFIG_FOLDER, load
-from .registry import DatasetName
+from .registry import CountsConfig, DatasetName
 
 Percentages = Annotated[list[Annotated[float, Field(ge=0, le=100)]], Field(min_length=3, max_length=3)]
 
@@ -68,6 +68,7 @@ class PublishedConfig(Strict):
     """The numbers printed in the paper."""
 
     user_study: PublishedUserStudyConfig = Field(description="The user study.")
+    table2: dict[DatasetName, CountsConfig] = Field(description="Sizes, by dataset.")
     table3: dict[DatasetName, PublishedValidityConfig] = Field(description="Matrix factorisation, by dataset.")
     table4: dict[DatasetName, PublishedValidityConfig] = Field(
         description="Neural collaborative filtering, by dataset."

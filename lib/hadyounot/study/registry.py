@@ -255,7 +255,6 @@ class DatasetConfig(Strict):
         "for a source without titles.",
     )
     expected: CountsConfig | None = Field(None, description="The size it must have.")
-    paper: CountsConfig | None = Field(None, description="The size that the paper's Table 2 prints.")
     stands_for: str | None = Field(
         None,
         description="The paper's dataset that this one stands in for: tables and figures show the paper's numbers "

@@ -9,11 +9,12 @@ import pandas as pd
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ..compare.verdict import VERDICTS
+from ..compare.verdict import REPRODUCED, VERDICTS
 from ..report.tables import TABLES, table, verdict
 from ..report.tables.common import pipes, texts
 from ..study import config, paths, schemas, store
 from ..study.cell import Cell
+from ..study.claims import load_claims
 from ..study.methods import METHOD
 
 
@@ -90,6 +91,19 @@ def files_page() -> str:
     return "\n".join(parts)
 
 
+KINDS = {
+    "dataset": "counts of Table 2",
+    "validity": "validities",
+    "difference": "differences between methods",
+    "fall": "falls with K",
+    "gap": "gaps between recommenders",
+    "ablation": "ablations",
+    "correlation": "correlations",
+    "time": "comparisons of time",
+    "separability": "on Figure 8",
+}
+"""Kinds of claims that code can test, in README's words."""
+
 SAID = ("random", "knn", "influence", "linear_reg", "mlp_reg", "linear_reg_aware", "verified", "oracle")
 """Methods of README's table."""
 
@@ -114,7 +128,11 @@ def _finding(worlds: pd.DataFrame, replication: pd.DataFrame) -> str:
     once = worlds[(worlds[list(own)] == pd.Series(own)).all(axis=1)]
     pinned, reseeded = (once[once["protocol"] == name] for name in ("pinned", "reseeded"))
     shares = 100 * pinned.pivot(index="world", columns="method", values="validity")
-    paper = 100 * pinned[pinned["world"] == "mf"].set_index("method")["paper"]
+    papers = {
+        said: 100 * pinned[pinned["world"] == name].set_index("method")["paper"]
+        for name, said in (("mf", "matrix factorisation"), ("ncf", "neural collaborative filtering"))
+    }
+    paper = papers["matrix factorisation"]
     explained = reseeded[[METHOD[name].explains for name in reseeded["method"]]]
 
     def across(method: str, rows: pd.DataFrame = pinned) -> str:
@@ -127,10 +145,11 @@ def _finding(worlds: pd.DataFrame, replication: pd.DataFrame) -> str:
     )
     told = [
         f"In {len(shares)} worlds (recommenders of MovieLens-100K, trained in different ways) the paper's linear",
-        f"surrogate is valid for {linear} of the users at K = 1 (the paper: {paper['linear_reg']:.4g}) and its MLP for",
-        f"{mlp} ({paper['mlp_reg']:.4g}), where three random items are for {random} and the best of many deletions",
-        f"really retrained for {oracle}. The same linear surrogate on a representation that knows the target (ours) is",
-        f"valid for {ours}, for more users than the paper's in {better} of the worlds; influence functions are for",
+        f"surrogate is valid for {linear} of the users at K = 1 (the paper: {paper['linear_reg']:.4g}, on matrix",
+        f"factorisation) and its MLP for {mlp} ({paper['mlp_reg']:.4g}), where three random items are for {random} and",
+        f"the best of many deletions really retrained for {oracle}. The same linear surrogate, told of the target and",
+        f"of how the recommender erred on each deleted rating (ours), is valid for {ours}, for more users than the",
+        f"paper's in {better} of the worlds; influence functions are for",
         f"{influence} ({paper['influence']:.4g}). Where every retraining draws initial weights of its own, three",
         "random items are for",
         f"{across('random', reseeded)} and every method for {100 * explained['validity'].min():.0f} % or more:",
@@ -140,7 +159,7 @@ def _finding(worlds: pd.DataFrame, replication: pd.DataFrame) -> str:
     runs = repeated.groupby("world")[["n_splits", "n_seeds"]].first().prod(axis=1)
     shares = (100 * repeated.pivot(index="world", columns="method", values="validity")).combine_first(shares)
     quality = pinned.drop_duplicates("world").set_index("world")["ndcg_at_10"]
-    rows = [["*the paper, matrix factorisation*", *texts(paper.reindex(SAID), "{:.4g}"), ""]]
+    rows = [[f"*the paper, {said}*", *texts(each.reindex(SAID), "{:.4g}"), ""] for said, each in papers.items()]
     rows += [
         [
             title + (f", {runs[world]} runs" if world in runs else ""),
@@ -180,10 +199,20 @@ def _time(minutes: pd.DataFrame) -> str:
 
 
 def _claims(snapshots: Mapping[str, pd.DataFrame]) -> str:
-    """How many claims have which verdict, by what the snapshot is called; each of schema ``schemas.VERDICT``."""
+    """How many claims have which verdict, and of what kind the reproduced ones are, by what a snapshot is called; each
+    of schema ``schemas.VERDICT``.
+    """
     counts = {name: verdict.counts(frame) for name, frame in snapshots.items()}
     rows = [[name, *(str(each.get(name, 0)) for each in counts.values())] for name in (*VERDICTS, verdict.UNMEASURED)]
-    return pipes(pd.DataFrame(rows, columns=["verdict", *counts]))
+    kinds = pd.Series({claim.claim: claim.kind for claim in load_claims().claims})
+    told = []
+    for name, frame in snapshots.items():
+        found = kinds[frame.loc[frame["verdict"] == REPRODUCED, "claim"]].value_counts()
+        some = ", ".join(f"{found[kind]} {said}" for kind, said in KINDS.items() if kind in found)
+        of_all = f"none of {(kinds == 'validity').sum()} validities" if "validity" not in found else ""
+        told.append(f"{name} {', '.join(filter(None, [some, of_all]))}")
+    reproduced = _wrapped(f"Reproduced are {'; '.join(told)}.")
+    return f"{pipes(pd.DataFrame(rows, columns=['verdict', *counts]))}\n{reproduced}"
 
 
 def readme_page() -> str:

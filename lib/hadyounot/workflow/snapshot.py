@@ -3,7 +3,7 @@
     python -m hadyounot.workflow.snapshot keep STUDY RUN FOLDER    copy them from the folder of a finished run
     python -m hadyounot.workflow.snapshot draw FOLDER [NAME ...]   all tables and figures; or those of such names
 
-No rating is in a snapshot: what shows titles of a history is drawn where the dataset can be had.
+No dataset is in a snapshot: what shows titles of a history is drawn where the dataset can be had.
 """
 
 import argparse

@@ -47,7 +47,7 @@ def validity_against_seconds(
         curve = spent.loc[k]
         line = {"marker": marks.MARKERS[ours.name], "markersize": 4.5, "color": ours.color}
         axes.plot(curve["seconds"], curve["valid"], **line, clip_on=False, zorder=4)
-        for row, shift, side in ((0, (-5, -3), "right"), (-1, (0, 5), "center")):
+        for row, shift, side in ((0, (-4, -9), "right"), (-1, (0, 5), "center")):
             place = curve["seconds"].iloc[row], curve["valid"].iloc[row]
             axes.annotate(str(curve.index[row]), place, shift, textcoords="offset points", ha=side, fontsize=7)
         axes.set_title(f"K = {k}")

@@ -19,7 +19,7 @@ from ...study.methods import METHOD
 from .. import style
 from . import marks
 
-SHOWN = "knn", "influence", "mlp_reg", "linear_reg", "linear_reg_aware", "verified"
+SHOWN = "knn", "influence", "linear_reg", "mlp_reg", "linear_reg_aware", "verified"
 """The baselines, the paper's two regressions and ours."""
 
 PAPER = "linear_reg"  # whose validity in the paper is the line
@@ -117,7 +117,8 @@ def _row(axes: Axes, place: float, rows: pd.DataFrame) -> None:
             axes.plot(
                 *(shares[name], place + 0.11 * (number - (len(SHOWN) - 1) / 2)),  # equals stay apart
                 marks.MARKERS[name],
-                **{"color": METHOD[name].color, "markersize": 5, "markeredgecolor": "white", "markeredgewidth": 0.5},
+                **{"color": METHOD[name].color, "markeredgecolor": "white", "markeredgewidth": 0.5},
+                markersize=6.5 - 0.3 * number,  # of equals the later ones are smaller, so that all are seen
                 **{"clip_on": False, "zorder": 3},
             )
 

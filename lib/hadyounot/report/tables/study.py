@@ -14,7 +14,7 @@ def datasets(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
     """Table 2, schema ``schemas.TABLE2``: one row per dataset."""
     rows = []
     for cell in {cell.dataset: cell for cell in cells}.values():
-        facts, paper = cell.read(paths.DATASET), study.datasets[study.original(cell.dataset)].paper
+        facts, paper = cell.read(paths.DATASET), study.published.table2.get(study.original(cell.dataset))
         counts = {name: facts[name] for name in ("users", "items", "interactions", "train", "test")}
         printed = {f"paper_{name}": getattr(paper, name, None) for name in ("users", "items", "interactions")}
         rows.append({"dataset": cell.dataset} | counts | printed)

@@ -80,7 +80,8 @@ def markdown(
         lower = exact[dataset, model] < rows["n_users"].max()
         parts.append(
             f"\nThe oracle is exact for {exact[dataset, model]} of these users: every subset of the history was"
-            " retrained." + (" For the others it is the best of a shortlist, a lower bound.\n" if lower else "\n")
+            " retrained."
+            + (" For the others it is the best of a shortlist and of what every method names.\n" if lower else "\n")
         )
         parts += [
             f"\n{METHOD[name].label}: no weight on deleted items survived cross-validation, so it names any.\n"

@@ -97,7 +97,7 @@ class World:
         return _percent(statistics.paired_change(valid, others, confidence))
 
     def varied(self, claim: AblationClaim) -> Measurement | None:
-        """What a variant changes; None where the study has no such variant.
+        """What a variant changes; None where the study has no such variant, or not the one it is compared with.
 
         Raises:
             ValueError: a variant of its family explains other users or targets than ``BASE``.
@@ -105,11 +105,12 @@ class World:
         settings, size = self.cell.study.ablations, self.cell.study.explanation.explanation_size
         if claim.family not in settings.families:
             return None
-        if claim.variant not in [variant.name for variant in family(claim.family, settings, size)]:
+        compared = claim.variant, claim.control
+        if not {*compared} <= {BASE.name, *(variant.name for variant in family(claim.family, settings, size))}:
             return None
         varied, base = self.cell.read(paths.ABLATION, family=claim.family), self.tested.query("method == @BASE.name")
         ranks = statistics.ranks(pd.concat([base, varied], ignore_index=True))
-        valid, before = (ranks[name].to_numpy() > claim.top_k for name in (claim.variant, BASE.name))
+        valid, before = (ranks[name].to_numpy() > claim.top_k for name in compared)
         return _percent(statistics.paired_change(valid, before))
 
 
@@ -157,8 +158,7 @@ def _printed(claim: TestedClaim, dataset: str, kind: str, study: StudyConfig) ->
     validity = {key: 100 * share for key, share in study.published.validity(kind, dataset).items()}
     match claim:
         case DatasetClaim():
-            row = study.datasets.get(dataset)
-            return getattr(row.paper, claim.count, None) if row else None
+            return getattr(study.published.table2.get(dataset), claim.count, None)
         case ValidityClaim():
             return validity.get((claim.method, claim.top_k))
         case DifferenceClaim():
@@ -213,8 +213,9 @@ def _found(claim: TestedClaim, worlds: list[World]) -> Iterator[tuple[str, str, 
                 yield f"{a.cell.dataset}, {a.cell.model} − {b.cell.model}", a.dataset, a.kind, found, ""
         return
     about = [world for world in about if world.kind in claim.recommenders]
-    if isinstance(claim, DatasetClaim):
-        about = list({world.cell.dataset: world for world in reversed(about)}.values())[::-1]
+    if isinstance(claim, DatasetClaim):  # once each, and of no other data that stand in for it
+        own = [world for world in about if world.cell.dataset == world.dataset]
+        about = list({world.dataset: world for world in reversed(own)}.values())[::-1]
     for world in about:
         measured = _measured(claim, world)
         if measured is not None:
@@ -253,7 +254,8 @@ def _row(claim: TestedClaim, worlds: list[World], study: StudyConfig) -> dict:
         told.append(f"not measured: {', '.join(missing)}")
     if first is None:
         first = expected(claim, claim.datasets[0], claim.recommenders[0], study).paper, None, None, None
-        told.append("`snakemake --configfile config/paper.yaml` measures it")
+        needs = "where these data are at hand, " if isinstance(claim, DatasetClaim) else ""
+        told.append(f"{needs}`snakemake --configfile config/paper.yaml` measures it")
     numbers = dict(zip(("paper", "ours", "ci_low", "ci_high"), first, strict=True))
     return numbers | {"worlds": "; ".join(told), "verdict": over_worlds(verdicts)}
 
@@ -347,8 +349,9 @@ def counted(frame: pd.DataFrame) -> str:
 def markdown(frame: pd.DataFrame, claims: ClaimsConfig) -> str:
     """Schema ``schemas.VERDICT``: the rule in words, how many claims got which verdict, and all of them."""
     return (
-        "Every claim of the paper, judged by rule. A world is a recommender of this study on a dataset. A claimed "
-        "number is reproduced there if it lies in our 95 % interval, or within a tolerance of our estimate "
+        "Every claim of the paper, judged by rule. A world is a recommender of this study on a dataset; retrained by "
+        "another protocol, or read in another way, it is another. A claimed number is reproduced there if it lies in "
+        "our 95 % interval, or within a tolerance of our estimate "
         f"({claims.tolerance:g} percentage points; {claims.correlation_tolerance:g} of a correlation; none of others); "
         "else it is not. A claimed side or order is reproduced if our whole interval lies on that side and the number "
         "agrees or the paper prints none; in direction if the number does not agree; contradicted if the interval lies "
@@ -359,7 +362,8 @@ def markdown(frame: pd.DataFrame, claims: ClaimsConfig) -> str:
         "Intervals are not corrected for the number of claims. A validity is over the repetitions of a world, where it "
         "has some, with the interval of table `replication`; differences are of the world's first split and seed. "
         "Beside a validity stands that of three random items in the same world: where they do as well, agreeing with "
-        "the paper says nothing of the method.\n\n"
+        "the paper says nothing of the method. The commands make the evidence of the study that `--configfile` names, "
+        "config/study.yaml without it.\n\n"
         f"{counted(frame)}.\n\n{pipes(shown(frame))}"
     )
 
