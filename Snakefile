@@ -137,7 +137,7 @@ STAGES = [
     stage(
         *("surrogates", "40_surrogates", "step 2, eq. (7): learn the effect of a deletion", SIMULATED),
         {"surrogates": paths.SURROGATES, "fits": paths.SURROGATE_FITS, "curves": paths.SURROGATE_CURVES},
-        ("counterfactual", SIZE, "surrogates"),
+        ("models", "counterfactual", SIZE, "surrogates", "ablations.set_networks"),
     ),
     stage(
         *("explain", "50_explain", "step 3, eq. (9), and the baselines: items for each test user and method", TOLD),
@@ -191,7 +191,7 @@ SHOWN = [str(next(iter(job.output.values()))) for job in DRAWN]
 wildcard_constraints:
     dataset="[a-z0-9][a-z0-9._-]*",
     model="[a-z0-9][a-z0-9._-]*",
-    block=r"\d{3}",
+    block=r"\d{3,}",
     family="[a-z_]+",
 
 

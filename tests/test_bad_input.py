@@ -5,7 +5,7 @@ import copy
 from hadyounot.settings import ConfigError
 from hadyounot.study.config import StudyConfig, check_study, load_study
 from hadyounot.study.paths import PROJECT
-from hadyounot.study.reading import yaml
+from hadyounot.study.yaml_file import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -28,9 +28,9 @@ from hadyounot.study.config import load_study
 from hadyounot.study.datasets import DataError, obtain
 from hadyounot.study.paths import PROJECT
 from hadyounot.study.published import load_published
-from hadyounot.study.readers import read_ratings
-from hadyounot.study.reading import as_yaml
+from hadyounot.study.ratings_file import read_ratings
 from hadyounot.study.registry import ContentConfig, DatasetConfig, load_datasets
+from hadyounot.study.yaml_file import as_yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
@@ -729,6 +729,8 @@ RECORD = '{"user": "ann", "item": "x", "rating": 4}\n'
         ("a.json.gz", gzipped(RECORD.encode())[:-9], "a.json.gz is truncated or not compressed by gzip"),
         ("a.jsonl", "[[1]]", "a.jsonl, record 1: no record such as {...}; mend or delete the record"),
         ("a.json", f"[{RECORD},]", "a.json: no list of records in JSON ("),
+        ("a.json", "[" * 200_000, "a.json: no list of records in JSON ("),
+        ("a.json", '{"a":' * 200_000, "a.json, line 1: no record such as"),
         (
             "a.json",
             FRAME.to_json(),

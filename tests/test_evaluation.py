@@ -107,6 +107,8 @@ def test_methods_must_share_their_users(report):
     frame = evaluated(a=[1, 2, 3], b=[1, 2, 3])
     with pytest.raises(ValueError, match="b does not explain target 9 of user 2: evaluate all methods"):
         report(frame.iloc[:-1], [1])
+    with pytest.raises(ValueError, match="a does not explain target 7 of user 0"):  # nor does b another
+        report(frame.iloc[1:-1], [1])
     with pytest.raises(ValueError, match="a explains user 1 twice"):
         report(pd.concat([frame, frame.iloc[[1]]]), [1])
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hadyounot.compare import proposals, verified
 from hadyounot.compare.influence import factorization_block
-from hadyounot.compare.proposals import best_subsets, corrected, effects
+from hadyounot.compare.proposals import best_subsets, changes, corrected
 from hadyounot.compare.verified import LARGEST
 from hadyounot.retrain.simd import LANES
 
@@ -242,15 +242,15 @@ def test_an_item_that_nobody_rated_is_no_target():
 # -- proposals --------------------------------------------------------------------------------------------------------
 
 
-def test_effects_on_many_items_are_influence_on_each():
+def test_changes_of_many_items_are_influence_on_each():
     model = MF.fit(RATINGS)
-    found = effects(model, RATINGS, MF, 2)
+    found = changes(model, RATINGS, MF, 2)
     assert found.shape == (6, RATINGS.n_items)
     for item in range(RATINGS.n_items):
         np.testing.assert_allclose(found[:, item], factorization_block(model, RATINGS, MF, 2, item), atol=1e-12)
 
 
-def test_effects_on_a_neural_model_are_those_of_its_users_gradients():
+def test_changes_on_a_neural_model_are_those_of_its_users_gradients():
     """Slopes by finite differences; the change by the normal equations of the history without an item."""
     model = NCF.fit(RATINGS)
     (before,), step = model.scores([4]).astype(float), 1e-2
@@ -268,7 +268,7 @@ def test_effects_on_a_neural_model_are_those_of_its_users_gradients():
     hessian = slopes[history].T @ slopes[history]
     hessian += 0.1 * np.trace(hessian) / len(hessian) * np.eye(len(hessian))
     wanted = -(errors[:, None] * slopes[history]) @ np.linalg.inv(hessian) @ slopes.T
-    found = effects(model, RATINGS, NCF, 4)
+    found = changes(model, RATINGS, NCF, 4)
     assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.999
     np.testing.assert_allclose(found, wanted, atol=0.05 * np.abs(wanted).max())
 
@@ -279,24 +279,24 @@ def test_embeddings_tell_what_a_deletion_does(name):
     model, agreement = recommender.fit(RATINGS), []
     for user in range(10):
         unseen = np.setdiff1d(np.arange(RATINGS.n_items), RATINGS.history(user))
-        guessed = effects(model, RATINGS, recommender, user)[:, unseen]
+        guessed = changes(model, RATINGS, recommender, user)[:, unseen]
         deletions = [hyn.Deletion(user, (item,)) for item in RATINGS.history(user).tolist()]
         really = (recommender.retrain(RATINGS, deletions) - model.scores([user]))[:, unseen]
         agreement.append(np.corrcoef(guessed.ravel(), really.ravel())[0, 1])
     assert np.median(agreement) > 0.5
 
 
-def test_no_embeddings_no_effects():
+def test_no_embeddings_no_changes():
     class Blank(Popular):
         def fit(self, ratings):
             super().fit(ratings)
             self.user_embeddings, self.item_embeddings = np.zeros((ratings.n_users, 2)), np.zeros((ratings.n_items, 2))
 
     recommender = hyn.BlackBox(Blank)
-    assert not effects(recommender.fit(RATINGS), RATINGS, recommender, 0).any()
+    assert not changes(recommender.fit(RATINGS), RATINGS, recommender, 0).any()
 
 
-def test_retraining_corrects_effects():
+def test_retraining_corrects_changes():
     rng = np.random.default_rng(0)
     really, guessed = rng.normal(size=(2, 7, 5))
     np.testing.assert_allclose(corrected(guessed, np.empty((0, 7)), np.empty((0, 5))), guessed)

@@ -66,7 +66,7 @@ TRAINS, NOT = ("models",), ()
         ("study/methods", "50_explain", TRAINS, MF, True),
         ("study/methods", "30_simulate", TRAINS, MF, False),
         ("study/registry", "10_dataset", ("datasets",), {"dataset": "toy"}, True),
-        ("study/readers", "10_dataset", ("datasets",), {"dataset": "toy"}, True),
+        ("study/ratings_file", "10_dataset", ("datasets",), {"dataset": "toy"}, True),
         ("study/registry", "20_recommender", TRAINS, MF, False),
         ("compare/oracle", "60_evaluate", TRAINS, MF, True),
         ("report/style", "60_evaluate", TRAINS, MF, False),

@@ -18,7 +18,7 @@ from hadyounot.report import __main__, figures, output, tables
 from hadyounot.report.finding import finding
 from hadyounot.report.page import page
 from hadyounot.report.tables.validity import indifferent
-from hadyounot.study import config, paths, reading, schemas, store
+from hadyounot.study import config, paths, schemas, store, yaml_file
 from hadyounot.study.cell import Cell
 from hadyounot.study.methods import METHOD, SURROGATES
 from hadyounot.study.stages import learn
@@ -84,7 +84,7 @@ def run(tmp_path_factory) -> Cell:
 
 @pytest.fixture(scope="module")
 def study(run) -> config.StudyConfig:
-    return config.check_study(reading.yaml.safe_load(TINY), "tiny")
+    return config.check_study(yaml_file.yaml.safe_load(TINY), "tiny")
 
 
 def write(name: str, study: config.StudyConfig, folder: Path) -> int:
@@ -141,12 +141,29 @@ def test_the_first_page_says_what_the_table_of_worlds_says(run, study, tmp_path)
     assert set(opened) - shown == {"results/html/all/explore.html"}
 
 
-def test_the_first_page_calls_every_dataset_by_its_title(run):
-    smoke = config.load_study(reading.CONFIG_FOLDER / "smoke.yaml")
+@pytest.fixture
+def two(run):
+    """A study of another cell too; what table worlds has of the first; and of the other, if all held there."""
+    cells = [{"dataset": dataset, "model": "mf"} for dataset in ("toy", "ml-100k-slice")]
+    study = config.check_study(yaml_file.yaml.safe_load(TINY) | {"cells": cells}, "two")
     worlds = store.read_csv(run.folder / "tables/worlds.csv", tables.table("worlds").schema)
-    two = pd.concat([worlds, worlds.assign(dataset="ml-100k-slice", validity=1.0)], ignore_index=True)
-    text = finding(two, Cell.all_of(smoke, run.folder), [])
+    return study, worlds, worlds.assign(dataset="ml-100k-slice", paper=0.17, validity=1.0)
+
+
+def test_the_first_page_calls_every_dataset_by_its_title(run, two):
+    study, worlds, other = two
+    text = finding(pd.concat([worlds, other], ignore_index=True), Cell.all_of(study, run.folder), study, [])
     assert "% (Planted toy world, mf, pinned) to 100 % (MovieLens-100K (slice), mf, pinned)" in text
+
+
+def test_the_first_page_says_of_the_first_cell_what_is_that_cells(run, two):
+    """Also where another cell has a method, or a number of the paper's, that the first has not."""
+    study, worlds, other = two
+    both = pd.concat([worlds[worlds["method"] != "influence"], other], ignore_index=True)
+    first = finding(both, Cell.all_of(study, run.folder), study, [])
+    assert "Influence" not in first
+    assert "the paper 17" not in first
+    assert "KNN 100" not in first
 
 
 def test_a_page_shows_tags_of_titles_and_breaks_lines_of_cells():
@@ -222,7 +239,7 @@ def test_surrogates_are_indifferent_that_have_no_weight_on_deleted_items(run, tm
     store.write(cell.path(paths.SURROGATE_FITS), facts | {"indifferent": ["linear_clf"]})
     assert indifferent([cell]) == {("toy", "mf"): ["linear_clf"]}
     path = tmp_path / "tables/table3_mf.csv"
-    output.write("table3_mf", config.check_study(reading.yaml.safe_load(TINY), "tiny"), tmp_path)
+    output.write("table3_mf", config.check_study(yaml_file.yaml.safe_load(TINY), "tiny"), tmp_path)
     said = re.findall(r"\n(.+): no weight on deleted items survived", path.with_suffix(".md").read_text())
     assert said == ["Linear surrogate (clf)"]
 
@@ -283,6 +300,21 @@ def test_one_figure_of_a_snapshot_is_drawn_alone(kept, capsys):
     assert changed == {*twins, "figure6_validity_mf.png", "figure6_validity_mf.pdf"}
     assert snapshot.main(["draw", str(kept), "figure9"]) == 1
     assert capsys.readouterr().err.startswith(f"figure9: {kept} has no such table or figure; it has table1_user_study,")
+
+
+def test_a_study_that_names_a_file_of_datasets_stands_alone_where_it_is_copied_to(tmp_path, monkeypatch):
+    monkeypatch.setenv("HADYOUNOT_STUDY", "")
+    study = config.load_study(paths.PROJECT / "examples/my-shop/study.yaml")
+    (tmp_path / "study.yaml").write_text(config.standalone(paths.PROJECT / "examples/my-shop/study.yaml"))
+    assert config.load_study(tmp_path / "study.yaml") == study
+    plain = paths.PROJECT / "config/toy.yaml"
+    assert config.standalone(plain) == plain.read_text()
+
+
+def test_what_people_answered_is_in_no_snapshot(run):
+    asked = config.check_study(yaml_file.yaml.safe_load(TINY) | {"answers": "."}, "asked")
+    assert {"table1_answers", "figure2_answers"} <= {*output.names(asked)}
+    assert not {"table1_answers", "figure2_answers"} & {*snapshot.names(asked)}
 
 
 @pytest.mark.slow

@@ -40,14 +40,6 @@ def test_subsets_larger_than_half_the_history():
     assert len({tuple(row) for row in drawn.tolist()}) == math.comb(100, 98)
 
 
-def test_too_many_subsets_to_number():
-    drawn = subsets(2000, 9, 500, generator(0))
-    assert drawn.shape == (500, 9)
-    assert (np.diff(drawn, axis=1) > 0).all()
-    assert 0 <= drawn.min() < 100 < 1900 < drawn.max() < 2000
-    assert len(np.unique(drawn, axis=0)) == 500
-
-
 @given(
     st.lists(st.integers(-5, 5), min_size=1, max_size=9),
     st.integers(1, 4),

@@ -22,7 +22,6 @@ from hadyounot.study import methods, paths
 from hadyounot.study.cell import Cell
 from hadyounot.study.config import AblationsConfig, StudyConfig, check_study
 from hadyounot.study.methods import BASE, FAMILIES, METHOD, METHODS, Learner, Method, Sample, family
-from hadyounot.study.reading import CONFIG_FOLDER
 from hadyounot.study.stages import STAGES
 from hadyounot.study.stages.ablate import quality
 from hadyounot.study.stages.explain import explain
@@ -31,6 +30,7 @@ from hadyounot.study.stages.recommender import recommender
 from hadyounot.study.stages.verification import verification
 from hadyounot.study.stages.verify import verify
 from hadyounot.study.store import StoreError
+from hadyounot.study.yaml_file import CONFIG_FOLDER
 from hadyounot.workflow.demo import open_cell
 
 
@@ -227,11 +227,13 @@ def test_what_notebook_40_kept_is_not_fitted_again(cell, monkeypatch):
 def test_a_method_with_a_sample_and_a_network_of_its_own_is_one_row(monkeypatch):
     own = [
         Method("own_sample", learner=Learner(sample=Sample(2, users=8, deletions=6))),
-        *(Method(f"own_{name}", learner=Learner(name), budget=50) for name in ENCODERS),
+        *(Method(f"own_{name}", learner=Learner(name), budget=50) for name in (ENCODERS[0], ENCODERS[-1])),
     ]
     monkeypatch.setattr("hadyounot.study.stages.learn.SURROGATES", (*methods.SURROGATES, *own))
     made = open_cell("40_surrogates", {}, "toy", "toy", "mf", "")
-    facts, curves = surrogates(made)
+    told = "seed", "models", "counterfactual", "explanation.explanation_size", "surrogates", "ablations.set_networks"
+    part = StudyConfig.given(made.study.part(*told))  # as rule surrogates tells it
+    facts, curves = surrogates(Cell(part, made.dataset, made.model, made.folder, makes=True))
     assert facts["retrained"] == 8 * 6 + 1
     assert RETRAINED["40_surrogates"](made) == 8 * 6 + 1
     rates = curves[curves["surrogate"] == own[1].learner.key]["learning_rate"]
@@ -487,6 +489,20 @@ def test_ablations_that_cannot_be_made_are_refused_before_anything_runs(settings
         StudyConfig.model_validate(study | {"ablations": settings})
     families = [family for family in AblationsConfig().families if family != "sample_size"]
     StudyConfig.model_validate(study | {"ablations": settings | {"families": families}})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"explanation": {"top_k": [1, 1, 3]}}, r"explanation.top_k\n.* names one twice; remove it"),
+        ({"ablations": {"candidates": [10, 10]}}, r"ablations.candidates\n.* names one twice; remove it"),
+        ({"projection": {"points": 20}}, "perplexity 30 needs more points than 20; lower it"),
+    ],
+)
+def test_settings_that_break_a_table_or_a_picture_are_refused_before_anything_runs(settings, message):
+    study = {"models": {"mf": {"kind": "mf"}}, "cells": [{"dataset": "ml-100k", "model": "mf"}]}
+    with pytest.raises(ValueError, match=message):
+        StudyConfig.model_validate(study | settings)
 
 
 def test_a_part_of_a_study_comes_back_and_has_no_defaults_for_what_was_left_out(cell):

@@ -13,7 +13,7 @@ from hadyounot.report.tables import analyses, table, validity
 from hadyounot.report.tables.common import stand_ins
 from hadyounot.report.tables.examples import examples_of
 from hadyounot.retrain.ratings import Deletion
-from hadyounot.study import config, paths, published, reading, schemas, store
+from hadyounot.study import config, paths, published, schemas, store, yaml_file
 from hadyounot.study.cell import Cell
 from hadyounot.study.methods import MEASURES, METHOD, METHODS, family
 from hadyounot.study.stages.naive import short_histories
@@ -178,10 +178,10 @@ def test_a_slip_in_the_published_numbers_is_named(tmp_path):
     file = tmp_path / "published.yaml"
     row = "knn: [17, 10, 3], influence: [3, 2, 1], linear_reg: [3, 2, 1], mlp_reg: [3, 2, 1], linear_clf: [3, 2, 1]"
     file.write_text(f"table3:\n  ml-100k: {{{row}, mlp_clf: [3, 2, 101]}}\n")
-    with pytest.raises(reading.ConfigError, match=r"table3\.ml-100k\.mlp_clf"):
+    with pytest.raises(yaml_file.ConfigError, match=r"table3\.ml-100k\.mlp_clf"):
         published.load_published(file)
     file.write_text(f"table3:\n  ml-100k: {{{row}, mlp_cls: [3, 2, 1]}}\n")
-    with pytest.raises(reading.ConfigError, match="mlp_cls"):
+    with pytest.raises(yaml_file.ConfigError, match="mlp_cls"):
         published.load_published(file)
 
 
@@ -449,6 +449,21 @@ def test_the_card_shows_the_best_method_and_an_explanation_that_leaves_the_list(
         assert card[name] == [TITLES[item] for item in offered]
     assert card["before"] != card["after"]
     assert f"user u{user}; {METHOD[method].label}" in card["footer"]
+
+
+def test_the_first_list_on_the_card_is_what_was_explained_whatever_a_retraining_keeps(tmp_path):
+    """A retraining without any deletion has other initial weights there, and may recommend something else."""
+    model = {"kind": "mf", "epochs": 7, "learning_rate": 0.2, "protocol": "reseeded", "seed": 4}
+    own = {"models": {"mf": model}, "cells": [{"dataset": "ml-100k", "model": "mf"}]}
+    study = config.check_study(STUDY.part("counterfactual", "explanation") | own, "the tests' study")
+    made = make_cell(tmp_path)
+    cell = Cell(study.of("ml-100k", "mf"), "ml-100k", "mf", tmp_path)
+    card = verified_example([cell], shown=3)
+    (user,) = (user for user in made.test_users if f"user u{user};" in card["footer"])
+    scores, again = cell.trained.scores([user])[0], cell.recommender().retrain(cell.train, [Deletion(user, ())])[0]
+    offered = sorted(set(range(N_ITEMS)) - set(cell.train.history(user)), key=lambda item: -scores[item])
+    assert card["before"] == [TITLES[item] for item in offered]
+    assert offered != sorted(offered, key=lambda item: -again[item])
 
 
 def test_what_learns_is_shown_before_a_baseline_and_whatever_holds_if_none_leaves_the_list(tmp_path):

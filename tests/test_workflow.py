@@ -657,7 +657,7 @@ def test_every_rule_gives_its_notebook_parameters_that_it_has(workflow):
         ("recommender", "results/toy/mf/curve.csv", "results/toy/a model/curve.csv"),
         ("recommender", "results/toy/mf/curve.csv", "results/toy/-mf/curve.csv"),
         ("simulate", "results/toy/mf/outcomes/block_000.parquet", "results/toy/mf/outcomes/block_0.parquet"),
-        ("simulate", "results/toy/mf/outcomes/block_123.parquet", "results/toy/mf/outcomes/block_1234.parquet"),
+        ("simulate", "results/toy/mf/outcomes/block_1234.parquet", "results/toy/mf/outcomes/block_.parquet"),
         ("simulate", "results/toy/mf/outcomes/block_123.parquet", "results/toy/mf/outcomes/block_00a.parquet"),
     ],
 )

@@ -10,11 +10,13 @@ from hadyounot.method import effects
 from hadyounot.method.outcomes import compare, simulate
 from hadyounot.report import output
 from hadyounot.report.figures import draw, marks
+from hadyounot.report.figures.worlds import protocols
 from hadyounot.report.tables import names
-from hadyounot.report.tables.worlds import best, expected, replication
+from hadyounot.report.tables.worlds import best, expected
 from hadyounot.retrain.mf import MatrixFactorization
 from hadyounot.retrain.ratings import Deletion, Ratings
 from hadyounot.rng import generator
+from hadyounot.settings import ConfigError
 from hadyounot.study import paths
 from hadyounot.study.cell import Cell
 from hadyounot.study.cell import recommender as recommender_of
@@ -181,6 +183,9 @@ def test_surrogates_of_the_readmitted_reading_learn_and_are_verified_on_it(study
     of = worlds[(worlds["reading"] == "readmitted") & (worlds["top_k"] == 1)].set_index("method")
     assert set(worlds[worlds["reading"] == "readmitted"]["world"]) == {"mf"}  # the cell that is analysed
     assert of.loc["knn", "n_valid"] == (tested.loc["knn", "rank_after_readmitted"] > 1).sum()
+    assert "verified" not in of.index  # of which nothing was proven on this reading
+    explained = [name for name in of.index if METHOD[name].explains]
+    assert of.loc["oracle", "n_valid"] >= of.loc[explained, "n_valid"].max()
     learnt = relearnt.loc["readmitted-linear_reg", "rank_after_readmitted"]
     assert of.loc["linear_reg", "n_valid"] == (learnt > 1).sum()
     facts = cell.read(paths.ABLATION_FITS, family="reading")["variants"]
@@ -224,10 +229,27 @@ def test_replication_is_a_mean_over_splits_and_seeds(study, folder):
     assert "2 splits × 2 seeds × 12 users" in (folder / "tables/replication.md").read_text()
 
 
-def test_a_repetition_that_is_missing_is_named(study, folder):
-    cells = [cell_of(study, folder, *pair) for pair in (("toy", "mf"), ("toy", "mf-seed1"), ("toy-split1", "mf"))]
-    with pytest.raises(ValueError, match=r"'mf'\): give it a cell for each of the seeds \[0, 1\] on each"):
-        replication(cells, study)
+def test_a_repetition_that_is_missing_is_named_before_anything_runs():
+    with pytest.raises(ConfigError, match=r"mf on toy is repeated in part; give it .* of the seeds \[0, 1\] on"):
+        check_study(STUDY | {"cells": STUDY["cells"][:-1]}, "this test")
+
+
+@pytest.mark.parametrize(
+    ("models", "there"),
+    [
+        (["mf"], {"what_decides_validity"}),
+        (["mf-seen"], set()),  # nothing that leaves out what was seen
+        (["mf-rebuilt"], set()),  # nothing pinned
+        (["mf-short", "mf-rebuilt"], {"what_decides_validity"}),  # no world under two protocols
+        (["mf", "mf-rebuilt"], {"what_decides_validity", "protocols"}),
+        (["mf-seed1"], set()),  # nothing of the study's own seed
+    ],
+)
+def test_figures_of_worlds_are_of_studies_that_have_something_in_them(models, there):
+    cells = [{"dataset": "toy", "model": model} for model in models]
+    study = check_study(STUDY | {"cells": cells}, "this test")
+    assert {"what_decides_validity", "protocols"} & {*output.names(study)} == there
+    assert "replication" not in output.names(study)
 
 
 def test_renumbered_parts_the_users_of_each_method(study, folder):
@@ -236,18 +258,16 @@ def test_renumbered_parts_the_users_of_each_method(study, folder):
     counts = table.groupby(["method", "top_k"])["n_users"].sum()
     assert (counts == 12).all()
     assert set(counts.index.unique("method")) == {name for name, method in METHOD.items() if method.explains}
-    # by hand: whether a deleted rating is the first of its user or of its item, and anybody comes later
-    first = {
-        *cell.train.rows_by_user[0][cell.train.rows_by_user[1][:-1]],
-        *np.unique(cell.train.items, return_index=True)[1],
-    }
-    tested = cell.read(paths.EVALUATION).query("method == 'random'")
-    holds = 0
-    for row in tested.itertuples():
+    moved = 0  # by hand: whether anybody who is left comes in another place
+    for row in cell.read(paths.EVALUATION).query("method == 'random'").itertuples():
         (deleted,) = cell.train.deleted_rows([Deletion(row.user, tuple(row.items.tolist()))])
-        holds += bool(first & set(deleted.tolist()))
+        for ids in (cell.train.users, cell.train.items):
+            before, after = (list(dict.fromkeys(each.tolist())) for each in (ids, np.delete(ids, deleted)))
+            if before[: len(after)] != after:
+                moved += 1
+                break
     random = table[(table["method"] == "random") & (table["top_k"] == 1)].set_index("renumbers")["n_users"]
-    assert random.get(True, 0) <= holds  # a first appearance may be followed by the next before anybody else's
+    assert random.get(True, 0) == moved > 0
 
 
 def test_sutva_counts_whose_top_recommendation_changes(study, folder):
@@ -258,7 +278,7 @@ def test_sutva_counts_whose_top_recommendation_changes(study, folder):
 
 
 @pytest.mark.parametrize("figure", ["what_decides_validity", "protocols"])
-def test_figures_have_a_row_for_each(study, folder, figure):
+def test_figures_have_a_row_for_each(study, folder, worlds, figure):
     drawn = draw(figure, study, folder)
     assert [axes.get_title(loc="left") for axes in drawn.axes] == ["K = 1", "K = 3", "K = 5"]
     labels = [label.get_text() for label in drawn.axes[0].get_yticklabels()]
@@ -266,6 +286,9 @@ def test_figures_have_a_row_for_each(study, folder, figure):
         assert set(labels) == {"pinned", "rebuilt", "seen, pinned", "readmitted, pinned"}
     else:
         assert labels == ["mf-short (0.05, 5)", "mf (0.05, 40)"]  # as trained least to most
+    if figure == "protocols":  # a row says both, whatever they are
+        both = pd.concat([worlds, worlds[worlds["protocol"] == "rebuilt"].assign(reading="readmitted")])
+        assert "readmitted, rebuilt" in [each.get_text() for each in protocols(both, study).axes[0].get_yticklabels()]
     (heading,) = drawn.axes[-1].texts
     trained = " (mf)" if figure == "protocols" else " (L2, epochs)"
     assert heading.get_text() == f"Planted toy world × matrix factorisation{trained}"

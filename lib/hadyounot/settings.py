@@ -1,6 +1,7 @@
 """The base of every model of settings, and what is raised where settings are wrong."""
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
 )
@@ -8,6 +9,16 @@ from pydantic import (
 
 class ConfigError(ValueError):
     """A configuration file says something that cannot be; the message names file, field and fix."""
+
+
+def _distinct(values: list) -> list:
+    if len(set(values)) < len(values):
+        raise ValueError("names one twice; remove it")
+    return values
+
+
+Distinct = AfterValidator(_distinct)
+"""Of a list: none is there twice."""
 
 
 class Strict(BaseModel):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import psutil
 import pytest
 from hadyounot.report.tables import TABLES
-from hadyounot.study import paths, reading
+from hadyounot.study import paths, yaml_file
 
 PROJECT = paths.PROJECT
 SMOKE = ["--snakefile", str(PROJECT / "Snakefile"), "--configfile", str(PROJECT / "config/smoke.yaml")]
@@ -170,5 +170,5 @@ def test_a_job_and_a_daemon_are_killed_and_every_table_is_that_of_a_run_without_
 
 
 def test_all_tables_are_one_group_of_the_profile():
-    profile = reading.yaml.safe_load((PROFILE / "config.yaml").read_text())
+    profile = yaml_file.yaml.safe_load((PROFILE / "config.yaml").read_text())
     assert profile["groups"] == {f"write_{name}": "tables" for name in TABLES}

@@ -1,7 +1,7 @@
 """What to delete and retrain next: pure functions from what is known of a user to promising deletions.
 
-All of them speak of *effects*, float64 (n, m): by how much removing each of the n ratings of a history alone changes
-the user's score of each of m items. Effects add up over the items of a deletion.
+All of them speak of *changes*, float64 (n, m): by how much removing each of the n ratings of a history alone moves
+the user's score of each of m items. Changes add up over the items of a deletion.
 """
 
 from functools import singledispatch
@@ -20,14 +20,14 @@ from .influence import user_block
 from .oracle import margins
 
 RIDGE = 0.1  # of the mean diagonal of what is inverted: without it items that are alike share a score by chance
-DOUBT = 1.0  # one deletion of one item, once retrained, corrects its effect by 1 / (1 + DOUBT) of the error
+DOUBT = 1.0  # one deletion of one item, once retrained, corrects its change by 1 / (1 + DOUBT) of the error
 WIDTH = 32  # subsets that grow by another item
 POOL = 2000  # subsets that are all looked at, where there are no more of them
 
 
 @singledispatch
-def effects(model: Model, ratings: Ratings, recommender: Recommender, user: int) -> np.ndarray:
-    """Effects on all items, (n, n_items), before anything was retrained: from embeddings alone.
+def changes(model: Model, ratings: Ratings, recommender: Recommender, user: int) -> np.ndarray:
+    """Changes of the scores of all items, (n, n_items), before anything was retrained: from embeddings alone.
 
     The user is taken for the sum of the history: f(u, i) ≈ c + Σ_j w_j φ_j · φ_i, with the w that ridge regression on
     the scores of all candidates finds. Without item j, w_j φ_j · φ_i is missing. For a truncated SVD that is what it
@@ -52,13 +52,13 @@ def _solved(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.linalg.lstsq(matrix + RIDGE * matrix.diagonal().mean() * np.eye(len(matrix)), right)[0]
 
 
-@effects.register
+@changes.register
 def _(model: MatrixFactorizationModel, ratings: Ratings, recommender: MatrixFactorization, user: int) -> np.ndarray:
     """Influence over the user's own parameters, whose Hessian is the same for all items."""
     return user_block(model, ratings, recommender, user, np.arange(ratings.n_items))
 
 
-@effects.register
+@changes.register
 def _(
     model: NeuralCollaborativeFilteringModel, ratings: Ratings, recommender: NeuralCollaborativeFiltering, user: int
 ) -> np.ndarray:
@@ -89,24 +89,24 @@ def _logit_slopes(model: NeuralCollaborativeFilteringModel, user: int) -> np.nda
     return np.hstack([model.gmf_items * gmf, slopes @ mlp])
 
 
-def corrected(effects: np.ndarray, deleted: np.ndarray, changes: np.ndarray) -> np.ndarray:
-    """Effects after retraining has shown what t deletions really do: ridge regression of what was mispredicted on which
+def corrected(changes: np.ndarray, deleted: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Changes after retraining has shown what t deletions really do: ridge regression of what was mispredicted on which
     items were deleted.
 
     Args:
-        effects: (n, m).
+        changes: (n, m).
         deleted: float64 (t, n), 1 where a deletion has the item of the history, else 0.
-        changes: (t, m), of the scores.
+        seen: (t, m), of the scores.
 
     Returns:
-        like ``effects``.
+        like ``changes``.
     """
-    gram = deleted.T @ deleted + DOUBT * np.eye(len(effects))
-    return effects + np.linalg.solve(gram, deleted.T @ (changes - deleted @ effects))
+    gram = deleted.T @ deleted + DOUBT * np.eye(len(changes))
+    return changes + np.linalg.solve(gram, deleted.T @ (seen - deleted @ changes))
 
 
 def best_subsets(
-    scores: np.ndarray, effects: np.ndarray, size: int, top_k: int, pool: int = POOL
+    scores: np.ndarray, changes: np.ndarray, size: int, top_k: int, pool: int = POOL
 ) -> tuple[np.ndarray, np.ndarray]:
     """Subsets of the history by the margin (``oracle.margins``) that the target is predicted to have without them.
 
@@ -114,7 +114,7 @@ def best_subsets(
 
     Args:
         scores: float64 (m,), the user's, of the target and then of other candidates.
-        effects: (n, m), on these.
+        changes: (n, m), on these.
         size: items of a subset.
         top_k: K.
         pool: see above.
@@ -122,10 +122,10 @@ def best_subsets(
     Returns:
         int64 (s, size), places in the history, ascending; and float64 (s,), the margin; the largest margin first.
     """
-    n, everything = len(effects), np.ones(len(scores), dtype=bool)
+    n, everything = len(changes), np.ones(len(scores), dtype=bool)
 
     def margin(subsets: np.ndarray) -> np.ndarray:
-        after = scores + sum(effects[places] for places in subsets.T)
+        after = scores + sum(changes[places] for places in subsets.T)
         return margins(after, everything, 0, top_k)
 
     if comb(n, size) <= pool:

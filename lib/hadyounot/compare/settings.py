@@ -1,9 +1,10 @@
 """Settings of what the surrogates are compared with."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import (
     Field,
+    model_validator,
 )
 
 from ..settings import Strict
@@ -66,3 +67,9 @@ class ProjectionConfig(Strict):
     users: int = Field(100, ge=2, description="Training users, the first ones; all of them where there are no more.")
     points: int = Field(3000, ge=2, description="Rows drawn from theirs; all of them where there are no more.")
     perplexity: float = Field(30, gt=0, description="Of t-SNE: about how many neighbours of a point it keeps near.")
+
+    @model_validator(mode="after")
+    def _more_points_than_neighbours(self) -> Self:
+        if self.perplexity >= self.points:
+            raise ValueError(f"perplexity {self.perplexity:g} needs more points than {self.points}; lower it")
+        return self

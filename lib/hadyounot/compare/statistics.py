@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, norm, quantile_test
+from scipy.stats import binomtest, norm, quantile_test, ttest_rel
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
@@ -119,6 +119,21 @@ def independent_difference(a: tuple[float, float, float], b: tuple[float, float,
     return x - y, x - y - np.hypot(x - x_low, y_high - y), x - y + np.hypot(x_high - x, y - y_low)
 
 
+def paired_mean(a: pd.Series, b: pd.Series) -> tuple[float, float, float]:
+    """Mean difference of two numbers of the same users, with its 95 % interval (Student's).
+
+    Args:
+        a, b: by user.
+
+    Raises:
+        ValueError: they are of other users.
+    """
+    if not a.index.equals(b.index):
+        raise ValueError("the two are of other users: compare recommenders on the same test users")
+    found = ttest_rel(a, b).confidence_interval()
+    return float((a - b).mean()), float(found.low), float(found.high)
+
+
 def median(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
     """Median, with its interval between two order statistics, which supposes no distribution (Conover, Practical
     Nonparametric Statistics 1999, section 3.2).
@@ -164,7 +179,7 @@ def ranks(evaluation: pd.DataFrame) -> pd.DataFrame:
     placed = evaluation.pivot(index=["user", "target"], columns="method", values="rank_after")
     placed = placed[list(evaluation["method"].unique())]
     if placed.isna().any(axis=None):
-        (user, target), method = placed.isna().stack().idxmax()[:2], placed.isna().any().idxmax()
+        user, target, method = placed.isna().stack().idxmax()
         raise ValueError(
             f"{method} does not explain target {target} of user {user}: evaluate all methods on the same users"
         )

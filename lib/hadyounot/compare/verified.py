@@ -13,7 +13,7 @@ from ..retrain.base import Model, Recommender
 from ..retrain.ratings import Deletion, Ratings, is_index
 from ..retrain.simd import LANES
 from .oracle import margins
-from .proposals import POOL, best_subsets, corrected, effects
+from .proposals import POOL, best_subsets, changes, corrected
 
 LARGEST = 5  # explanation that is looked for where no size is asked for
 RUNNERS_UP = 200  # other candidates that proposals reckon with: those with the highest scores before
@@ -99,8 +99,8 @@ def explain(
     others = eligible.copy()
     others[target] = False
     contenders = np.append(target, top_items(before, others, max(RUNNERS_UP, top_k)))
-    scores, prior = before[contenders].astype(np.float64), effects(model, ratings, recommender, user)[:, contenders]
-    deleted, changes = np.empty((0, len(history))), np.empty((0, len(contenders)))
+    scores, prior = before[contenders].astype(np.float64), changes(model, ratings, recommender, user)[:, contenders]
+    deleted, seen = np.empty((0, len(history))), np.empty((0, len(contenders)))
     tried: dict[tuple[int, ...], tuple[float, int, float]] = {}
     sizes = range(1, min(LARGEST, len(history)) + 1) if size is None else range(size, size + 1)
     found = False
@@ -108,7 +108,7 @@ def explain(
         left, later = budget - len(tried), sum(comb(len(history), larger) for larger in sizes if larger > each)
         share = max(left // (sizes.stop - each), left - later)  # what larger ones cannot use is for this one
         while share > 0 and not found:
-            expected = corrected(prior, deleted, changes)
+            expected = corrected(prior, deleted, seen)
             subsets, predicted = best_subsets(scores, expected, each, top_k, max(POOL, budget))
             new = [row for row, places in enumerate(subsets.tolist()) if tuple(history[places].tolist()) not in tried]
             if not (new := new[: min(LANES, share)]):
@@ -121,7 +121,7 @@ def explain(
                 tried[deletion.items] = tuple(row)
             found, share = max(rank_after) > top_k, share - len(new)
             deleted = np.vstack([deleted, (subsets[new][..., None] == np.arange(len(history))).any(axis=1)])
-            changes = np.vstack([changes, after[:, contenders] - scores])
+            seen = np.vstack([seen, after[:, contenders] - scores])
     items, (_, rank_after, _) = max(tried.items(), key=lambda each: each[1][1:])
     table = pd.DataFrame([(items, *row[:2]) for items, row in tried.items()], columns=TRIED)
     return Explanation(

@@ -88,7 +88,11 @@ class Outcomes:
     @classmethod
     def of(cls, frame: pd.DataFrame) -> Self:
         """What ``columns`` said, back from a table."""
-        columns = {name: np.array(frame[name].tolist()) for name in frame if name not in ("user", "deleted")}
+        kept = {name: column for name, column in frame.items() if name not in ("user", "deleted")}
+        columns = {  # lists as rows of an array; of the type that was recorded
+            name: np.array(column.tolist()) if column.dtype == object else column.to_numpy()
+            for name, column in kept.items()
+        }
         deleted = zip(frame["user"], frame["deleted"], strict=True)
         deletions = tuple(Deletion(int(user), tuple(items.tolist())) for user, items in deleted)
         return cls(deletions, columns.pop("target"), **columns)

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 import pandas as pd
 
 from ..study.cell import Cell
+from ..study.config import StudyConfig
 from ..study.methods import METHOD
 
 LOOK = {
@@ -20,19 +21,19 @@ SAID = "knn", "influence", "linear_reg", "mlp_reg", "linear_reg_aware", "verifie
 FRAME = "random", "oracle"
 
 
-def finding(worlds: pd.DataFrame, cells: Sequence[Cell], shown: Collection[str]) -> str:
+def finding(worlds: pd.DataFrame, cells: Sequence[Cell], study: StudyConfig, shown: Collection[str]) -> str:
     """The text in reStructuredText: three sentences about the smallest K, and links.
 
     Args:
         worlds: schema ``schemas.WORLDS``.
         cells: of the study.
+        study: whose worlds these are.
         shown: files that the report shows, below the folder of the run.
     """
     k = worlds["top_k"].min()
-    own = worlds[(worlds["top_k"] == k) & (worlds["reading"] == "unseen")].drop_duplicates(
-        ["dataset", "world", "protocol", "method"]
-    )
-    first = own.groupby("method", sort=False).first()  # of the first cell
+    own = worlds[(worlds["top_k"] == k) & (worlds["reading"] != "readmitted")]
+    where = pd.Series(study.place(cells[0].dataset, cells[0].model))
+    first = own[(own[list(where.index)] == where).all(axis=1)].set_index("method")
     told = [f"{METHOD[name].label} {_percent(first.loc[name])}" for name in SAID if name in first.index]
     frame = [f"{METHOD[name].label} {_percent(first.loc[name])}" for name in FRAME if name in first.index]
     parts = [
@@ -40,7 +41,7 @@ def finding(worlds: pd.DataFrame, cells: Sequence[Cell], shown: Collection[str])
         f"that holds, so that without it the retrained model no longer has the recommendation among its top {k}: "
         f"{'; '.join(told)}. What frames them: {'; '.join(frame)}."
     ]
-    surrogate = own[own["method"] == "linear_reg"]
+    surrogate = own[own["method"] == "linear_reg"].drop_duplicates(["dataset", "world", "protocol", "reading"])
     if len(surrogate) > 1:
         ends = (surrogate.loc[each] for each in (surrogate["validity"].idxmin(), surrogate["validity"].idxmax()))
         titles = {name: title for cell in cells for name, title in cell.study.titles.items()}  # each knows its own

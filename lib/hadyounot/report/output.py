@@ -8,7 +8,7 @@ from ..settings import ConfigError
 from ..study import paths, store
 from ..study.cell import Cell
 from ..study.config import CellConfig, StudyConfig, digest
-from ..study.reading import nearest
+from ..study.yaml_file import nearest
 from . import figures, tables
 
 
@@ -125,7 +125,8 @@ def _finding(study: StudyConfig, folder: Path) -> str:
 
     worlds = store.read_csv(folder / paths.TABLE.format(table="worlds"), tables.table("worlds").schema)
     shown = [next(iter(written(each, study).values())) for each in names(study)]
-    return finding(worlds, Cell.all_of(study, folder), [*shown, paths.HTML.format(cell="all", notebook="explore")])
+    shown.append(paths.HTML.format(cell="all", notebook="explore"))
+    return finding(worlds, Cell.all_of(study, folder), study, shown)
 
 
 def _page(title: str, markdown: str) -> str:

@@ -21,6 +21,11 @@ class RecommenderConfig(Strict):
         True, description="Whether items of the user's history, deleted ones too, are left out of recommendations."
     )
 
+    @property
+    def passes(self) -> str:
+        """The field that says how many passes over the ratings a retraining makes, of a recommender that makes some."""
+        return "warm_epochs" if getattr(self, "protocol", "pinned") == "warm" else "epochs"
+
 
 class MatrixFactorizationConfig(RecommenderConfig):
     """Matrix factorisation trained by stochastic gradient descent."""

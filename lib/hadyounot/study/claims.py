@@ -8,8 +8,8 @@ from pydantic import (
 )
 
 from ..settings import Strict
-from .reading import CONFIG_FOLDER, load
 from .registry import DatasetName
+from .yaml_file import CONFIG_FOLDER, load
 
 Names = Annotated[list[str], Field(min_length=1)]
 Side = Literal["above", "below"]

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import yaml
 from pydantic import (
     BaseModel,
     Field,
@@ -31,13 +32,13 @@ from ..retrain.settings import (
     NeuralCollaborativeFilteringConfig,
     TruncatedSVDConfig,
 )
-from ..settings import ConfigError, Strict
+from ..settings import ConfigError, Distinct, Strict
 from ..survey.settings import SurveyConfig
 from .claims import ClaimsConfig, load_claims
 from .paths import beside_study, enter
 from .published import PublishedConfig, load_published
-from .reading import CONFIG_FOLDER, parsed_yaml, problems_of, report, unknown_name
 from .registry import CountsConfig, DatasetConfig, DatasetName, PlantedSource, ancestors, load_datasets
+from .yaml_file import CONFIG_FOLDER, parsed_yaml, problems_of, report, unknown_name
 
 
 class CounterfactualConfig(Strict):
@@ -67,19 +68,19 @@ class AblationsConfig(Strict):
         ["effect", "deletion_size", "representation", "penalty", "products", "search", "sample_size", "reading"],
         description="What is varied.",
     )
-    deletion_sizes: list[Annotated[int, Field(ge=1)]] = Field(
+    deletion_sizes: Annotated[list[Annotated[int, Field(ge=1)]], Distinct] = Field(
         [1, 2, 3, 5, 10], description="Items deleted at a time when step 1 is simulated; explanations keep their size."
     )
     deletion_share: float = Field(0.4, gt=0, lt=1, description="The same as a share of each user's history.")
     deletions_per_user: int = Field(100, ge=1, description="Deletions of each such size for each training user.")
-    candidates: list[Annotated[int, Field(ge=1)]] = Field(
+    candidates: Annotated[list[Annotated[int, Field(ge=1)]], Distinct] = Field(
         [1000, 10_000, 100_000], description="Candidate subsets of a sampled search."
     )
     beam_width: int = Field(10, ge=2, description="Subsets kept by a beam search.")
-    sample_users: list[Annotated[int, Field(ge=2)]] = Field(
+    sample_users: Annotated[list[Annotated[int, Field(ge=2)]], Distinct] = Field(
         [25, 50, 100], description="Training users of smaller samples, each with all deletions."
     )
-    sample_deletions: list[Annotated[int, Field(ge=1)]] = Field(
+    sample_deletions: Annotated[list[Annotated[int, Field(ge=1)]], Distinct] = Field(
         [25, 100, 400], description="Deletions per user of smaller samples, each of all training users."
     )
     set_networks: SetNetworkConfig = Field(SetNetworkConfig(), description="Set representations.")
@@ -95,7 +96,7 @@ class ExplanationConfig(Strict):
     max_candidates: int = Field(
         100_000, ge=1, description="Candidate subsets scored by a surrogate that is not additive."
     )
-    top_k: list[Annotated[int, Field(ge=1)]] = Field(
+    top_k: Annotated[list[Annotated[int, Field(ge=1)]], Distinct] = Field(
         [1, 3, 5],
         min_length=1,
         description="K: lengths of the recommendation list that eq. (2) is checked for.",
@@ -272,12 +273,6 @@ class StudyConfig(Strict):
         return {getattr(self.models[cell.model], "protocol", "pinned") for cell in self.cells}
 
     @property
-    def repeats(self) -> bool:
-        """Whether there are other splits, or seeds of recommenders, than its own."""
-        seeds = any(self.models[cell.model].seed for cell in self.cells)
-        return seeds or any(self.datasets[cell.dataset].same for cell in self.cells)
-
-    @property
     def titles(self) -> dict[str, str]:
         """What people call its datasets."""
         own = {name: row.title or name for name, row in self.datasets.items()}
@@ -300,6 +295,43 @@ class StudyConfig(Strict):
         near = {cell.model for cell in self.cells if base(cell.dataset) == base(dataset)}
         alike = [name for name in self.models if name in near and parts(name)[0] == parts(model)[0]]
         return min(alike, key=lambda name: bool(parts(name)[1]))
+
+    def place(self, dataset: str, model: str) -> dict[str, Any]:
+        """What sets a cell apart from the others, by column of ``schemas.WORLDS``."""
+        original, split = self.datasets[dataset].same or (dataset, 0)
+        settings = self.models[model]
+        return {
+            "dataset": original,
+            "recommender": settings.kind,
+            "world": self.world(dataset, model),
+            "protocol": getattr(settings, "protocol", "pinned"),
+            "reading": "unseen" if settings.remove_seen else "seen",
+            "split_seed": split,
+            "model_seed": settings.seed,
+        }
+
+    def repetitions(self) -> dict[tuple[str, str, str], dict[tuple[int, int], tuple[str, str]]]:
+        """Dataset and model of the cells of each world that is run on several splits or from several seeds, pinned and
+        on the reading "unseen": by dataset, recommender and name of the world, then by split and seed.
+
+        Raises:
+            ValueError: a world is not repeated with every seed on every split.
+        """
+        worlds: dict[tuple[str, str, str], dict[tuple[int, int], tuple[str, str]]] = {}
+        for cell in self.cells:
+            where = self.place(cell.dataset, cell.model)
+            if (where["protocol"], where["reading"]) == ("pinned", "unseen"):
+                world = where["dataset"], where["recommender"], where["world"]
+                worlds.setdefault(world, {})[where["split_seed"], where["model_seed"]] = cell.dataset, cell.model
+        repeated = {name: runs for name, runs in worlds.items() if len(runs) > 1}
+        for (dataset, _, world), runs in repeated.items():
+            splits, seeds = (sorted(set(each)) for each in zip(*runs, strict=True))
+            if len(runs) < len(splits) * len(seeds):
+                raise ValueError(
+                    f"cells: {world} on {dataset} is repeated in part; give it a cell for each of the seeds {seeds} on "
+                    f"each of the splits {splits}"
+                )
+        return repeated
 
     @property
     def meets_the_paper(self) -> bool:
@@ -341,6 +373,19 @@ def load_study(path: Path, datasets: Path = CONFIG_FOLDER / "datasets.yaml") -> 
     return check_study(parsed, path, datasets)
 
 
+def standalone(path: Path) -> str:
+    """The text of a study's file, with the rows of the file that its ``datasets`` may name in it.
+
+    Raises:
+        ConfigError: one of the files is missing or no YAML.
+    """
+    parsed = parsed_yaml(path)
+    if not isinstance(parsed.get("datasets"), str):
+        return Path(path).read_text(encoding="utf-8")
+    rows = parsed_yaml(beside_study(parsed["datasets"]))
+    return yaml.safe_dump(parsed | {"datasets": rows}, sort_keys=False, allow_unicode=True)
+
+
 def check_study(parsed: object, source: Path | str, datasets: Path = CONFIG_FOLDER / "datasets.yaml") -> StudyConfig:
     """The study that ``parsed``, the content of ``source``, describes, over the registry ``datasets``: with the rows of
     its datasets and the paper's numbers and claims, so that it says all there is to know.
@@ -362,13 +407,18 @@ def check_study(parsed: object, source: Path | str, datasets: Path = CONFIG_FOLD
     if problems := _unknown_names(parsed, registry):
         raise ConfigError(report(source, problems))
     used = dict.fromkeys(name for cell in study.cells for name in ancestors(cell.dataset, registry))
-    return study.model_copy(
+    whole = study.model_copy(
         update={
             "datasets": {name: registry[name] for name in used},
             "published": study.published or load_published(),
             "claims": study.claims or load_claims(),
         }
     )
+    try:
+        whole.repetitions()
+    except ValueError as error:
+        raise ConfigError(f"{source}: {error}") from None
+    return whole
 
 
 def _unknown_names(parsed: dict, registry: dict[str, DatasetConfig]) -> dict[str, list[str]]:

@@ -21,7 +21,7 @@ import pooch
 from ..retrain.ratings import Ratings
 from ..rng import generator
 from .paths import PROJECT
-from .readers import DataError, read_ratings
+from .ratings_file import DataError, read_ratings
 from .registry import (
     ContentConfig,
     CountsConfig,

@@ -44,8 +44,6 @@ SEPARABILITY = _CELL + "separability.csv"
 SURVEY = _CELL + "survey.json"
 SURVEY_PAGE = _CELL + "survey.html"
 
-ANALYSES = NAIVE, CORRELATION, SURROGATE_QUALITY, SEPARABILITY  # each gathered into a table of its name
-
 TABLE = "tables/{table}.csv"
 FINDING = "tables/finding.rst"
 VALIDITY = {  # table by kind of recommender

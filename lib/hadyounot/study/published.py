@@ -8,8 +8,8 @@ from pydantic import (
 )
 
 from ..settings import Strict
-from .reading import CONFIG_FOLDER, load
 from .registry import CountsConfig, DatasetName
+from .yaml_file import CONFIG_FOLDER, load
 
 Percentages = Annotated[list[Annotated[float, Field(ge=0, le=100)]], Field(min_length=3, max_length=3)]
 

@@ -14,7 +14,7 @@ from pydantic import (
 
 from ..settings import ConfigError, Strict
 from .paths import beside_study
-from .reading import CONFIG_FOLDER, load, report, unknown_name
+from .yaml_file import CONFIG_FOLDER, load, report, unknown_name
 
 
 def _known_encoding(name: str) -> str:

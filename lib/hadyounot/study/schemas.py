@@ -338,7 +338,7 @@ SUTVA = Schema(
 )
 
 _RECOMMENDER = Column(_TEXT, "kind of recommender")
-_WORLD = Column(_TEXT, "the first of the study's models with these settings, whatever its seed and protocol")
+_WORLD = Column(_TEXT, "the model of these settings without a seed, protocol and reading of its own, or else the first")
 _PROTOCOL = Column(_TEXT, "what a retraining keeps of the original's")
 _SEEDS = {
     "split_seed": Column(_INDEX, "number of the split; 0 is the study's own", low=0),

@@ -20,7 +20,7 @@ from ..rng import generator
 from ..settings import ConfigError
 from ..study import paths, schemas, store
 from ..study.cell import Cell
-from ..study.config import StudyConfig, digest, load_study
+from ..study.config import StudyConfig, digest, load_study, standalone
 from ..study.stages import STAGES
 
 STUDY, CARD, SUMS, PROVENANCE = "study.yaml", "README.md", "SHA256SUMS", "provenance.json"
@@ -60,7 +60,7 @@ def build(file: Path, run: Path, folder: Path) -> None:
             for pattern, what in ((paths.USERS, "users"), (paths.ITEMS, "items")):
                 ids = cell.read(pattern)[["id"]]
                 ids.to_csv(place / f"{cell.dataset}_{what}.csv", index=False, lineterminator="\n")
-        shutil.copy(file, place / STUDY)
+        (place / STUDY).write_text(standalone(file), encoding="utf-8")
         store.write_json(place / PROVENANCE, store.made_by(digest(study), study.seed))
         (place / CARD).write_text(_card(study, rows), encoding="utf-8")
         names = sorted(each.name for each in place.iterdir())

@@ -15,8 +15,8 @@ from ..study import paths
 from ..study.cell import Cell
 from ..study.config import StudyConfig, load_study
 from ..study.datasets import at_hand, data_folder
-from ..study.reading import CONFIG_FOLDER
 from ..study.stages import STAGES
+from ..study.yaml_file import CONFIG_FOLDER
 
 _EVERYTHING = tuple(name for name in STAGES if name != "85_survey")
 REPORTS = {

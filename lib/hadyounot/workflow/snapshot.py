@@ -17,12 +17,13 @@ from ..report import output
 from ..settings import ConfigError
 from ..study import paths, store
 from ..study.cell import Cell
-from ..study.config import StudyConfig, digest, load_study
+from ..study.config import StudyConfig, digest, load_study, standalone
 from ..study.stages import STAGES
 
 STUDY, PROVENANCE = "study.yaml", "provenance.json"
 UNKEPT = ".pdf", ".html", ".rst"  # twins of what is kept; the first page of a report
-UNDRAWN = "runtime", "finding"  # of Snakemake's files of a run, and of all outcomes, which are not small; of a report
+UNDRAWN = "runtime", "finding", "table1_answers", "figure2_answers"
+"""Made from Snakemake's files of a run and all outcomes, which are not small; for a report; from people's answers."""
 
 
 def names(study: StudyConfig) -> list[str]:
@@ -47,7 +48,7 @@ def keep(file: Path, run: Path, folder: Path) -> None:
     for each in sorted(copied):
         (folder / each).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(run / each, folder / each)
-    shutil.copy(file, folder / STUDY)
+    (folder / STUDY).write_text(standalone(file), encoding="utf-8")
     made = store.made_by(digest(study), study.seed)
     sums = {each: store.sha256(folder / each) for each in sorted({*copied, STUDY})}
     store.write_json(folder / PROVENANCE, made | {"files": sums})
@@ -124,7 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
             keep(given.study, given.run, given.folder)
         else:
             print(f"{given.folder}: drew {', '.join(draw(given.folder, given.names))}")
-    except (ConfigError, OSError, ValueError) as error:  # and what stores and readers raise
+    except (OSError, ValueError) as error:  # ConfigError, and what stores and readers raise
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -89,8 +89,7 @@ def names(study: StudyConfig) -> dict[str, tuple[str, tuple[str, str] | None]]:
         absent.add("figure2_user_ratings")
     if not study.answers:
         absent.add("figure2_answers")
-    if len(study.protocols) == 1:
-        absent.add("protocols")
+    absent |= _absent_of_worlds(study)
     found = {}
     for name, figure in FIGURES.items():
         if name in absent or figure.family not in ("", *study.ablations.families):
@@ -101,6 +100,20 @@ def names(study: StudyConfig) -> dict[str, tuple[str, tuple[str, str] | None]]:
             if cell.analysed:
                 found[f"{name}_{cell.dataset}_{cell.model}"] = name, (cell.dataset, cell.model)
     return found
+
+
+def _absent_of_worlds(study: StudyConfig) -> set[str]:
+    """Those on worlds that nothing is in: see ``figures.worlds``."""
+    own = [study.place(cell.dataset, cell.model) for cell in study.cells]
+    own = [where for where in own if not (where["split_seed"] or where["model_seed"])]
+    protocols = {}
+    for where in own:
+        protocols.setdefault((where["dataset"], where["recommender"], where["world"]), set()).add(where["protocol"])
+    present = {
+        "what_decides_validity": any((each["protocol"], each["reading"]) == ("pinned", "unseen") for each in own),
+        "protocols": any(len(some) > 1 for some in protocols.values()),
+    }
+    return {name for name, there in present.items() if not there}
 
 
 def draw(name: str, study: StudyConfig, folder: Path) -> "figure.Figure":

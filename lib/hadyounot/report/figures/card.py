@@ -40,7 +40,8 @@ def verified_example(cells: Iterable[Cell], best_rated: int = 6, shown: int = 5)
         return None
     _, cell, explanation = min(held, key=lambda each: each[0])
     user, train, titles, deleted = explanation.user, cell.train, cell.ratings.titles, explanation.items
-    before, after = cell.recommender().retrain(train, [Deletion(user, ()), Deletion(user, tuple(deleted.tolist()))])
+    before = cell.trained.scores([user])[0]
+    (after,) = cell.recommender().retrain(train, [Deletion(user, tuple(deleted.tolist()))])
     eligible = cell.candidates(user)
     rows = train.rows_of(user)
     stars = dict(zip(train.items[rows].tolist(), train.values[rows].tolist(), strict=True))

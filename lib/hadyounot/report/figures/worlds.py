@@ -56,7 +56,9 @@ def what_decides_validity(table: pd.DataFrame, study: StudyConfig) -> Figure:
 
 def protocols(table: pd.DataFrame, study: StudyConfig) -> Figure:
     """A row per protocol and reading of the worlds that have several; arguments as above."""
-    chosen = table.assign(row=table["protocol"].where(table["reading"] == "unseen", table["reading"] + ", pinned"))
+    chosen = table[(table["split_seed"] == 0) & (table["model_seed"] == 0)]
+    read = chosen["protocol"].where(chosen["reading"] == "unseen", chosen["reading"] + ", " + chosen["protocol"])
+    chosen = chosen.assign(row=read)
     several = chosen.groupby(["dataset", "recommender", "world"])["protocol"].transform("nunique") > 1
     chosen = chosen[several]
     return _grid(chosen.assign(order=0, trained=" (" + chosen["world"] + ")"), study)

@@ -87,7 +87,7 @@ def names(study: StudyConfig) -> list[str]:
         absent |= {"table1_user_study", "verdict"}
     if not study.answers:
         absent.add("table1_answers")
-    if not study.repeats:
+    if not study.repetitions():
         absent.add("replication")
     if "rebuilt" not in study.protocols:
         absent.add("renumbered")

@@ -12,7 +12,7 @@ from ...study.methods import BASE, METHODS, Method, family
 from .common import Table, analysed, pipes, texts
 
 
-def _ranks(tested: pd.DataFrame, methods: Iterable[Method]) -> dict[str, pd.Series]:
+def placed(tested: pd.DataFrame, methods: Iterable[Method]) -> dict[str, pd.Series]:
     """Where the target is then, on its reading, by (user, target), of each of the methods that explained anything."""
     placed = dict(list(tested.set_index(["user", "target"]).groupby("method", sort=False)))
     return {
@@ -39,13 +39,13 @@ def ablations(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
     rows = []
     for cell in cells:
         top_k = cell.study.explanation.top_k
-        methods, quality = _ranks(cell.read(paths.EVALUATION), METHODS), cell.read(paths.SURROGATE_QUALITY)
+        methods, quality = placed(cell.read(paths.EVALUATION), METHODS), cell.read(paths.SURROGATE_QUALITY)
         of_base = quality[quality["predictor"] == BASE.name].nlargest(1, "n_targets").iloc[0]
         for each in ("base", *cell.study.ablations.families):
             variants, ranks, facts = (BASE,), methods, {BASE.name: of_base}
             if each != "base":
                 variants = family(each, cell.study.ablations, cell.study.explanation.explanation_size)
-                ranks = methods | _ranks(cell.read(paths.ABLATION, family=each), variants)
+                ranks = methods | placed(cell.read(paths.ABLATION, family=each), variants)
                 facts = cell.read(paths.ABLATION_FITS, family=each)["variants"]
             for variant in (one for one in variants if one.name in ranks):
                 name, base = variant.name, None if variant is BASE else BASE.name

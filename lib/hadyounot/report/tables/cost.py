@@ -71,7 +71,8 @@ def runtime(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
         for cell in theirs if stage in RETRAINED else ():
             retrained = RETRAINED[stage](cell)
             models += retrained
-            work += retrained * (cell.read(paths.QUALITY)["epochs"] or 0) * cell.read(paths.DATASET)["train"]
+            settings = study.models[cell.model]
+            work += retrained * getattr(settings, settings.passes, 0) * cell.read(paths.DATASET)["train"]
         rows.append(
             {
                 "stage": stage,

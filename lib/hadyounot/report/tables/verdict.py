@@ -28,8 +28,9 @@ from ...study.claims import (
 from ...study.config import StudyConfig
 from ...study.methods import BASE, family
 from ...study.published import paper_kind
+from .ablations import placed
 from .common import Table, pipes
-from .worlds import place, replication
+from .worlds import replication
 
 
 @dataclass(frozen=True)
@@ -96,22 +97,28 @@ class World:
         valid, others = (self.ranks[method].to_numpy() > top_k for method in (better, worse))
         return _percent(statistics.paired_change(valid, others, confidence))
 
+    def gains(self, better: str, worse: str, top_k: int) -> pd.Series:
+        """Of each user: 1 where the better method's explanation alone is valid, -1 where the worse one's is, else 0."""
+        valid = (self.ranks[[better, worse]] > top_k).astype(int).droplevel("target")
+        return valid[better] - valid[worse]
+
     def varied(self, claim: AblationClaim) -> Measurement | None:
         """What a variant changes; None where the study has no such variant, or not the one it is compared with.
 
         Raises:
-            ValueError: a variant of its family explains other users or targets than ``BASE``.
+            ValueError: the two explain other users or targets.
         """
         settings, size = self.cell.study.ablations, self.cell.study.explanation.explanation_size
         if claim.family not in settings.families:
             return None
-        compared = claim.variant, claim.control
-        if not {*compared} <= {BASE.name, *(variant.name for variant in family(claim.family, settings, size))}:
+        variants = family(claim.family, settings, size)
+        if not {claim.variant, claim.control} <= {BASE.name, *(variant.name for variant in variants)}:
             return None
-        varied, base = self.cell.read(paths.ABLATION, family=claim.family), self.tested.query("method == @BASE.name")
-        ranks = statistics.ranks(pd.concat([base, varied], ignore_index=True))
-        valid, before = (ranks[name].to_numpy() > claim.top_k for name in compared)
-        return _percent(statistics.paired_change(valid, before))
+        ranks = placed(self.tested, (BASE,)) | placed(self.cell.read(paths.ABLATION, family=claim.family), variants)
+        varied, control = ranks[claim.variant], ranks[claim.control]
+        if not varied.index.equals(control.index):
+            raise ValueError(f"{self.cell.title}: {claim.variant} and {claim.control} explain other users or targets")
+        return _percent(statistics.paired_change(*((each > claim.top_k).to_numpy() for each in (varied, control))))
 
 
 def _methods(claim: TestedClaim) -> list[str]:
@@ -208,8 +215,8 @@ def _found(claim: TestedClaim, worlds: list[World]) -> Iterator[tuple[str, str, 
         first, second = ([world for world in about if world.kind == kind] for kind in claim.recommenders)
         for a, b in product(first, second):
             if a.cell.dataset == b.cell.dataset:
-                gaps = (each.change(claim.better, claim.worse, claim.top_k) for each in (a, b))
-                found = Measurement(*statistics.independent_difference(*gaps))
+                gains = (each.gains(claim.better, claim.worse, claim.top_k) for each in (a, b))
+                found = _percent(statistics.paired_mean(*gains))
                 yield f"{a.cell.dataset}, {a.cell.model} − {b.cell.model}", a.dataset, a.kind, found, ""
         return
     about = [world for world in about if world.kind in claim.recommenders]
@@ -281,7 +288,7 @@ def verdict(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
     }
     worlds = []
     for cell in cells:
-        where = place(cell, study)
+        where = study.place(cell.dataset, cell.model)
         if where["model_seed"] or where["split_seed"]:
             continue
         rows = repeated.get((cell.dataset, where["world"])) if cell.model == where["world"] else None

@@ -19,38 +19,25 @@ from .common import Table, by_method, pipes, span, texts
 from .validity import evaluation, ordered
 
 
-def place(cell: Cell, study: StudyConfig) -> dict[str, Any]:
-    """What sets the cell apart from others of the study."""
-    dataset, split = study.datasets[cell.dataset].same or (cell.dataset, 0)
-    settings = study.models[cell.model]
-    return {
-        "dataset": dataset,
-        "recommender": cell.kind,
-        "world": study.world(cell.dataset, cell.model),
-        "protocol": getattr(settings, "protocol", "pinned"),
-        "split_seed": split,
-        "model_seed": settings.seed,
-    }
-
-
 def readings(cell: Cell, study: StudyConfig) -> Iterator[tuple[str, pd.DataFrame]]:
-    """By reading, verdicts on all methods and controls, schema ``schemas.EVALUATION``: effects, surrogates and what is
-    verified are all on that reading.
+    """By reading, verdicts on methods and controls, schema ``schemas.EVALUATION``: effects, surrogates and what is
+    verified are all on that reading. What is proven on the cell's own is left out of another, of which nothing was
+    proven; the oracle there is the best of what was recorded.
     """
-    tested = evaluation(cell)
-    if not study.models[cell.model].remove_seen:
-        yield "seen", tested
-        return
-    yield "unseen", tested
-    if cell.study.cells[0].analysed and "reading" in study.ablations.families:
+    tested, own = evaluation(cell), study.place(cell.dataset, cell.model)["reading"]
+    yield own, tested
+    if own == "unseen" and cell.study.cells[0].analysed and "reading" in study.ablations.families:
         variants = family("reading", study.ablations, study.explanation.explanation_size)
         learnt = {method.control: method.name for method in variants if method.learner and method.learner.readmitted}
         relearnt = cell.read(paths.ABLATION, family="reading")
-        parts = [tested[~tested["method"].isin(learnt)]]
+        parts = [tested[~tested["method"].isin(["verified", *learnt])]]
         parts += [relearnt[relearnt["method"] == name].assign(method=original) for original, name in learnt.items()]
-        readmitted = pd.concat(parts, ignore_index=True)
-        readmitted = ordered(readmitted)
-        yield "readmitted", readmitted.assign(rank_after=readmitted["rank_after_readmitted"])
+        readmitted = ordered(pd.concat(parts, ignore_index=True))
+        ranks = readmitted["rank_after_readmitted"]
+        names_items = readmitted["method"].map(lambda name: name == "oracle" or METHOD[name].explains)
+        best = ranks[names_items].groupby(readmitted["user"]).max()
+        ranks = ranks.where(readmitted["method"] != "oracle", readmitted["user"].map(best))
+        yield "readmitted", readmitted.assign(rank_after=ranks)
 
 
 def worlds(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
@@ -65,31 +52,19 @@ def worlds(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
         for reading, tested in readings(cell, study):
             ours = statistics.validity(tested, study.explanation.top_k)
             ours["paper"] = [paper.get(key, np.nan) for key in zip(ours["method"], ours["top_k"], strict=True)]
-            frames.append(ours.assign(**place(cell, study), reading=reading, **said))
+            where = study.place(cell.dataset, cell.model) | {"reading": reading}
+            frames.append(ours.assign(**where, **said))
     return pd.concat(frames, ignore_index=True)[list(schemas.WORLDS.columns)]
 
 
 def replication(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
-    """Schema ``schemas.REPLICATION``: the worlds that the study has on several splits or from several seeds.
-
-    Raises:
-        ValueError: a world is not repeated with every seed on every split.
-    """
-    worlds: dict[tuple[str, str, str], dict[tuple[int, int], Cell]] = {}
-    for cell in cells:
-        where = place(cell, study)
-        if where["protocol"] == "pinned" and study.models[cell.model].remove_seen:
-            name = where["dataset"], where["recommender"], where["world"]
-            worlds.setdefault(name, {})[where["split_seed"], where["model_seed"]] = cell
+    """Schema ``schemas.REPLICATION``: the worlds that the study has on several splits or from several seeds."""
+    by_name = {(cell.dataset, cell.model): cell for cell in cells}
     rows = []
-    for name, repeated in worlds.items():
+    for name, repeated in study.repetitions().items():
         splits, seeds = (sorted(set(each)) for each in zip(*repeated, strict=True))
-        if len(repeated) == 1:
-            continue
-        if len(repeated) < len(splits) * len(seeds):
-            raise ValueError(f"{name}: give it a cell for each of the seeds {seeds} on each of the splits {splits}")
         paper = study.published.validity(name[1], study.original(name[0]))
-        ranks = {at: statistics.ranks(evaluation(cell)) for at, cell in repeated.items()}
+        ranks = {at: statistics.ranks(evaluation(by_name[names])) for at, names in repeated.items()}
         for method in in_order(ranks[splits[0], seeds[0]]):
             for k in study.explanation.top_k:
                 valid = np.array([[ranks[split, seed][method] > k for seed in seeds] for split in splits])
@@ -107,7 +82,7 @@ def renumbered(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
     """
     frames = [pd.DataFrame(columns=list(schemas.RENUMBERED.columns))]
     for cell in cells:
-        where = place(cell, study)
+        where = study.place(cell.dataset, cell.model)
         if where["protocol"] != "rebuilt":
             continue
         tested, numbering = evaluation(cell), Numbering(cell.train)
@@ -150,7 +125,8 @@ def sutva_markdown(frame: pd.DataFrame) -> str:
 
 
 def expected(table: pd.DataFrame, expectations: Iterable[tuple[str, dict[str, Any], dict[str, Any]]]) -> pd.DataFrame:
-    """What was expected of a study before its numbers were seen, beside what came out.
+    """What was expected of a study before its numbers were seen, beside what came out. Differences are taken for
+    those of independent users, as a table of shares does not say who is valid in both.
 
     Args:
         table: schema ``schemas.WORLDS``.

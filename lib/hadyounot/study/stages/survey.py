@@ -33,15 +33,15 @@ def _question(cell: Cell, user: int, told: pd.DataFrame) -> Question:
 
 
 def _survey(cell: Cell) -> Survey:
-    config, tested = cell.study.survey, cell.read(paths.EVALUATION)
+    config, tested, named = cell.study.survey, cell.read(paths.EVALUATION), f"{cell.dataset} × {cell.model}"
     methods = in_order([*PublishedUserStudyConfig.model_fields, *config.arms])
     if absent := [method for method in methods if method not in set(tested["method"])]:
-        raise ConfigError(f"{cell.title}: {', '.join(absent)} explains nothing here; make the survey of another cell")
+        raise ConfigError(f"{named}: {', '.join(absent)} explains nothing here; make the survey of another cell")
     history = pd.Series({user: len(cell.train.history(user)) for user in tested["user"].unique()})
     users = history.index[history <= config.longest_history]
     if len(users) < config.questions:
         raise ConfigError(
-            f"survey.longest_history: {len(users)} test users of {cell.title} watched at most {config.longest_history}"
+            f"survey.longest_history: {len(users)} test users of {named} watched at most {config.longest_history}"
             f" movies, but survey.questions is {config.questions}; write at least"
             f" `longest_history: {history.nsmallest(config.questions).iloc[-1]}`, or fewer questions"
         )

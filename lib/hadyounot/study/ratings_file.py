@@ -25,8 +25,8 @@ import pyarrow.parquet
 import scipy.sparse
 
 from ..retrain.ratings import Ratings
-from .reading import as_yaml
 from .registry import RatingsFile, TitlesFile, suffix
+from .yaml_file import as_yaml
 
 _File = RatingsFile | TitlesFile
 
@@ -375,7 +375,7 @@ def _records(file: _File, content: bytes, path: str) -> _Table:
         unit = "record"
         try:
             records = [*enumerate(json.loads(text), 1)]
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{path}: no list of records in JSON ({error}); mend it there") from None
     else:
         lines = enumerate(text.split("\n"), 1)
@@ -399,10 +399,10 @@ def _records(file: _File, content: bytes, path: str) -> _Table:
 def _record(line: str) -> object:
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         try:
             return ast.literal_eval(line)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two of thousands of brackets
             return None
 
 
