@@ -191,7 +191,7 @@ SHOWN = [str(next(iter(job.output.values()))) for job in DRAWN]
 wildcard_constraints:
     dataset="[a-z0-9][a-z0-9._-]*",
     model="[a-z0-9][a-z0-9._-]*",
-    block=r"\d{3,}",
+    block=r"\d\d\d+",
     family="[a-z_]+",
 
 
