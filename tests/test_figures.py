@@ -190,7 +190,7 @@ def test_figure6_draws_each_number_of_the_table(datasets):
         assert sorted(bars) == sorted(zip(rows["ci_low"], rows["ci_high"], strict=True))
         assert sorted(points) == sorted(rows["validity"])
         note = "\npaper: Netflix (Small),\nother data" if dataset == "netflix-sample" else ""
-        assert axes.get_title(loc="left") == f"{'Toy' if dataset == 'toy' else dataset}\nmf, 100 users{note}"
+        assert axes.get_title(loc="left") == f"{'Toy' if dataset == 'toy' else dataset}\nmf\n100 users{note}"
     figure.canvas.draw()
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert sorted(labels) == sorted(method.label for method in METHODS)

@@ -32,7 +32,7 @@ def generation_time(times: Mapping[str, pd.DataFrame]) -> Figure:
             if len(seconds):
                 median = marks.of_users(axes, place, name, seconds, METHOD[name].color)
                 axes.annotate(EngFormatter("s")(float(f"{median:.2g}")), (1.02, place), **beside)
-        axes.annotate("median", (1.02, -0.75), color=style.FAINT, **beside)
+        axes.annotate("median", (1.02, -0.62), color=style.FAINT, **beside)
         marks.in_seconds(axes, every["seconds"])
         axes.set_title(called)
         marks.of_methods(axes, places)

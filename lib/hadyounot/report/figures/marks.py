@@ -56,16 +56,17 @@ def of_users(axes: Axes, place: int, name: str, values: np.ndarray, color: str) 
 
 
 def panels(count: int, height: float, xlabel: str) -> tuple[Figure, list[Axes]]:
-    """Panels with shared axes, three beside each other, each ``height`` inches high; ``xlabel`` is below the lowest."""
-    columns = min(count, 3)
+    """Panels with shared axes, each ``height`` inches high; ``xlabel`` is below the lowest. Three are beside
+    each other; four, where two rows of three, which are seen at once, are too few.
+    """
+    columns = min(count, 3 if count <= 6 else 4)
     size = style.PAGE, -(-count // columns) * height + 0.5
     figure, grid = plt.subplots(-(-count // columns), columns, figsize=size, sharex=True, sharey=True, squeeze=False)
     for axes in grid.flat[count:]:
         axes.remove()
     for axes in grid.flat[:count]:
         axes.tick_params(labelbottom=True)
-    for axes in grid.flat[:count][-columns:]:
-        axes.set_xlabel(xlabel)
+    grid[-1, 0].set_xlabel(xlabel, loc="left")  # once: beside each other narrow panels' labels would overlap
     return figure, list(grid.flat[:count])
 
 
