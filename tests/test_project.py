@@ -79,9 +79,8 @@ def test_every_pin_takes_the_oldest_python_that_the_package_does():
     (oldest,) = (part.version for part in SpecifierSet(project["requires-python"]) if part.operator == ">=")
     lock = (PROJECT / "envs/requirements.lock").read_text()
     for name in re.findall(r"^(\S+)==", lock, re.M):
-        needed = importlib.metadata.metadata(name).get(
-            "Requires-Python", ""
-        )  # [] of a backport that Snakemake brings raises
+        # a backport that Snakemake brings may answer, whose [] raises where nothing is said
+        needed = importlib.metadata.metadata(name).get("Requires-Python", "")
         assert SpecifierSet(needed).contains(f"{oldest}.0"), f"{name} needs Python {needed}: pin an older one"
 
 
