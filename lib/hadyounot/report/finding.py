@@ -31,7 +31,7 @@ def finding(worlds: pd.DataFrame, cells: Sequence[Cell], study: StudyConfig, sho
         shown: files that the report shows, below the folder of the run.
     """
     k = worlds["top_k"].min()
-    own = worlds[(worlds["top_k"] == k) & (worlds["reading"] != "readmitted")]
+    own = worlds[worlds["top_k"] == k]
     where = pd.Series(study.place(cells[0].dataset, cells[0].model))
     first = own[(own[list(where.index)] == where).all(axis=1)].set_index("method")
     told = [f"{METHOD[name].label} {_percent(first.loc[name])}" for name in SAID if name in first.index]
@@ -41,7 +41,8 @@ def finding(worlds: pd.DataFrame, cells: Sequence[Cell], study: StudyConfig, sho
         f"that holds, so that without it the retrained model no longer has the recommendation among its top {k}: "
         f"{'; '.join(told)}. What frames them: {'; '.join(frame)}."
     ]
-    surrogate = own[own["method"] == "linear_reg"].drop_duplicates(["dataset", "world", "protocol", "reading"])
+    surrogate = own[(own["method"] == "linear_reg") & (own["reading"] == where["reading"])]
+    surrogate = surrogate.drop_duplicates(["dataset", "world", "protocol"])
     if len(surrogate) > 1:
         ends = (surrogate.loc[each] for each in (surrogate["validity"].idxmin(), surrogate["validity"].idxmax()))
         titles = {name: title for cell in cells for name, title in cell.study.titles.items()}  # each knows its own
