@@ -394,6 +394,14 @@ def test_runtime_adds_up_the_benchmarks(tmp_path, cell):
     assert "upper bound" in told("runtime", frame)
 
 
+def test_a_warm_retraining_costs_the_epochs_that_it_has(cell):
+    benchmark(cell, "60_evaluate", 9, 1)
+    warm = STUDY.models["mf"].model_copy(update={"protocol": "warm", "warm_epochs": 2})
+    studies = STUDY, STUDY.model_copy(update={"models": STUDY.models | {"mf": warm}})
+    pinned, short = (table("runtime").frame([cell], each)["ns_per_rating_and_model"].item() for each in studies)
+    assert short == pytest.approx(pinned * 7 / 2)
+
+
 def test_runtime_of_notebooks_run_by_hand_is_empty(cell):
     frame = made("runtime", cell)
     assert frame.empty

@@ -411,6 +411,12 @@ def test_the_smallest_of_several_differences_decides(tmp_path):
     assert higher > high
 
 
+def test_recommenders_are_compared_on_the_same_users():
+    one = pd.Series([1, 0, -1], index=[4, 5, 6])
+    with pytest.raises(ValueError, match="compare recommenders on the same test users"):
+        statistics.paired_mean(one, one.set_axis([4, 5, 7]))
+
+
 def test_falls_and_gaps_are_differences_of_the_same_users_and_of_two_recommenders(tmp_path):
     fall = claimed("fall", method="linear_reg", top_k=5, datasets=["ml-100k"], recommenders=["mf"])
     gap = claimed("gap", better="linear_reg", worse="mlp_reg", datasets=["ml-100k"])
