@@ -54,7 +54,7 @@ def verified_example(cells: Iterable[Cell], best_rated: int = 6, shown: int = 5)
         "after": titles[top_items(after, eligible, shown)].tolist(),
         "rank_after": int(explanation.rank_after),
         "footer": f"{cell.title}, user {cell.ratings.user_ids[user]}; "
-        f"{METHOD[explanation.method].label}. Both lists are of models trained from scratch.",
+        f"{METHOD[explanation.method].label}. Both lists are of really trained models.",
     }
 
 
