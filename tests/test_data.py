@@ -937,13 +937,19 @@ FILMS = "1::Up: A (1)::Drama\n2::Why (2)::War\n"
         (
             HEADER + "1,4.5,2\n1,3.5,3\n",
             {},
-            "line 2: the item is '4.5', and most are fractions, as ratings are; correct `item`",
+            "line 2: the item is '4.5', a fraction, as ratings are; correct `item`",
             {"item": "rating", "rating": "item"},
         ),
         (
             "74,-7.82,8.79,99\n100,4.08,-0.29,6.36\n",
             NUMBERS,
             "if the file is a matrix with a column for each item, write it as",
+            None,
+        ),
+        (
+            "74,99,8.79,99\n100,99,-0.29,6.36\n50,4.08,99,3.2\n",  # where most have not rated the first joke
+            NUMBERS,
+            "line 3: the item is '4.08', a fraction, as ratings are; ",
             None,
         ),
         (
@@ -990,9 +996,17 @@ def test_a_fix_that_is_followed_to_the_letter_works(tmp_path, content, fields, s
             '"id","film"\n"1","Up"\n',
             {"item": '"id"', "title": '"film"', "quoted": False},
             "column '\"id\"' holds '\"1\"', and "
-            "none of its ids is an item of {}/r.csv, whose column 2 holds '1', '2'; leave out `quoted: false` for",
+            "none of its ids is an item of {}/r.csv, whose column 2 holds '1', '2'; leave out `quoted: "
+            "false`, write `item: id, title: film` for the titles in the registry row",
             {"item": "id", "title": "film", "quoted": True},
             ["Up", "2"],
+        ),
+        (
+            '"id","film"\n"1","Say \\"Up\\""\n',
+            {"item": '"id"', "title": '"film"', "quoted": False},
+            "leave out `quoted: false`, write `item: id, title: film`, and `backslash: true` for the titles in",
+            {"item": "id", "title": "film", "quoted": True, "backslash": True},
+            ['Say "Up"', "2"],
         ),
         (
             "id,film\n01,Up\n",
@@ -1040,6 +1054,19 @@ def test_ratings_of_zero_are_said_and_may_be_none(server, tmp_path, capsys):
     put(tmp_path, HEADER + "a,b,0\na,c,-1\n")
     obtain("mine", tmp_path, {"mine": row(local())})
     assert "are 0" not in capsys.readouterr().err
+
+
+def test_a_number_far_from_all_others_is_said(tmp_path, capsys):
+    """Jester's ratings are from -10 to 10, and 99 where there is none."""
+    put(tmp_path, HEADER + "a,b,8.79\na,c,-10\nb,b,99\nb,c,99\n")
+    obtain("mine", tmp_path, {"mine": row(local())})
+    assert "; the highest is 99, far from all others: where that means no rating, write `missing: 99`" in (
+        capsys.readouterr().err
+    )
+    for other in ("b,b,9\nb,c,9\n", "b,b,99\n"):  # nor is one alone, as counts have a highest
+        put(tmp_path, HEADER + "a,b,8.79\na,c,-10\n" + other)
+        obtain("mine", tmp_path, {"mine": row(local())})
+        assert "far from" not in capsys.readouterr().err
 
 
 def test_ratings_that_are_words_make_no_header(tmp_path):

@@ -79,13 +79,14 @@ def test_a_new_method_is_one_row(tmp_path):
     """Figures know it too: they mark methods without a list of their own."""
     package = shutil.copytree(PACKAGE, tmp_path / "hadyounot")
     path, after = package / "study/methods.py", '    Method("knn_cosine",'
-    row = '    Method("knn_manhattan", "KNN (Manhattan)", "#e9c75c", baseline="nearest", option="cityblock"),'
+    row = 'Method("knn_city", "KNN (city block)", "#e9c75c", headline=True, baseline="nearest", option="cityblock")'
     before, _, rest = path.read_text().partition(after)
-    path.write_text(f"{before}{row}\n{after}{rest}")
+    path.write_text(f"{before}    {row},\n{after}{rest}")
     program = (
         "from hadyounot.report.figures import marks, verification, worlds\n"
-        "from hadyounot.study.methods import METHOD\n"
-        "print(marks.MARKERS['knn_manhattan'], list(marks.places(METHOD)).index('knn_manhattan'))"
+        "from hadyounot.study.methods import HEADLINES, METHOD\n"
+        "assert 'knn_city' in HEADLINES\n"
+        "print(marks.MARKERS['knn_city'], list(marks.places(METHOD)).index('knn_city'))"
     )
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     said = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)

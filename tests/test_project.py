@@ -4,17 +4,21 @@ import ast
 import doctest
 import importlib.metadata
 import importlib.util
+import json
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from hadyounot.report import output
 from hadyounot.study import paths
 from hadyounot.study.config import load_study
+from hadyounot.study.methods import METHOD
 from hadyounot.workflow import docs
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -119,6 +123,51 @@ def test_the_package_and_conda_take_the_same_pins():
 def test_generated_pages_are_up_to_date(place):
     page = docs.PAGES[place]()
     assert (PROJECT / place).read_text(encoding="utf-8") == page, "run: python -m hadyounot.workflow.docs"
+
+
+def test_the_numbers_in_the_findings_are_those_of_the_kept_tables():
+    kept = PROJECT / "docs/results/paper"
+    text = " ".join((PROJECT / "docs/findings.md").read_text(encoding="utf-8").split())
+    tables = {name: pd.read_csv(kept / f"tables/{name}.csv") for name in ("ablations", "signal", "surrogate_quality")}
+    tables |= {name: pd.read_csv(kept / f"tables/{name}.csv") for name in ("table3_mf", "table4_ncf", "mcnemar")}
+    # 2: on users held out, and on users never seen
+    papers = ["linear_reg", "mlp_reg"]
+    fits = [json.loads(path.read_text()) for path in kept.glob("results/*/*/surrogates.json")]
+    assert (
+        f"at most {max(fit['fits'][fit['methods'][name]]['r2'] for fit in fits for name in papers):.3f} in every"
+        in text
+    )
+    quality = tables["surrogate_quality"].query("predictor in @papers").groupby("n_targets")["r2"].max()
+    assert f"at most {quality[20]:z.3f} over the top 20 items and {quality[1]:.2f} of the top one" in text
+    # 5: nothing deleted, beside the best that retrains nothing
+    validity = pd.concat([tables["table3_mf"], tables["table4_ncf"]])
+    shares = 100 * validity[validity["top_k"] == 1].pivot(index="model", columns="method", values="validity")
+    told = shares[[name for name in shares if METHOD[name].role != "control" and name != "verified"]].max(axis=1)
+    less = shares.index[shares["reseed"] < told]
+    assert less.tolist() == ["mf-netflix"]
+    assert f"{shares.loc['mf-netflix', 'reseed']:.1f} % at K = 1, where ours has {told['mf-netflix']:.1f}" in text
+    # 6
+    signal = tables["signal"].set_index("model")["ratio"]
+    assert f"{signal['ncf']:.0f} times as much as a stranger's on MovieLens-100K × ncf, and" in text
+    assert f"and {np.floor(signal.drop('ncf').min()):.0f} times or more elsewhere" in text
+    # 7
+    variants = 100 * tables["ablations"].query("top_k == 1").set_index("variant")["validity"]
+    with_residual = f"with it {variants['lasso-residual']:.1f} % (`lasso-residual`)"
+    assert (
+        f"without the residual {variants['lasso-target']:.1f} % hold at K = 1 (`lasso-target`), {with_residual}" in text
+    )
+    # 9
+    pairs = tables["mcnemar"].query("model == 'mf-netflix'")
+    ours = pairs[(pairs["method_a"] == "influence") & (pairs["method_b"] == "linear_reg_aware")].set_index("top_k")
+    one, five = ours.loc[1], ours.loc[5]
+    points = shares.loc["mf-netflix", "linear_reg_aware"] - shares.loc["mf-netflix", "influence"]
+    assert f"ours hold for {points:.0f} points more at K = 1 (p = {one['p_value']:.3f} alone)" in text
+    at_5 = 100 * validity.query("model == 'mf-netflix' and top_k == 5").set_index("method")["validity"]
+    both = f"{at_5['linear_reg_aware']:.1f} against {at_5['influence']:.1f} %, {five['p_holm']:.3f}"
+    assert (
+        f"the {(pairs['top_k'] == 1).sum()} pairs of methods together (Holm: {one['p_holm']:.2f}; at K = 5, for {both}"
+        in text
+    )
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/python.md"])

@@ -86,7 +86,7 @@ def test_questions_are_what_was_explained_and_evaluated(cell):
         assert set(question.history) == set(titles[cell.train.history(user)])
         for said in question.explanations:
             assert set(said.items) == set(titles[rows["items"][said.method]]) <= set(question.history)
-            assert said.wording.startswith("Have you not" if "_reg" in said.method else "We recommend")
+            assert said.wording.startswith("Have you not" if METHOD[said.method].counterfactual else "We recommend")
         alike = {(a, b) for a in METHODS for b in METHODS if a < b and set(rows["items"][a]) == set(rows["items"][b])}
         assert alike == {(a, b) for same in question.identical for a in same for b in same if a < b}
     first = (cell.path(paths.SURVEY).read_bytes(), cell.path(paths.SURVEY_PAGE).read_bytes())

@@ -10,7 +10,6 @@ from hadyounot.method.outcomes import Outcomes
 from hadyounot.report import output
 from hadyounot.report.figures.card import verified_example
 from hadyounot.report.tables import analyses, table, validity
-from hadyounot.report.tables.common import stand_ins
 from hadyounot.report.tables.examples import examples_of
 from hadyounot.retrain.ratings import Deletion
 from hadyounot.study import config, paths, published, schemas, store, yaml_file
@@ -137,7 +136,7 @@ def pipes(markdown) -> list[list[str]]:
 def validity_told(frame, *cells, ties=()) -> str:
     """The Markdown of a table of validity: ``ties`` are those surrogates of each cell that are indifferent."""
     of_cells = {(cell.dataset, cell.model): ties for cell in cells}
-    return validity.markdown(frame, validity.exact_oracles(cells), of_cells, stand_ins(STUDY))
+    return validity.markdown(frame, validity.exact_oracles(cells), of_cells, STUDY)
 
 
 def test_published_numbers_are_the_papers():
@@ -254,7 +253,7 @@ def test_validity_markdown_has_methods_by_k_with_the_papers_value_beside_ours(ce
             assert rows[LABELS.index(METHOD[row.method].label)][(1, 3, 5).index(row.top_k) + 1] == text
     markdown = validity_told(frame, cell, ties=["linear_reg"])
     assert "Random, reseed and oracle are controls." in markdown
-    assert "## ml-100k, mf (10 users)" in markdown
+    assert "## MovieLens-100K × matrix factorisation (10 users)" in markdown
     assert markdown.endswith(
         "\nLinear surrogate (reg): no weight on deleted items survived cross-validation, so it names any.\n"
     )
@@ -283,7 +282,7 @@ def test_mcnemar_compares_every_pair_once(tmp_path, cell):
     markdown = told("mcnemar", frame)
     assert markdown.count("\n## ") == 6
     header, _, *rows = pipes(markdown.split("\n## ")[2])
-    assert markdown.split("\n## ")[2].startswith("ml-100k, mf, K = 3\n")
+    assert markdown.split("\n## ")[2].startswith("MovieLens-100K × matrix factorisation, K = 3\n")
     found = rows[[row[0] for row in rows].index("KNN")][header.index("MLP surrogate (reg)")]
     assert found == f"{some['only_a']} : {some['only_b']}, p = {some['p_holm']:.2g}"
     assert sum(entry != "" for row in rows for entry in row[1:]) == 55
@@ -357,7 +356,7 @@ def test_naive_accumulates_over_sizes(tmp_path, cell):
     assert nobody[["share_upto", "ci_low", "ci_high", "mean_subset_share"]].isna().all(axis=None)
     some, none = told("naive", frame).split("\n## ")[1:]
     assert pipes(some)[3] == ["1", "2", "1", f"2: 66.7 % [{100 * low:.1f}, {100 * high:.1f}]", "11.11 %"]
-    assert none.startswith("toy, mf (0 users)\n\nNo user's history is as short")
+    assert none.startswith("Planted toy world × matrix factorisation (0 users)\n\nNo user's history is as short")
     assert "|" not in none
 
 
@@ -608,7 +607,7 @@ def test_a_variant_on_other_users_is_refused(cell):
     tested = cell.read(paths.ABLATION, family="effect")
     left_out = tested.index[(tested["method"] == "rank").to_numpy()][0]
     store.write(cell.path(paths.ABLATION, family="effect"), tested.drop(index=left_out), schemas.EVALUATION)
-    with pytest.raises(ValueError, match="ml-100k, mf: effect rank and linear_reg explain other users"):
+    with pytest.raises(ValueError, match="factorisation: effect rank and linear_reg explain other users"):
         made("ablations", cell)
 
 
@@ -648,14 +647,14 @@ def test_correlations_are_summed_up_over_users_beside_the_papers():
     frame = correlation_frame().query("measure != 'mlp_clf'")
     unknown = frame.assign(measure="mlp_clf", pearson=np.nan, spearman=np.nan)[:4]
     papers = {("ml-100k", "mf"): {"influence": 0.356}}
-    markdown = analyses.correlation_markdown(pd.concat([frame, unknown]), papers, {})
+    markdown = analyses.correlation_markdown(pd.concat([frame, unknown]), papers, {}, STUDY.title)
     header, _, *rows = pipes(markdown)
     assert header == ["measure", "users", "Pearson", "paper, one user", "users above 0", "Spearman"]
     # -0.5, 0, 0.25 and their halves: the quartiles of three lie halfway between neighbours
     assert rows[0] == ["Embedding distance", "3", "0.000 [-0.250, 0.125]", "", "33 %", "0.000 [-0.125, 0.062]"]
     assert [row[3] for row in rows] == ["", "", "0.356"] + [""] * (len(MEASURES) - 3)
     assert rows[-1] == ["MLP surrogate (clf)", "0", "", "", "", ""]
-    assert "## ml-100k, mf (84 to 500 sets a user)" in markdown
+    assert "## MovieLens-100K × matrix factorisation (84 to 500 sets a user)" in markdown
 
 
 def quality_frame() -> pd.DataFrame:
@@ -672,9 +671,9 @@ def quality_frame() -> pd.DataFrame:
 def test_what_predicts_no_better_than_the_mean_is_said():
     markdown = told("surrogate_quality", quality_frame())
     everything, top = markdown.split("\n## ")[1:]
-    assert everything.startswith("ml-100k, mf, top 20 items (50 users whose effects vary)")
+    assert everything.startswith("MovieLens-100K × matrix factorisation, top 20 items (50 users whose effects vary)")
     assert everything.endswith("(R² ≤ 0): MLP surrogate (reg).\n")
-    assert top.startswith("ml-100k, mf, top item (17 users whose effects vary)")
+    assert top.startswith("MovieLens-100K × matrix factorisation, top item (17 users whose effects vary)")
     assert top.endswith("(R² ≤ 0): none.\n")
     rows = pipes(everything)[2:]
     assert rows[0][1:] == ["0.012", "-0.500", "0.100 [0.050, 0.150]", "0.200 [0.100, 0.300]", "2.50"]

@@ -414,7 +414,7 @@ def test_the_smallest_of_several_differences_decides(tmp_path):
 def test_recommenders_are_compared_on_the_same_users():
     one = pd.Series([1, 0, -1], index=[4, 5, 6])
     with pytest.raises(ValueError, match="compare recommenders on the same test users"):
-        statistics.paired_mean(one, one.set_axis([4, 5, 7]))
+        statistics.paired(one, one.set_axis([4, 5, 7]))
 
 
 def test_falls_and_gaps_are_differences_of_the_same_users_and_of_two_recommenders(tmp_path):
@@ -506,15 +506,21 @@ def test_the_twin_counts_verdicts_and_shows_every_claim(tmp_path):
 
 
 def test_other_splits_and_seeds_are_no_worlds_of_their_own(tmp_path):
-    """A validity is judged over all of them; differences, of the same users, in the first."""
-    said = study_of(LINEAR, BEATS, models=["mf", "mf-seed1"])
-    seeded = said.models["mf-seed1"].model_copy(update={"seed": 1})
-    said = said.model_copy(update={"models": said.models | {"mf-seed1": seeded}})
-    planted = ({"valid": VALID | {"linear_reg": count, "random": 9}} for count in (20, 40))
+    """Validities and their differences are judged over all of them."""
+    fall = claimed("fall", method="linear_reg", top_k=5, datasets=["ml-100k"], recommenders=["mf"])
+    gap = claimed("gap", better="linear_reg", worse="influence", datasets=["ml-100k"])
+    said = study_of(LINEAR, BEATS, fall, gap, models=["mf", "mf-seed1", "ncf", "ncf-seed1"])
+    seeded = {name: model.model_copy(update={"seed": int("seed1" in name)}) for name, model in said.models.items()}
+    said = said.model_copy(update={"models": seeded})
+    planted = ({"valid": VALID | {"linear_reg": count, "random": 9}} for count in (20, 40, 50, 60))
     frame = judged(said, tmp_path, *planted)
-    assert frame["ours"].tolist() == pytest.approx([30, -16])
-    assert frame["verdict"].tolist() == [N, C]
-    assert not frame["worlds"].str.contains("mf-seed1").any()
+    assert frame["ours"].tolist() == pytest.approx([30, -6, -30, (-16 - 14 + 4 - 24) / 2])
+    assert frame["verdict"].tolist() == [N, N, R, C]
+    assert frame["worlds"][3].startswith("ml-100k, mf − ncf: ")
+    low, high = frame.loc[1, ["ci_low", "ci_high"]]
+    assert low <= -16  # a seed's, and more
+    assert high >= 4
+    assert not frame["worlds"].str.contains("seed1").any()
     assert frame["worlds"][0].endswith(", paper 82, random 9: not")
     row = table("replication").frame(Cell.all_of(said, tmp_path), said).query("method == 'linear_reg' and top_k == 1")
     ends = frame.loc[0, ["ci_low", "ci_high"]].tolist()

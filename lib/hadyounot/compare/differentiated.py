@@ -287,6 +287,11 @@ def neural_block(
     As FIA (Cheng et al., KDD 2019) and ACCENT (Tran et al., SIGIR 2021): loss and Hessian are averaged over the ratings
     of the user and of the target, and 1/n counts these. They damp by ``BLOCK_DAMPING``; where that leaves the Hessian
     indefinite, they leave it so, but here it is damped as ``Influence`` damps an exact one. Solved directly.
+
+    Args:
+        model: θ̂.
+        ratings: what it was trained on.
+        user, target: indices.
     """
     ratings, together = _examples(ratings, negatives)
     predict, loss, parameters = _neural(model, torch.float64, negatives is not None)

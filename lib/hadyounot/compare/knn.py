@@ -39,6 +39,7 @@ def nearest(
     metric: Literal["euclidean", "cosine"] = "euclidean",
 ) -> tuple[int, ...]:
     """KNN: the items of the history (n,) nearest to the target in ``item_embeddings`` (n_items, q), nearest first.
+    Of ``size`` items; ``rng`` breaks ties.
 
     Raises:
         ValueError: the history has fewer than ``size`` items.

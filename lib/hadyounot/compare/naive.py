@@ -16,8 +16,18 @@ def naive(
     """Algorithm 2, without returning at the first D_u that removes the user's top recommendation: every subset of
     1 to ``max_size`` items of the history is retrained. The smallest explanation has the first size with any.
 
+    Args:
+        recommender: what is retrained.
+        ratings: what the original was trained on.
+        users: indices.
+        max_size: items in the largest subsets.
+        top_k: each K.
+
     Returns:
         A row per user, size and K; no row where there are no users.
+
+    Raises:
+        ValueError: a user is unknown, or has no candidate.
     """
     histories = {user: ratings.history(user).tolist() for user in users}
     deletions = [

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, norm, quantile_test, ttest_rel
+from scipy.stats import binomtest, norm, quantile_test, ttest_1samp
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
@@ -84,23 +84,26 @@ def paired_change(valid: np.ndarray, base: np.ndarray, confidence: float = 0.95)
     return (gained - lost) / n, max(more - less - half, -1.0), min(more - less + half, 1.0)
 
 
-def hierarchical_interval(valid: np.ndarray, rng: np.random.Generator, resamples: int = 5000) -> tuple[float, float]:
-    """95 % percentile interval of a share that was measured again and again, by the hierarchical bootstrap.
+def hierarchical_interval(
+    values: np.ndarray, rng: np.random.Generator, confidence: float = 0.95, resamples: int = 5000
+) -> tuple[float, float]:
+    """Percentile interval of a mean that was measured again and again, by the hierarchical bootstrap.
 
     Splits are drawn with replacement, and for each of them its seeds and its users, which are crossed (Davison and
     Hinkley, Bootstrap Methods and their Application, 1997, 3.8). ``scipy.stats.bootstrap`` draws one level alone.
 
     Args:
-        valid: bool (splits, seeds, users).
+        values: (splits, seeds, users): whether an explanation is valid, or the difference of two.
         rng: draws.
+        confidence: of the interval.
         resamples: how often.
     """
-    splits, seeds, users = valid.shape
-    drawn = valid[rng.integers(splits, size=(resamples, splits))]
+    splits, seeds, users = values.shape
+    drawn = values[rng.integers(splits, size=(resamples, splits))]
     for axis, count in ((2, seeds), (3, users)):
         chosen = rng.integers(count, size=(resamples, splits, count))
         drawn = np.take_along_axis(drawn, np.expand_dims(chosen, 5 - axis), axis)
-    low, high = np.quantile(drawn.mean(axis=(1, 2, 3)), [0.025, 0.975])
+    low, high = np.quantile(drawn.mean(axis=(1, 2, 3)), [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
 
@@ -119,8 +122,8 @@ def independent_difference(a: tuple[float, float, float], b: tuple[float, float,
     return x - y, x - y - np.hypot(x - x_low, y_high - y), x - y + np.hypot(x_high - x, y - y_low)
 
 
-def paired_mean(a: pd.Series, b: pd.Series) -> tuple[float, float, float]:
-    """Mean difference of two numbers of the same users, with its 95 % interval (Student's).
+def paired(a: pd.Series, b: pd.Series) -> pd.Series:
+    """Difference of two numbers of the same users.
 
     Args:
         a, b: by user.
@@ -130,8 +133,13 @@ def paired_mean(a: pd.Series, b: pd.Series) -> tuple[float, float, float]:
     """
     if not a.index.equals(b.index):
         raise ValueError("the two are of other users: compare recommenders on the same test users")
-    found = ttest_rel(a, b).confidence_interval()
-    return float((a - b).mean()), float(found.low), float(found.high)
+    return a - b
+
+
+def mean(values: pd.Series) -> tuple[float, float, float]:
+    """The mean, with its 95 % interval (Student's)."""
+    found = ttest_1samp(values, 0).confidence_interval()
+    return float(values.mean()), float(found.low), float(found.high)
 
 
 def median(values: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:

@@ -46,10 +46,12 @@ class LinearSurrogate:
         return item_features @ self.item_weights
 
     def to_arrays(self) -> dict[str, np.ndarray]:
+        """All there is to save."""
         return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self:
+        """What ``to_arrays`` saved."""
         return cls(**arrays)
 
 

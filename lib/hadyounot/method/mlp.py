@@ -36,11 +36,13 @@ class MlpSurrogate:
         return values[:, 0]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
+        """All there is to save."""
         layers = range(len(self.weights))
         return {f"weights_{i}": self.weights[i] for i in layers} | {f"biases_{i}": self.biases[i] for i in layers}
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self:
+        """What ``to_arrays`` saved."""
         layers = range(len(arrays) // 2)
         return cls(tuple(arrays[f"weights_{i}"] for i in layers), tuple(arrays[f"biases_{i}"] for i in layers))
 

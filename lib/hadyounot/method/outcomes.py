@@ -275,6 +275,16 @@ def simulate(
 ) -> Outcomes:
     """Algorithm 1 for these users: at most ``count`` distinct deletions of ``size`` items each, retrained.
 
+    Args:
+        recommender: what is retrained.
+        ratings: what the original was trained on.
+        users: indices.
+        size: items in a deletion.
+        count: deletions of a user; all C(n, size) of a history of n items where there are no more.
+        n_targets: how many top items of each user are recorded.
+        seed: draws the deletions.
+        trained: the original model; trained here where it is not given.
+
     Raises:
         ValueError: a user is unknown, or has fewer than ``size`` ratings or ``n_targets`` candidates.
     """

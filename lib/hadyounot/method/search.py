@@ -39,6 +39,16 @@ def sampled(
 
     All C(n, size) subsets are candidates where there are no more. Items come in the order of the history.
 
+    Args:
+        surrogate: g.
+        user_embedding: φ_u(u), float32 (p,).
+        item_features: of each item of the history what is added up, float32 (n, f).
+        target_embedding: φ_i(i), float32 (q,).
+        history: I_u, items' indices, (n,).
+        size: e, items of an explanation.
+        max_candidates: subsets that are scored.
+        rng: draws them.
+
     Raises:
         ValueError: the history has fewer than ``size`` items.
     """
@@ -58,6 +68,7 @@ def beam(
     rng: np.random.Generator,
 ) -> tuple[int, ...]:
     """Eq. (9) item by item: the ``width`` best subsets of each size grow by every other item; greedy at width 1.
+    Arguments as ``sampled``'s, but for ``width``.
 
     Raises:
         ValueError: the history has fewer than ``size`` items.

@@ -158,12 +158,14 @@ class SetSurrogate:
         return torch.cat(parts).numpy() * np.float32(self.scale) + np.float32(self.mean)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
+        """All there is to save."""
         shape = {"encoder": self.encoder, "hidden": self.hidden, "mean": self.mean, "scale": self.scale}
         weights = {f"network.{name}": tensor.numpy() for name, tensor in self.network.state_dict().items()}
         return {name: np.array(value) for name, value in shape.items()} | weights
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self:
+        """What ``to_arrays`` saved."""
         encoder, hidden, mean, scale = (arrays[name].item() for name in ("encoder", "hidden", "mean", "scale"))
         weights = {name.removeprefix("network."): value for name, value in arrays.items() if "network." in name}
         moments = {name: (weights[f"{name}_mean"], weights[f"{name}_scale"]) for name in ("user", "deleted", "target")}
@@ -184,6 +186,14 @@ def fit_set_network(
 
     Squared loss of eq. (7), minibatches of Adam, early-stopped on held-out users, the same for every learning rate of
     ``config``; the best of them is kept. Every encoder has this budget.
+
+    Args:
+        encoder: one of ``ENCODERS``.
+        representation: eq. (8), without products.
+        outcomes: the n deletions, of N targets each.
+        effects: float (n, N).
+        config: the budget.
+        rng: draws who is held out, initial weights and minibatches.
 
     Returns:
         curve: learning_rate, epoch, mse (of standardised effects), on the held-out users.

@@ -47,7 +47,11 @@ class Fit(NamedTuple):
 
 
 def grouped_folds(users: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
-    """Fold of each deletion, (n,): rows of one user share a fold, and folds differ by one user at most."""
+    """Fold of each deletion, (n,): rows of one user share a fold, and folds differ by one user at most.
+
+    Raises:
+        ValueError: there are fewer users than folds.
+    """
     groups, group = np.unique(users, return_inverse=True)
     if len(groups) < folds:
         raise ValueError(
@@ -63,7 +67,11 @@ def scales(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
 
 
 def occurring_classes(effects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The classes that occur, ascending (+1 is the last), and each effect's index among them."""
+    """The classes that occur, ascending (+1 is the last), and each effect's index among them.
+
+    Raises:
+        ValueError: +1 does not occur, or nothing else does.
+    """
     classes, labels = np.unique(effects, return_inverse=True)
     if classes[-1] != 1 or len(classes) < 2:
         raise ValueError(
@@ -85,7 +93,11 @@ def standardisation(data: SurrogateData) -> tuple[np.ndarray, np.ndarray]:
 
 
 def held_out_users(users: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Mask of the deletions of held-out users, (n,): a share of the users, at least one and not all."""
+    """Mask of the deletions of held-out users, (n,): a share of the users, at least one and not all.
+
+    Raises:
+        ValueError: there is one user.
+    """
     groups = np.unique(users)
     if len(groups) < 2:
         raise ValueError("early stopping needs 2 training users, there is 1; raise counterfactual.training_users")

@@ -6,7 +6,7 @@ import pandas as pd
 
 from ..study.cell import Cell
 from ..study.config import StudyConfig
-from ..study.methods import METHOD
+from ..study.methods import HEADLINES, METHOD
 
 LOOK = {
     "figures/what_decides_validity.png": "Validity in every world",
@@ -17,7 +17,6 @@ LOOK = {
 }
 """What the first page leads to, of what there is."""
 
-SAID = "knn", "influence", "linear_reg", "mlp_reg", "linear_reg_aware", "verified"
 FRAME = "random", "oracle"
 
 
@@ -34,7 +33,7 @@ def finding(worlds: pd.DataFrame, cells: Sequence[Cell], study: StudyConfig, sho
     own = worlds[worlds["top_k"] == k]
     where = pd.Series(study.place(cells[0].dataset, cells[0].model))
     first = own[(own[list(where.index)] == where).all(axis=1)].set_index("method")
-    told = [f"{METHOD[name].label} {_percent(first.loc[name])}" for name in SAID if name in first.index]
+    told = [f"{METHOD[name].label} {_percent(first.loc[name])}" for name in HEADLINES if name in first.index]
     frame = [f"{METHOD[name].label} {_percent(first.loc[name])}" for name in FRAME if name in first.index]
     parts = [
         f"{cells[0].title}: of {first['n_users'].iloc[0]} users, this many percent [95 % interval] have an explanation "

@@ -198,7 +198,9 @@ class NeuralCollaborativeFiltering(NeuralCollaborativeFilteringConfig):
     def sampled_negatives(self, ratings: Ratings, epoch: int) -> np.ndarray:
         """Items beside each rating in an epoch (from 0): int32 (n, negatives).
 
-        Uniform, and independent, among the items with a rating that the rating's user did not rate.
+        Uniform, and independent, among the items with a rating that the rating's user did not rate; drawn from the seed
+        and the epoch for the rating's place, so that a deletion, which is a skip, leaves those of all others. Ratings
+        that lack a row are another dataset, with other negatives.
 
         Raises:
             ValueError: a user rated every item.

@@ -123,10 +123,12 @@ class Ratings:
 
     @property
     def n_users(self) -> int:
+        """Users with an index, those without a rating too."""
         return len(self.user_ids)
 
     @property
     def n_items(self) -> int:
+        """Items with an index, those without a rating too."""
         return len(self.item_ids)
 
     def select(self, rows: np.ndarray) -> Self:

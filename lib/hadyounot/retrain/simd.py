@@ -139,6 +139,8 @@ def _at(context, builder, signature, args):
 
 @intrinsic
 def load(context, table, place):
+    """Vector number ``place`` of a table."""
+
     def generate(context, builder, signature, args):
         return builder.load(_at(context, builder, signature, args), align=BYTES)
 
@@ -147,6 +149,8 @@ def load(context, table, place):
 
 @intrinsic
 def store(context, table, place, value):
+    """Write it."""
+
     def generate(context, builder, signature, args):
         builder.store(args[2], _at(context, builder, signature, args), align=BYTES)
         return context.get_dummy_value()
@@ -156,6 +160,8 @@ def store(context, table, place, value):
 
 @intrinsic
 def splat(context, number):
+    """The vector of one number in every lane."""
+
     def generate(context, builder, signature, args):
         empty = ir.Constant(VECTOR, ir.Undefined)
         first = builder.insert_element(empty, args[0], ir.Constant(INT, 0))
@@ -185,20 +191,25 @@ for _python, _instruction in zip(
 
 
 def constant(number: float) -> ir.Constant:
+    """The same, of a number that is known when the code is compiled."""
     return ir.Constant(VECTOR, [number] * LANES)
 
 
 def call(builder, name, args):
+    """LLVM's intrinsic ``name`` for vectors."""
     function = ir.FunctionType(VECTOR, [VECTOR] * len(args))
     return builder.call(cgutils.get_or_insert_function(builder.module, function, f"llvm.{name}.v{LANES}f32"), args)
 
 
 def positive(builder, value):
+    """Lane by lane, whether it is above 0."""
     return builder.fcmp_ordered(">", value, constant(0))
 
 
 @intrinsic
 def multiply_add(context, x, y, z):
+    """x y + z, in one rounding where the processor has that."""
+
     def generate(context, builder, signature, args):
         return call(builder, "fmuladd", args)
 
@@ -207,6 +218,8 @@ def multiply_add(context, x, y, z):
 
 @intrinsic
 def square_root(context, x):
+    """Lane by lane."""
+
     def generate(context, builder, signature, args):
         return call(builder, "sqrt", args)
 
@@ -225,6 +238,8 @@ def where_positive(context, x, y):
 
 @intrinsic
 def any_positive(context, x):
+    """Whether a lane is above 0."""
+
     def generate(context, builder, signature, args):
         bits = ir.IntType(LANES)
         return builder.icmp_unsigned("!=", builder.bitcast(positive(builder, args[0]), bits), ir.Constant(bits, 0))

@@ -66,8 +66,7 @@ class Cell:
     @property
     def title(self) -> str:
         """What people call it."""
-        kind = RECOMMENDERS[self.kind].title
-        return f"{self.study.titles[self.dataset]} × {kind}" + f" ({self.model})" * (self.model != self.kind)
+        return self.study.title(self.dataset, self.model)
 
     @property
     def kind(self) -> str:

@@ -27,6 +27,7 @@ from ..compare.settings import (
 )
 from ..method.settings import SetNetworkConfig, SurrogateConfig
 from ..retrain.settings import (
+    RECOMMENDERS,
     BlackBoxConfig,
     MatrixFactorizationConfig,
     NeuralCollaborativeFilteringConfig,
@@ -278,6 +279,11 @@ class StudyConfig(Strict):
         own = {name: row.title or name for name, row in self.datasets.items()}
         splits = {name: row.same for name, row in self.datasets.items() if row.same}
         return own | {name: f"{own[dataset]}, split {split}" for name, (dataset, split) in splits.items()}
+
+    def title(self, dataset: str, model: str) -> str:
+        """What people call a cell."""
+        kind = self.models[model].kind
+        return f"{self.titles[dataset]} × {RECOMMENDERS[kind].title}" + f" ({model})" * (model != kind)
 
     def world(self, dataset: str, model: str) -> str:
         """The model of the same settings, among those that ``dataset`` or another split of it has cells of, that has no

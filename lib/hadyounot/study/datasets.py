@@ -110,8 +110,17 @@ def obtain(name: str, folder: Path, datasets: dict[str, DatasetConfig] | None = 
     note = "; it has no titles: items are called by their ids" if untitled else ""
     if zeros := (obtained.ratings.values == 0).sum() * (obtained.ratings.values.min() >= 0):
         note += f"; {zeros:,} of them are 0: where that means no rating, write `missing: 0` in the registry row"
+    if far := _far_off(obtained.ratings.values):
+        note += f"; the highest is {far:g}, far from all others: where that means no rating, write `missing: {far:g}`"
     _say(f"{name}: {len(obtained.ratings):,} ratings from {obtained.source}{note}")
     return obtained
+
+
+def _far_off(values: np.ndarray) -> float | None:
+    """The highest rating, if it is further from the next than that is from the lowest, and there more than once."""
+    known, counts = np.unique(values, return_counts=True)
+    far = len(known) > 2 and counts[-1] > 1 and known[-1] - known[-2] > known[-2] - known[0]
+    return float(known[-1]) if far else None
 
 
 def availability(name: str, folder: Path, datasets: dict[str, DatasetConfig] | None = None) -> str:

@@ -70,6 +70,7 @@ class Method:
         name: what files call it.
         label: what people call it.
         color: of its marks; families of methods differ in lightness too, so grey tells them apart.
+        headline: whether it is shown where few are: on a report's first page, over many worlds, in README.
         role: "control" for the floor, the noise and the ceiling, which explain nothing; "ours" for what the paper has
             not; else the paper's, or a variant.
         baseline: a key of ``stages.explain.BASELINES``, for what learns nothing.
@@ -87,6 +88,7 @@ class Method:
     label: str = ""
     color: str = ""
     role: str = ""
+    headline: bool = False
     baseline: str | None = None
     option: str = ""
     learner: Learner | None = None
@@ -113,10 +115,17 @@ class Method:
         return "rank_after_readmitted" if self.learner and self.learner.readmitted else "rank_after"
 
     @property
+    def in_stars(self) -> bool:
+        """Whether its measure is in the ratings' units: a change of scores, or Δŷ_reg."""
+        return self.baseline == "influence" or (self.learner is not None and self.learner.effect == "reg")
+
+    @property
     def measure_label(self) -> str:
         """What people call what it says of an item set."""
         return self.label if self.measure == self.name else self.measure.replace("_", " ").capitalize()
 
+
+EFFECT = r"$\Delta\hat{y}_{\mathrm{reg}}$ (stars)"  # eq. (3), on an axis
 
 _GREY, _DARK, _LIGHT = "#9a9a9a", "#0b3055", "#3a83b8"  # safe for colour-blind readers, as the other hues are
 
@@ -125,6 +134,7 @@ METHODS = (
     Method("reseed", "Reseed (nothing deleted)", _GREY, "control"),
     Method(
         *("knn", "KNN", "#d9a406"),
+        headline=True,
         baseline="nearest",
         option="euclidean",
         measure="embedding_distance",
@@ -133,6 +143,7 @@ METHODS = (
     Method("knn_cosine", "KNN (cosine)", "#e9c75c", baseline="nearest", option="cosine", measure="cosine_distance"),
     Method(
         *("influence", "Influence function", "#a8440a"),
+        headline=True,
         baseline="influence",
         option="influence",
         measure="influence",
@@ -146,30 +157,34 @@ METHODS = (
     ),
     Method(
         *("linear_reg", "Linear surrogate (reg)", _DARK),
+        headline=True,
         learner=Learner(),
         measure="linear_reg",
-        panel="linear surrogate:\nΔŷ_reg (stars)",
+        panel=f"linear surrogate:\n{EFFECT}",
     ),
     Method(
         *("mlp_reg", "MLP surrogate (reg)", _LIGHT),
+        headline=True,
         learner=Learner("mlp"),
         measure="mlp_reg",
-        panel="MLP surrogate:\nΔŷ_reg (stars)",
+        panel=f"MLP surrogate:\n{EFFECT}",
     ),
     Method("linear_clf", "Linear surrogate (clf)", _DARK, learner=Learner("logistic", "clf"), measure="linear_clf"),
     Method("mlp_clf", "MLP surrogate (clf)", _LIGHT, learner=Learner("mlp", "clf"), measure="mlp_clf"),
     Method(
         *("linear_reg_aware", "Linear, target-aware (ours)", "#0d7a5f", "ours"),
+        headline=True,
         learner=Learner(products=None),
         measure="linear_reg_aware",
-        panel="target-aware, ours:\nΔŷ_reg (stars)",
+        panel=f"target-aware, ours:\n{EFFECT}",
     ),
-    Method("verified", "Proven by retraining (ours)", "#5b2a86", "ours", baseline="verified"),
+    Method("verified", "Proven by retraining (ours)", "#5b2a86", "ours", headline=True, baseline="verified"),
     Method("oracle", "Oracle (really retrained)", _GREY, "control"),
 )
 
 METHOD = {method.name: method for method in METHODS}
 SURROGATES = tuple(method for method in METHODS if method.learner)
+HEADLINES = tuple(method.name for method in METHODS if method.headline)
 MEASURES = tuple(method for method in METHODS if method.measure)
 
 BASE = METHOD["linear_reg"]  # what the ablations are variants of

@@ -74,11 +74,11 @@ def read_ratings(
             raise DataError(f"{place}: the {what} is empty; fill it in or delete the {table.unit}")
         numbers = pd.to_numeric(pd.Series(columns[what][:1000]), errors="coerce")  # enough to tell
         fractions = np.flatnonzero(numbers % 1 > 0)
-        if len(fractions) > len(numbers) / 2:
+        if len(fractions) and numbers.notna().sum() > len(numbers) / 2:
             raise DataError(
-                f"{table.at(fractions[0])}: the {what} is {columns[what][fractions[0]]!r}, and most are fractions, as "
-                f"ratings are; correct `{what}` in the registry row, or, if the file is a matrix with a column for "
-                "each item, write it as a table of user, item and rating first (pandas.melt does that)"
+                f"{table.at(fractions[0])}: the {what} is {columns[what][fractions[0]]!r}, a fraction, as ratings are; "
+                f"correct `{what}` in the registry row, or, if the file is a matrix with a column for each item, write "
+                "it as a table of user, item and rating first (pandas.melt does that)"
             )
     with np.errstate(over="ignore"):  # a number beyond float32 is no rating either
         values = pd.to_numeric(pd.Series(columns["rating"]), errors="coerce").to_numpy(np.float32)
@@ -142,7 +142,10 @@ def _no_title(
         column = shared.index(max(shared))
         fix = f"write `item: {as_yaml(titles.header[column] if titles.header else column + 1)}` for the titles"
     elif some.startswith("'\"") and not titles_file.quoted:
-        fix = "leave out `quoted: false` for the titles"
+        names = {what: str(column).strip('"') for what, column in titles_file.columns().items()}
+        written = ", ".join(f"{what}: {as_yaml(name)}" for what, name in names.items()) if titles.header else ""
+        fix = "leave out `quoted: false`" + f", write `{written}`" * bool(written)
+        fix += ", and `backslash: true`" * any('\\"' in cell for row in titles.rows for cell in row) + " for the titles"
     else:
         fix = "correct `item`, here or there,"
     return (

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ..report import figures, output
 from ..study import paths
 from ..study.cell import Cell
@@ -41,6 +43,7 @@ def open_cell(notebook: str, settings: dict[str, Any], config: str, dataset: str
         folder: of the run. By hand, that of a finished one, which is only read; or "" for a new temporary one, with
             what the notebook reads.
     """
+    _show_whole_texts()
     if settings:
         return Cell(StudyConfig.given(settings), dataset, model, Path(folder), makes=True)
     study = _study(config)
@@ -66,6 +69,11 @@ def open_cells(settings: dict[str, Any], config: str, folder: str) -> list[Cell]
         run = Path(folder) if folder else _made(study, ready, ["10_dataset"])
         found += [cell for cell in Cell.all_of(study, run) if cell.path(paths.RATINGS).exists()]
     return found
+
+
+def _show_whole_texts() -> None:
+    """In tables of notebooks: pandas cuts them after 50 characters."""
+    pd.set_option("display.max_colwidth", None)
 
 
 def _study(config: str) -> StudyConfig:
@@ -143,6 +151,7 @@ class Report:
 
 def open_report(notebook: str, settings: dict[str, Any], config: str, folder: str) -> Report:
     """The tables and figures that a notebook of ``REPORTS`` shows; arguments as ``open_cell``'s."""
+    _show_whole_texts()
     if settings:
         return Report(StudyConfig.given(settings), Path(folder))
     study = _study(config)

@@ -45,7 +45,7 @@ def baseline_correlation(
         figsize=(style.PAGE, 2.6 + 0.3 * len(known)),
         height_ratios=[2, 0.34 * len(known)],
     )
-    in_stars = [method.measure for method in shown if method.panel.endswith("(stars)")]
+    in_stars = [method.measure for method in shown if method.in_stars]
     low, high = sets[in_stars].min(axis=None), sets[in_stars].max(axis=None)
     margin = 0.05 * (high - low) or 0.1
     for method in shown:

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from ...study import paths
 from ...study.cell import Cell
 from ...study.config import StudyConfig
+from ...study.methods import EFFECT
 from .. import style
 
 
@@ -35,7 +36,7 @@ def projection(points: pd.DataFrame, separability: pd.DataFrame, perplexity: flo
         location="bottom",
         shrink=0.7,
         pad=0.02,
-        label="Δŷ_reg (stars)",
+        label=EFFECT,
         ticks=MaxNLocator(5),
     )
     plane.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim", xlabel="t-SNE 1", ylabel="t-SNE 2")

@@ -15,12 +15,9 @@ from matplotlib.ticker import PercentFormatter
 from ...retrain.settings import RECOMMENDERS
 from ...study.cell import Cell
 from ...study.config import StudyConfig
-from ...study.methods import METHOD
+from ...study.methods import HEADLINES, METHOD
 from .. import style
 from . import marks
-
-SHOWN = "knn", "influence", "linear_reg", "mlp_reg", "linear_reg_aware", "verified"
-"""The baselines, the paper's two regressions and ours."""
 
 PAPER = "linear_reg"  # whose validity in the paper is the line
 
@@ -114,10 +111,10 @@ def _row(axes: Axes, place: float, rows: pd.DataFrame) -> None:
     printed = by_method["paper"].get(PAPER)
     if pd.notna(printed):
         axes.plot([printed] * 2, [place - 0.5, place + 0.5], color=style.INK, linewidth=1.1, linestyle=":", zorder=2)
-    for number, name in enumerate(SHOWN):
+    for number, name in enumerate(HEADLINES):
         if name in shares:
             axes.plot(
-                *(shares[name], place + 0.11 * (number - (len(SHOWN) - 1) / 2)),  # equals stay apart
+                *(shares[name], place + 0.11 * (number - (len(HEADLINES) - 1) / 2)),  # equals stay apart
                 marks.MARKERS[name],
                 **{"color": METHOD[name].color, "markeredgecolor": "white", "markeredgewidth": 0.5},
                 markersize=6.5 - 0.3 * number,  # of equals the later ones are smaller, so that all are seen
@@ -129,7 +126,7 @@ def _legend(table: pd.DataFrame) -> Sequence[Line2D | Patch]:
     present = set(table["method"])
     found = [
         Line2D([], [], linestyle="", marker=marks.MARKERS[name], color=METHOD[name].color, label=METHOD[name].label)
-        for name in SHOWN
+        for name in HEADLINES
         if name in present
     ]
     found.append(Line2D([], [], color=style.FAINT, linewidth=2.2, label=METHOD["reseed"].label))

@@ -50,7 +50,7 @@ def ablations(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
             for variant in (one for one in variants if one.name in ranks):
                 name, base = variant.name, None if variant is BASE else BASE.name
                 if not ranks[name].index.equals(ranks[BASE.name].index):
-                    raise ValueError(f"{cell.dataset}, {cell.model}: {each} {name} and {BASE.name} explain other users")
+                    raise ValueError(f"{cell.title}: {each} {name} and {BASE.name} explain other users")
                 tested = ranks[name].reset_index().assign(method=name)
                 printed = cell.kind, study.original(cell.dataset), each, name
                 for share in statistics.validity(tested, top_k).drop(columns="method").to_dict("records"):
@@ -69,7 +69,7 @@ def ablations(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(("paper_change", "r2", "spearman"), "float64"))
 
 
-def markdown(frame: pd.DataFrame) -> str:
+def markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
     """Schema ``schemas.ABLATIONS``: for each dataset and model, variants by K, and their change at the smallest K."""
     parts = [
         "Validity of variants of the linear surrogate (reg) that differ in one choice, in percent; its change at the "
@@ -100,7 +100,7 @@ def markdown(frame: pd.DataFrame) -> str:
             "R²": texts(first["r2"], "{:z.3f}"),
             "rank correlation": texts(first["spearman"], "{:z.3f}"),
         })  # fmt: skip
-        parts.append(f"\n## {dataset}, {model} ({first['n_users'].iloc[0]} users)\n\n{pipes(shown)}")
+        parts.append(f"\n## {study.title(dataset, model)} ({first['n_users'].iloc[0]} users)\n\n{pipes(shown)}")
     return "".join(parts)
 
 
@@ -114,6 +114,6 @@ TABLES = {
     "ablations": Table(
         schemas.ABLATIONS,
         lambda cells, study: ablations(analysed(cells), study),
-        lambda frame, cells, study: markdown(frame),
+        lambda frame, cells, study: markdown(frame, study),
     )
 }

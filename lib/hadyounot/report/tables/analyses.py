@@ -1,6 +1,6 @@
 """Figures 7 and 8 in numbers: measures beside retraining, and how well surrogates and probes predict."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import pandas as pd
 
@@ -22,7 +22,10 @@ def published_correlations(cells: Iterable[Cell], study: StudyConfig) -> dict[tu
 
 
 def correlation_markdown(
-    frame: pd.DataFrame, papers: Mapping[tuple[str, str], Mapping[str, float]], standing: Mapping[str, str]
+    frame: pd.DataFrame,
+    papers: Mapping[tuple[str, str], Mapping[str, float]],
+    standing: Mapping[str, str],
+    title: Callable[[str, str], str],
 ) -> str:
     """Schema ``schemas.CORRELATION``: a row per measure, the users summed up by their quartiles.
 
@@ -30,6 +33,7 @@ def correlation_markdown(
         frame: the table.
         papers: see ``published_correlations``; whom it does not hold has no numbers of the paper.
         standing: see ``stand_ins``.
+        title: of a dataset and a model.
     """
     parts = [
         "Correlation of what a measure says of an item set with the score decrease of the user's top item once the set "
@@ -51,7 +55,7 @@ def correlation_markdown(
                 }
             )
         sets = span(cell["n_sets"])
-        parts.append(f"\n## {dataset}, {model} ({sets} sets a user)\n\n{pipes(pd.DataFrame(rows))}")
+        parts.append(f"\n## {title(dataset, model)} ({sets} sets a user)\n\n{pipes(pd.DataFrame(rows))}")
         parts.append(footnotes([dataset] if paper else [], standing))
     return "".join(parts)
 
@@ -72,7 +76,7 @@ def _intervals(rows: pd.DataFrame, name: str) -> list[str]:
     return [value + ("" if pd.isna(low) else f" [{low:z.3f}, {high:z.3f}]") for value, low, high in ends]
 
 
-def quality_markdown(frame: pd.DataFrame) -> str:
+def quality_markdown(frame: pd.DataFrame, title: Callable[[str, str], str]) -> str:
     """Schema ``schemas.SURROGATE_QUALITY``: for each cell, all targets and the top item alone; and in a sentence, which
     surrogates predict no better than the mean.
     """
@@ -94,7 +98,7 @@ def quality_markdown(frame: pd.DataFrame) -> str:
             }
         )
         targets = "top item" if n_targets == 1 else f"top {n_targets} items"
-        heading = f"{dataset}, {model}, {targets} ({span(rows['n_users'])} users whose effects vary)"
+        heading = f"{title(dataset, model)}, {targets} ({span(rows['n_users'])} users whose effects vary)"
         parts.append(f"\n## {heading}\n\n{pipes(shown)}")
         known = rows[rows["r2"].notna()]
         poor = [METHOD[name].label for name in known.loc[known["r2"] <= 0, "predictor"]]
@@ -125,12 +129,14 @@ TABLES = {
     "correlation": Table(
         schemas.CORRELATION,
         lambda cells, study: gathered(analysed(cells), paths.CORRELATION),
-        lambda frame, cells, study: correlation_markdown(frame, published_correlations(cells, study), stand_ins(study)),
+        lambda frame, cells, study: correlation_markdown(
+            frame, published_correlations(cells, study), stand_ins(study), study.title
+        ),
     ),
     "surrogate_quality": Table(
         schemas.SURROGATE_QUALITY,
         lambda cells, study: gathered(analysed(cells), paths.SURROGATE_QUALITY),
-        lambda frame, cells, study: quality_markdown(frame),
+        lambda frame, cells, study: quality_markdown(frame, study.title),
     ),
     "separability": Table(
         schemas.SEPARABILITY,

@@ -28,7 +28,7 @@ def examples_of(cell: Cell, best_rated: int = 5) -> str:
     titles, tests = cell.ratings.titles, dict(list(cell.read(paths.EVALUATION).groupby("user")))
     users = cell.test_users[: cell.study.explanation.examples]
     parts = [
-        f"# {cell.dataset}, {cell.model}: {len(users)} users, every explanation tested\n\nEach was deleted from the "
+        f"# {cell.title}: {len(users)} users, every explanation tested\n\nEach was deleted from the "
         "user's history and the recommender retrained; the rank is where the recommendation was then.\n"
     ]
     for user in users:

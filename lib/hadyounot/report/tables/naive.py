@@ -1,6 +1,6 @@
 """Algorithm 2: what any deletion up to a size can do."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
@@ -36,8 +36,8 @@ def naive(cells: Iterable[Cell]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(schemas.TABLE_NAIVE.columns)).astype(dict.fromkeys(shares, float))
 
 
-def markdown(frame: pd.DataFrame) -> str:
-    """Schema ``schemas.TABLE_NAIVE``: a table for each dataset and model."""
+def markdown(frame: pd.DataFrame, title: Callable[[str, str], str]) -> str:
+    """Schema ``schemas.TABLE_NAIVE``: a table for each dataset and model, of this ``title``."""
     parts = [
         "Every deletion up to a size, really retrained (Algorithm 2, by size), for users with short histories: no "
         "method that names so many items can remove the recommendation of more of them. In brackets 95 % Wilson "
@@ -45,7 +45,7 @@ def markdown(frame: pd.DataFrame) -> str:
     ]
     for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False):
         n_users = rows["n_users"].iloc[0]
-        parts.append(f"\n## {dataset}, {model} ({n_users} users)\n\n")
+        parts.append(f"\n## {title(dataset, model)} ({n_users} users)\n\n")
         if not n_users:
             parts.append("No user's history is as short as `naive.max_history` asks: nothing was retrained.\n")
             continue
@@ -68,6 +68,8 @@ def markdown(frame: pd.DataFrame) -> str:
 
 TABLES = {
     "naive": Table(
-        schemas.TABLE_NAIVE, lambda cells, study: naive(analysed(cells)), lambda frame, cells, study: markdown(frame)
+        schemas.TABLE_NAIVE,
+        lambda cells, study: naive(analysed(cells)),
+        lambda frame, cells, study: markdown(frame, study.title),
     )
 }

@@ -52,7 +52,7 @@ def markdown(
     frame: pd.DataFrame,
     exact: Mapping[tuple[str, str], int],
     ties: Mapping[tuple[str, str], Sequence[str]],
-    standing: Mapping[str, str],
+    study: StudyConfig,
 ) -> str:
     """Schema ``schemas.TABLE_VALIDITY`` as the paper lays out its Tables 3 and 4: methods by K, for each dataset.
 
@@ -60,8 +60,9 @@ def markdown(
         frame: the table.
         exact: see ``exact_oracles``.
         ties: see ``indifferent``.
-        standing: see ``stand_ins``.
+        study: whose cells these are.
     """
+    standing = stand_ins(study)
     *controls, last = (method.label.partition(" (")[0].lower() for method in METHODS if method.role == "control")
     parts = [
         "Share of users whose recommended item really left the top K once the explanation was deleted and the model "
@@ -75,7 +76,7 @@ def markdown(
         ]
         wide = by_method(rows.assign(text=texts, column=rows["top_k"].map("K = {}".format)))
         n_users = span(rows["n_users"])
-        parts.append(f"\n## {dataset}, {model} ({n_users} users)\n\n{wide}")
+        parts.append(f"\n## {study.title(dataset, model)} ({n_users} users)\n\n{wide}")
         parts.append(footnotes([dataset] if rows["paper"].notna().any() else [], standing))
         lower = exact[dataset, model] < rows["n_users"].max()
         parts.append(
@@ -93,7 +94,7 @@ def markdown(
 def _told(frame: pd.DataFrame, cells: list[Cell], study: StudyConfig) -> str:
     shown = set(zip(frame["dataset"], frame["model"], strict=True))
     cells = [cell for cell in cells if (cell.dataset, cell.model) in shown]
-    return markdown(frame, exact_oracles(cells), indifferent(cells), stand_ins(study))
+    return markdown(frame, exact_oracles(cells), indifferent(cells), study)
 
 
 def mcnemar(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
@@ -112,7 +113,7 @@ def mcnemar(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)[list(schemas.MCNEMAR.columns)]
 
 
-def mcnemar_markdown(frame: pd.DataFrame) -> str:
+def mcnemar_markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
     """Schema ``schemas.MCNEMAR``: a triangle of methods for each dataset, model and K."""
     parts = [
         "Each entry: users for whom only the row's explanation holds, users for whom only the column's does, and the "
@@ -125,10 +126,10 @@ def mcnemar_markdown(frame: pd.DataFrame) -> str:
         rows = [METHOD[name].label for name in wide.index]
         wide.columns = [METHOD[name].label for name in wide.columns]
         wide.insert(0, "", rows)
-        parts.append(f"\n## {dataset}, {model}, K = {k}\n\n{pipes(wide)}")
+        parts.append(f"\n## {study.title(dataset, model)}, K = {k}\n\n{pipes(wide)}")
     return "".join(parts)
 
 
 TABLES = {
     table: Table(schemas.TABLE_VALIDITY, partial(validity, kind=kind), _told) for kind, table in paths.VALIDITY.items()
-} | {"mcnemar": Table(schemas.MCNEMAR, mcnemar, lambda frame, cells, study: mcnemar_markdown(frame))}
+} | {"mcnemar": Table(schemas.MCNEMAR, mcnemar, lambda frame, cells, study: mcnemar_markdown(frame, study))}

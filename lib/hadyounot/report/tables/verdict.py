@@ -1,14 +1,16 @@
 """Every claim of the paper beside what was measured of it, and the verdict that ``compare.verdict`` gives by rule."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import product
 
+import numpy as np
 import pandas as pd
 
 from ...compare import statistics
 from ...compare.verdict import NOT_TESTABLE, REPRODUCED, VERDICTS, Expected, Measurement, over_worlds, weakest
+from ...rng import generator
 from ...study import paths, schemas
 from ...study.cell import Cell
 from ...study.claims import (
@@ -30,7 +32,7 @@ from ...study.methods import BASE, family
 from ...study.published import paper_kind
 from .ablations import placed
 from .common import Table, pipes
-from .worlds import replication
+from .validity import evaluation
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,12 @@ class World:
     Attributes:
         cell: the cell.
         dataset: the paper's, where the cell's stands in for it.
-        repeated: where it is run on several splits or from several seeds, its rows of ``schemas.REPLICATION``, by
-            method and K; else None.
+        repeated: where it is run on several splits or from several seeds, all its cells, by split and seed; else none.
     """
 
     cell: Cell
     dataset: str
-    repeated: pd.DataFrame | None
+    repeated: Mapping[tuple[int, int], Cell]
 
     @property
     def kind(self) -> str:
@@ -69,6 +70,13 @@ class World:
         return statistics.ranks(self.tested)
 
     @cached_property
+    def runs(self) -> dict[tuple[int, int], pd.DataFrame]:
+        """The same of all its cells, by split and seed, each in order; of one that is not repeated, its own."""
+        if not self.repeated:
+            return {(0, 0): self.ranks}
+        return {at: statistics.ranks(evaluation(self.repeated[at])) for at in sorted(self.repeated)}
+
+    @cached_property
     def seconds(self) -> pd.DataFrame:
         """Generation time: a row per user, a column per method, and per way of searching where those were timed."""
         times = [self.cell.read(paths.GENERATION_TIME)]
@@ -87,20 +95,29 @@ class World:
 
     def share(self, method: str, top_k: int) -> Measurement:
         """Validity of a method, in percent: with users as units, or over splits, seeds and users."""
-        rows = self.repeated
-        if rows is None:
-            rows = statistics.validity(self.tested, [top_k]).set_index(["method", "top_k"])
-        return _percent(rows.loc[(method, top_k), ["validity", "ci_low", "ci_high"]])
+        if self.repeated:
+            return self._over_runs([each[method] > top_k for each in self.runs.values()])
+        rows = statistics.validity(self.tested, [top_k]).set_index("method")
+        return _percent(rows.loc[method, ["validity", "ci_low", "ci_high"]])
 
-    def change(self, better: str, worse: str, top_k: int, confidence: float = 0.95) -> tuple[float, float, float]:
-        """Validity of a method less that of another, in percentage points, with its interval."""
-        valid, others = (self.ranks[method].to_numpy() > top_k for method in (better, worse))
+    def change(
+        self, better: tuple[str, int], worse: tuple[str, int], confidence: float = 0.95
+    ) -> tuple[float, float, float]:
+        """Validity of a method at a K less that of another, or at another, in percentage points, with its interval."""
+        if self.repeated:
+            return self._over_runs([*self.gains(better, worse).values()], confidence)
+        valid, others = (self.ranks[method].to_numpy() > top_k for method, top_k in (better, worse))
         return _percent(statistics.paired_change(valid, others, confidence))
 
-    def gains(self, better: str, worse: str, top_k: int) -> pd.Series:
-        """Of each user: 1 where the better method's explanation alone is valid, -1 where the worse one's is, else 0."""
-        valid = (self.ranks[[better, worse]] > top_k).astype(int).droplevel("target")
-        return valid[better] - valid[worse]
+    def gains(self, better: tuple[str, int], worse: tuple[str, int]) -> dict[tuple[int, int], pd.Series]:
+        """By split and seed, of each user: 1 where the better explanation alone is valid, -1 where the worse one is."""
+        return {
+            at: (each[better[0]] > better[1]).astype(int).droplevel("target") - (each[worse[0]] > worse[1]).to_numpy()
+            for at, each in self.runs.items()
+        }
+
+    def _over_runs(self, values: Sequence[pd.Series], confidence: float = 0.95) -> Measurement:
+        return _over_runs(self.repeated, values, self.cell.study.seed, confidence)
 
     def varied(self, claim: AblationClaim) -> Measurement | None:
         """What a variant changes; None where the study has no such variant, or not the one it is compared with.
@@ -127,6 +144,15 @@ def _methods(claim: TestedClaim) -> list[str]:
     return [name for each in named for name in ([each] if isinstance(each, str) else each)]
 
 
+def _over_runs(at: Iterable[tuple[int, int]], values: Sequence[pd.Series], seed: int, confidence: float) -> Measurement:
+    """The mean over splits, seeds and users, in percent, as table ``replication`` has it."""
+    splits, seeds = (len(set(each)) for each in zip(*at, strict=True))
+    found = np.array([each.to_numpy() for each in values]).reshape(splits, seeds, -1)
+    return _percent(
+        (found.mean(), *statistics.hierarchical_interval(found, generator(seed, "replication"), confidence))
+    )
+
+
 def _percent(found: tuple[float, float, float]) -> Measurement:
     return Measurement(*(100 * each for each in found))
 
@@ -142,11 +168,10 @@ def _measured(claim: TestedClaim, world: World) -> Measurement | None:
         case ValidityClaim():
             return world.share(claim.method, claim.top_k)
         case DifferenceClaim():
-            pairs = product(claim.better, claim.worse)
-            return weakest([partial(world.change, *pair, claim.top_k) for pair in pairs], "above")
+            sides = ([(name, claim.top_k) for name in names] for names in (claim.better, claim.worse))
+            return weakest([partial(world.change, *pair) for pair in product(*sides)], "above")
         case FallClaim():
-            ranks = world.ranks[claim.method].to_numpy()
-            return _percent(statistics.paired_change(ranks > claim.top_k, ranks > 1))
+            return Measurement(*world.change((claim.method, claim.top_k), (claim.method, 1)))
         case AblationClaim():
             return world.varied(claim)
         case CorrelationClaim():
@@ -215,9 +240,8 @@ def _found(claim: TestedClaim, worlds: list[World]) -> Iterator[tuple[str, str, 
         first, second = ([world for world in about if world.kind == kind] for kind in claim.recommenders)
         for a, b in product(first, second):
             if a.cell.dataset == b.cell.dataset:
-                gains = (each.gains(claim.better, claim.worse, claim.top_k) for each in (a, b))
-                found = _percent(statistics.paired_mean(*gains))
-                yield f"{a.cell.dataset}, {a.cell.model} − {b.cell.model}", a.dataset, a.kind, found, ""
+                name = f"{a.cell.dataset}, {a.cell.model} − {b.cell.model}"
+                yield name, a.dataset, a.kind, _gap(claim, a, b), ""
         return
     about = [world for world in about if world.kind in claim.recommenders]
     if isinstance(claim, DatasetClaim):  # once each, and of no other data that stand in for it
@@ -231,6 +255,18 @@ def _found(claim: TestedClaim, worlds: list[World]) -> Iterator[tuple[str, str, 
             floor = isinstance(claim, ValidityClaim) and "random" in world.ranks
             told = f", random {_number(world.share('random', claim.top_k).estimate, 3)}" if floor else ""
             yield name, world.dataset, world.kind, measured, told
+
+
+def _gap(claim: GapClaim, a: World, b: World) -> Measurement:
+    """How much more a method is valid than another in one world than in the other, for the same users: over the
+    repetitions that both have.
+    """
+    sides = (claim.better, claim.top_k), (claim.worse, claim.top_k)
+    ours, others = a.gains(*sides), b.gains(*sides)
+    if a.repeated and a.repeated.keys() == b.repeated.keys():
+        apart = [statistics.paired(ours[at], others[at]) for at in ours]
+        return _over_runs(a.repeated, apart, a.cell.study.seed, 0.95)
+    return _percent(statistics.mean(statistics.paired(ours[0, 0], others[0, 0])))
 
 
 def _number(value: float, digits: int) -> str:
@@ -261,7 +297,7 @@ def _row(claim: TestedClaim, worlds: list[World], study: StudyConfig) -> dict:
         told.append(f"not measured: {', '.join(missing)}")
     if first is None:
         first = expected(claim, claim.datasets[0], claim.recommenders[0], study).paper, None, None, None
-        needs = "where these data are at hand, " if isinstance(claim, DatasetClaim) else ""
+        needs = "where these data are at hand and named there, " if isinstance(claim, DatasetClaim) else ""
         told.append(f"{needs}`snakemake --configfile config/paper.yaml` measures it")
     numbers = dict(zip(("paper", "ours", "ci_low", "ci_high"), first, strict=True))
     return numbers | {"worlds": "; ".join(told), "verdict": over_worlds(verdicts)}
@@ -279,20 +315,21 @@ def _said(claim: PeopleClaim, study: StudyConfig) -> dict:
 
 def verdict(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
     """Schema ``schemas.VERDICT``: one row per claim, in the order of claims.yaml. Other splits and seeds of a world are
-    no worlds of their own: a validity is judged over all of them, as table replication has it.
+    no worlds of their own: validities and their differences are judged over all of them, as table replication has it.
     """
     cells = list(cells)
+    by_name = {(cell.dataset, cell.model): cell for cell in cells}
     repeated = {
-        name: rows.set_index(["method", "top_k"])
-        for name, rows in replication(cells, study).groupby(["dataset", "world"], sort=False)
+        (dataset, world): {at: by_name[names] for at, names in runs.items()}
+        for (dataset, _, world), runs in study.repetitions().items()
     }
     worlds = []
     for cell in cells:
         where = study.place(cell.dataset, cell.model)
         if where["model_seed"] or where["split_seed"]:
             continue
-        rows = repeated.get((cell.dataset, where["world"])) if cell.model == where["world"] else None
-        worlds.append(World(cell, study.original(cell.dataset), rows))
+        runs = repeated.get((cell.dataset, where["world"]), {}) if cell.model == where["world"] else {}
+        worlds.append(World(cell, study.original(cell.dataset), runs))
     rows = []
     for claim in study.claims.claims:
         row = _said(claim, study) if isinstance(claim, PeopleClaim) else _row(claim, worlds, study)
@@ -366,8 +403,9 @@ def markdown(frame: pd.DataFrame, claims: ClaimsConfig) -> str:
         "in all; in some worlds if in some; contradicted if in all; else not. A verdict is over the worlds that are "
         "named beside it: one where a claim's method cannot be had, as influence functions of a truncated SVD, says "
         "nothing of the claim. Ours is the first of them, in the study's order, however near or far the others lie. "
-        "Intervals are not corrected for the number of claims. A validity is over the repetitions of a world, where it "
-        "has some, with the interval of table `replication`; differences are of the world's first split and seed. "
+        "Intervals are not corrected for the number of claims or of worlds: one world in forty shows a side by chance. "
+        "Validities and their differences are over the repetitions of a world, where it has some, with intervals as in "
+        "table `replication`; all else is of its first split and seed. "
         "Beside a validity stands that of three random items in the same world: where they do as well, agreeing with "
         "the paper says nothing of the method. The commands make the evidence of the study that `--configfile` names, "
         "config/study.yaml without it.\n\n"

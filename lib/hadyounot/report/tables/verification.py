@@ -1,6 +1,6 @@
 """What it costs to prove explanations before they are shown, and how small they can be."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
@@ -19,7 +19,7 @@ def ceilings(cells: Iterable[Cell]) -> dict[tuple[str, str], pd.Series]:
     return found
 
 
-def markdown(frame: pd.DataFrame, best: Mapping[tuple[str, str], pd.Series]) -> str:
+def markdown(frame: pd.DataFrame, best: Mapping[tuple[str, str], pd.Series], title: Callable[[str, str], str]) -> str:
     """Schema ``schemas.VERIFICATION``: for each cell a row by K and budget; and how many items the smallest have.
 
     Args:
@@ -52,7 +52,7 @@ def markdown(frame: pd.DataFrame, best: Mapping[tuple[str, str], pd.Series]) -> 
                     "longest": f"{some['seconds'].max():.2g}",
                 }
             )
-        parts.append(f"\n## {dataset}, {model}\n\n{pipes(pd.DataFrame(rows))}\n")
+        parts.append(f"\n## {title(dataset, model)}\n\n{pipes(pd.DataFrame(rows))}\n")
         parts.append(
             "Share of users with a proven explanation of at most so many items, the fewest being looked for:\n\n"
         )
@@ -64,6 +64,6 @@ TABLES = {
     "verification": Table(
         schemas.VERIFICATION,
         lambda cells, study: gathered(analysed(cells), paths.VERIFICATION),
-        lambda frame, cells, study: markdown(frame, ceilings(analysed(cells))),
+        lambda frame, cells, study: markdown(frame, ceilings(analysed(cells)), study.title),
     )
 }

@@ -10,6 +10,7 @@ from statsmodels.stats.proportion import proportion_confint
 from ...compare import statistics
 from ...retrain.protocols import Numbering
 from ...retrain.ratings import Deletion
+from ...retrain.settings import RECOMMENDERS
 from ...rng import generator
 from ...study import paths, schemas
 from ...study.cell import Cell
@@ -174,11 +175,15 @@ def best(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _heading(study: StudyConfig, dataset: str, kind: str) -> str:
+    return f"{study.titles[dataset]} × {RECOMMENDERS[kind].title}"
+
+
 def _percent(row: Any) -> str:
     return f"{100 * row.validity:.1f} [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"
 
 
-def markdown(frame: pd.DataFrame) -> str:
+def markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
     """Schema ``schemas.WORLDS``: for each dataset, recommender, reading and K a table of methods by world."""
     parts = [
         "Validity in percent: the same explanations learnt, searched and verified in each world. A world is how the "
@@ -191,16 +196,17 @@ def markdown(frame: pd.DataFrame) -> str:
             index=["world", "protocol", "test_rmse", "ndcg_at_10"], columns="method", values="text"
         )
         wide = wide.reindex(pd.MultiIndex.from_frame(rows[wide.index.names].drop_duplicates()))
-        wide = wide[in_order(wide.columns)].map("{:.1f}".format)
+        wide = wide[in_order(wide.columns)].apply(texts, spelled="{:.1f}")
         wide.columns = [METHOD[name].label for name in wide.columns]
         shown = wide.reset_index().rename(columns={"test_rmse": "test RMSE", "ndcg_at_10": "nDCG@10"})
         for name, spelled in (("test RMSE", "{:.3f}"), ("nDCG@10", "{:.4f}")):
             shown[name] = texts(shown[name], spelled)
-        parts.append(f"\n## {dataset}, {kind}, {reading}, K = {k} ({span(rows['n_users'])} users)\n\n{pipes(shown)}")
+        heading = f"{_heading(study, dataset, kind)}, {reading}, K = {k} ({span(rows['n_users'])} users)"
+        parts.append(f"\n## {heading}\n\n{pipes(shown)}")
     return "".join(parts)
 
 
-def replication_markdown(frame: pd.DataFrame) -> str:
+def replication_markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
     """Schema ``schemas.REPLICATION``: methods by K, for each world."""
     parts = [
         "Validity in percent over splits and seeds, with a 95 % interval of the hierarchical bootstrap over splits, "
@@ -211,11 +217,11 @@ def replication_markdown(frame: pd.DataFrame) -> str:
         wide = by_method(rows.assign(text=told, column=rows["top_k"].map("K = {}".format)))
         one = rows.iloc[0]
         counts = f"{one['n_splits']} splits × {one['n_seeds']} seeds × {one['n_users']} users"
-        parts.append(f"\n## {dataset}, {kind}, {world} ({counts})\n\n{wide}")
+        parts.append(f"\n## {_heading(study, dataset, kind)}, {world} ({counts})\n\n{wide}")
     return "".join(parts)
 
 
-def renumbered_markdown(frame: pd.DataFrame) -> str:
+def renumbered_markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
     """Schema ``schemas.RENUMBERED``, rounded."""
     parts = [
         "Rebuilt training sets give ids by first appearance: validity, in percent, of explanations that delete the "
@@ -226,13 +232,15 @@ def renumbered_markdown(frame: pd.DataFrame) -> str:
             text=[f"{_percent(row)} of {row.n_users}" for row in rows.itertuples()],
             column=rows["renumbers"].map({True: "renumbers", False: "does not"}) + rows["top_k"].map(", K = {}".format),
         )
-        parts.append(f"\n## {dataset}, {kind}, {world}\n\n{by_method(told)}")
+        parts.append(f"\n## {_heading(study, dataset, kind)}, {world}\n\n{by_method(told)}")
     return "".join(parts)
 
 
 TABLES = {
-    "worlds": Table(schemas.WORLDS, worlds, lambda frame, cells, study: markdown(frame)),
-    "replication": Table(schemas.REPLICATION, replication, lambda frame, cells, study: replication_markdown(frame)),
+    "worlds": Table(schemas.WORLDS, worlds, lambda frame, cells, study: markdown(frame, study)),
+    "replication": Table(
+        schemas.REPLICATION, replication, lambda frame, cells, study: replication_markdown(frame, study)
+    ),
     "sutva": Table(schemas.SUTVA, sutva, lambda frame, cells, study: sutva_markdown(frame)),
-    "renumbered": Table(schemas.RENUMBERED, renumbered, lambda frame, cells, study: renumbered_markdown(frame)),
+    "renumbered": Table(schemas.RENUMBERED, renumbered, lambda frame, cells, study: renumbered_markdown(frame, study)),
 }
