@@ -9,7 +9,7 @@ from hadyounot.compare import statistics
 from hadyounot.compare.verdict import VERDICTS, Expected, Measurement, over_worlds, weakest
 from hadyounot.report import output
 from hadyounot.report.tables import table
-from hadyounot.report.tables.verdict import expected, told_briefly
+from hadyounot.report.tables.verdict import expected, shown, told_briefly
 from hadyounot.study import claims, config, paths, schemas, store, yaml_file
 from hadyounot.study.cell import Cell
 from hadyounot.study.methods import BASE, MEASURES, METHOD, family
@@ -171,7 +171,7 @@ def test_claims_name_methods_measures_and_variants_that_there_are():
         assert {claim.measure, claim.minus or claim.measure} <= measures
     for claim in of_kind("ablation"):
         variants = family(claim.family, PAPER.ablations, PAPER.explanation.explanation_size)
-        assert claim.variant in [variant.name for variant in variants], claim.claim
+        assert {claim.variant, claim.control} <= {BASE.name, *(variant.name for variant in variants)}, claim.claim
 
 
 def test_commands_name_tables_and_figures_that_there_are():
@@ -191,7 +191,7 @@ def test_the_papers_numbers_stand_in_published():
                     without.add(claim.kind if claim.kind != "ablation" else claim.variant)
                 assert said.side or said.paper is not None or claim.kind == "dataset", claim.claim
     # claims in words alone
-    assert without == {"time", "separability", "correlation", "attention", "transformer", "mask", "lasso-greedy"}
+    assert without == {"time", "separability", "correlation", "attention", "transformer", "mask", "mlp-greedy"}
     assert [claim.measure for claim in of_kind("correlation") if claim.minus] == ["linear_reg"]
     for claim in of_kind("people"):
         assert claim.method is None or getattr(PAPER.published.user_study, claim.method) is not None
@@ -540,6 +540,10 @@ def test_many_worlds_are_told_by_their_verdicts():
         "contradicted in 1: ml-100k, w3",
         "not measured: toy",
     ]
+    frame = pd.DataFrame({"verdict": ["in some worlds", N, None], "worlds": [many, few, ""]})
+    numbers = dict.fromkeys(("claim", "where", "paper", "ours", "ci_low", "ci_high", "command"))
+    said = ["**in some worlds**: 2 of 6, contradicted in 1", "**not**", "not measured by this study"]
+    assert shown(frame.assign(**numbers))["verdict"].tolist() == said
 
 
 def test_the_kept_verdicts_on_worlds_say_what_the_kept_tables_say():

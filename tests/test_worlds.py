@@ -296,13 +296,18 @@ def test_figures_have_a_row_for_each(study, folder, worlds, figure):
 
 def test_what_was_expected_is_judged_by_an_interval():
     told = {"a": (0.9, 0.8, 0.95), "b": (0.5, 0.4, 0.6), "c": (0.55, 0.45, 0.65)}
-    table = pd.DataFrame(
-        [(name, *shares) for name, shares in told.items()], columns=["method", "validity", "ci_low", "ci_high"]
-    )
+    names = ["dataset", "world", "method", "validity", "ci_low", "ci_high"]
+    table = pd.DataFrame([("toy", "mf", name, *shares) for name, shares in told.items()], columns=names)
     pairs = [("a", "b"), ("b", "a"), ("b", "c"), ("a", "z")]
     found = expected(table, [(f"{a} above {b}", {"method": a}, {"method": b}) for a, b in pairs])
     assert found["verdict"].tolist() == ["as expected", "the opposite", "not told apart", "not in this study"]
+    assert found["in"].tolist() == ["toy, mf"] * 3 + [""]
     assert found["difference"].tolist()[0] == "+40.0 [+25.9, +51.2]"  # ± √(10² + 10²), √(5² + 10²) points
+    several = pd.concat([table, table.assign(world="svd", validity=0.5), table[1:].assign(world="als")])
+    found = expected(several, [("a above b", {"method": "a"}, {"method": "b"})])
+    assert found["in"].tolist() == ["toy, mf", "toy, svd"]  # the third has no a
+    named = [{"world": world, "method": "b"} for world in ("mf", "als")]
+    assert expected(several, [("mf above als", *named)])["in"].tolist() == ["toy"]
 
 
 def test_the_best_of_a_world_is_no_control(worlds):

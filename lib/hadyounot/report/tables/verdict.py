@@ -9,7 +9,18 @@ import numpy as np
 import pandas as pd
 
 from ...compare import statistics
-from ...compare.verdict import NOT_TESTABLE, REPRODUCED, VERDICTS, Expected, Measurement, over_worlds, weakest
+from ...compare.verdict import (
+    CONTRADICTED,
+    IN_DIRECTION,
+    IN_SOME_WORLDS,
+    NOT_TESTABLE,
+    REPRODUCED,
+    VERDICTS,
+    Expected,
+    Measurement,
+    over_worlds,
+    weakest,
+)
 from ...rng import generator
 from ...study import paths, schemas
 from ...study.cell import Cell
@@ -342,23 +353,39 @@ UNMEASURED = "not measured by this study"
 FEW = 4  # worlds that are spelled out one by one
 
 
-def told_briefly(worlds: str) -> str:
-    """The column ``worlds``: what each shows, a line each; where they are many, their names by verdict, and what random
-    items are where a number is reproduced.
+def _by_verdict(worlds: str) -> tuple[dict[str, list[str]], list[str]]:
+    """Of the column ``worlds`` the worlds by their verdicts, with what random items are where a number is reproduced;
+    and what it says besides.
     """
-    entries = [entry for entry in worlds.split("; ") if entry]
-    judged = {name: [] for name in VERDICTS}
+    judged: dict[str, list[str]] = {name: [] for name in VERDICTS}
     others = []
-    for entry in entries:
+    for entry in filter(None, worlds.split("; ")):
         name, _, rest = entry.partition(": ")
         numbers, _, verdict = rest.rpartition(": ")
         _, random, floor = numbers.partition(", random ")
         name += f" (random {floor})" if random and verdict == REPRODUCED else ""
         judged[verdict].append(name) if verdict in judged else others.append(entry)
+    return judged, others
+
+
+def told_briefly(worlds: str) -> str:
+    """The column ``worlds``: what each shows, a line each; where they are many, their names by verdict."""
+    judged, others = _by_verdict(worlds)
     if sum(map(len, judged.values())) <= FEW:
-        return "<br>".join(entries)
+        return worlds.replace("; ", "<br>")
     lines = [f"{verdict} in {len(names)}: {'; '.join(names)}" for verdict, names in judged.items() if names]
     return "<br>".join(lines + others)
+
+
+def _told(verdict: str | None, worlds: str) -> str:
+    """The verdict; of one that holds in some worlds, in how many."""
+    if not isinstance(verdict, str):
+        return UNMEASURED
+    if verdict != IN_SOME_WORLDS:
+        return f"**{verdict}**"
+    counts = {name: len(found) for name, found in _by_verdict(worlds)[0].items()}
+    against = f", contradicted in {counts[CONTRADICTED]}" if counts[CONTRADICTED] else ""
+    return f"**{verdict}**: {counts[REPRODUCED] + counts[IN_DIRECTION]} of {sum(counts.values())}{against}"
 
 
 def shown(frame: pd.DataFrame) -> pd.DataFrame:
@@ -372,7 +399,7 @@ def shown(frame: pd.DataFrame) -> pd.DataFrame:
                 "" if pd.isna(row[0]) else _span(Measurement(*row))
                 for row in frame[["ours", "ci_low", "ci_high"]].to_numpy(dtype=float)
             ],
-            "verdict": [f"**{each}**" if isinstance(each, str) else UNMEASURED for each in frame["verdict"]],
+            "verdict": [_told(*each) for each in zip(frame["verdict"], frame["worlds"], strict=True)],
             "worlds": frame["worlds"].map(told_briefly),
             "evidence": [f"`{command}`" for command in frame["command"]],
         }

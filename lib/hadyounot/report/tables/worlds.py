@@ -131,25 +131,32 @@ def expected(table: pd.DataFrame, expectations: Iterable[tuple[str, dict[str, An
 
     Args:
         table: schema ``schemas.WORLDS``.
-        expectations: in words; and two choices of rows, by column, of which the first was expected to be higher.
+        expectations: in words; and two choices of rows, by column, of which the first was expected to be higher, in
+            every world where they do not name one.
 
     Returns:
-        a row for each: expected, higher, than (validities in percent), difference (points, 95 %), verdict: "as
-        expected" or "the opposite" where the interval leaves out 0, "not told apart" where it does not, and "not in
-        this study" where there is not one row each.
+        a row for each, and each world that has both: expected, in (which world), higher, than (validities in percent),
+        difference (points, 95 %), verdict: "as expected" or "the opposite" where the interval leaves out 0, "not told
+        apart" where it does not, and "not in this study" where no world has one row each.
     """
     rows = []
     for words, higher, than in expectations:
-        found = [table.loc[(table[list(one)] == pd.Series(one)).all(axis=1)] for one in (higher, than)]
-        if [len(each) for each in found] != [1, 1]:
-            rows.append((words, "", "", "", "not in this study"))
-            continue
-        shares = [tuple(each[["validity", "ci_low", "ci_high"]].iloc[0]) for each in found]
-        difference, low, high = statistics.independent_difference(*shares)
-        verdict = "as expected" if low > 0 else "the opposite" if high < 0 else "not told apart"
-        told = f"{100 * difference:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
-        rows.append((words, *(f"{100 * share:.1f}" for share, _, _ in shares), told, verdict))
-    return pd.DataFrame(rows, columns=["expected", "higher", "than", "difference", "verdict"])
+        sides = [table.loc[(table[list(one)] == pd.Series(one)).all(axis=1)] for one in (higher, than)]
+        by = ["dataset"] if "world" in higher else ["dataset", "world"]
+        places = sides[0][by].drop_duplicates().itertuples(index=False)
+        known = len(rows)
+        for place in places:
+            found = [side[(side[by] == place).all(axis=1)] for side in sides]
+            if [len(each) for each in found] != [1, 1]:
+                continue
+            shares = [tuple(each[["validity", "ci_low", "ci_high"]].iloc[0]) for each in found]
+            difference, low, high = statistics.independent_difference(*shares)
+            verdict = "as expected" if low > 0 else "the opposite" if high < 0 else "not told apart"
+            told = f"{100 * difference:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+            rows.append((words, ", ".join(place), *(f"{100 * share:.1f}" for share, _, _ in shares), told, verdict))
+        if len(rows) == known:
+            rows.append((words, "", "", "", "", "not in this study"))
+    return pd.DataFrame(rows, columns=["expected", "in", "higher", "than", "difference", "verdict"])
 
 
 def best(table: pd.DataFrame) -> pd.DataFrame:
