@@ -52,7 +52,10 @@ def shown(path, name, category, place="", part=""):
     """
     stem = max(each.stem for each in (HERE / "notebooks/captions").iterdir() if name.startswith(each.stem))
     title = (HERE / f"notebooks/captions/{stem}.rst").read_text(encoding="utf-8").partition("\n")[0]
-    labels = lambda wildcards: {"name": title + part, "of": CALLED.get(place.format(**wildcards), "the whole study")}
+    labels = lambda wildcards: {
+        "name": title + part.format(**wildcards).replace("_", " "),
+        "of": CALLED.get(place.format(**wildcards), "the whole study"),
+    }
     return report(path, caption=f"notebooks/captions/{stem}.rst", category=category, labels=labels)
 
 
@@ -78,7 +81,7 @@ def root_of(first):
 def stage(name, notebook, says, input, output, fields, place="{dataset}/{model}"):
     """A notebook, run on a cell with the ``fields`` of the study that decide what it writes, and kept as a page."""
     page = "_".join([notebook, *(f"{{{part}}}" for part in ("block", "family") if f"{{{part}}}" in str(output))])
-    part = page.removeprefix(notebook).replace("_", ", ", 1)
+    part = page.removeprefix(notebook).replace("_{block}", ", block {block}").replace("_{family}", ", {family}")
     html = shown(paths.HTML.format(cell=place, notebook=page), page, "Notebooks", place, part)
     log = paths.EXECUTED.format(cell=place, notebook=page)
     return Job(

@@ -261,6 +261,9 @@ def test_the_report_is_one_page_that_holds_everything(smoke):
     expected |= {f"tables/{table}.html" for table in (*TABLES, "examples")}
     expected |= {f"figures/{figure}.png" for figure in FIGURES}
     assert expected <= set(results)
+    named = {path: result["labels"]["name"] for path, result in results.items()}
+    assert named[f"results/html/{ANALYSED}/70_ablations_sample_size.html"].endswith(", sample size")
+    assert named[f"results/html/{ANALYSED}/30_simulate_001.html"].endswith(", block 001")
     for path, result in results.items():
         content = base64.b64decode(result["data_uri"].partition("base64,")[2])
         assert content == (smoke / path).read_bytes()

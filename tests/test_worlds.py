@@ -210,7 +210,8 @@ def test_worlds_has_every_cell_once_with_its_validity_and_quality(study, folder,
         product((0, 1), (0, 1))
     )
     assert set(unseen["reading"]) == {"unseen", "seen"}
-    assert "\n## toy, mf, seen, K = 1 (12 users)\n" in (folder / "tables/worlds.md").read_text()
+    told = (folder / "tables/worlds.md").read_text()
+    assert "\n## Planted toy world × matrix factorisation, seen, K = 1 (12 users)\n" in told
 
 
 def test_replication_is_a_mean_over_splits_and_seeds(study, folder):

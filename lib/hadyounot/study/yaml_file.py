@@ -65,9 +65,8 @@ def parsed_yaml(path: Path) -> object:
             or "write `key: value`, a space after the colon, indented by spaces like its neighbours, and "
             "in quotes where the value has signs such as | or %"
         )
-        raise ConfigError(
-            f"{path}: line {line + 1}: {error.problem}: {text.splitlines()[line : line + 1]}; {fix}"
-        ) from None
+        said = "".join(text.splitlines()[line : line + 1]).strip() or "the end of the file"
+        raise ConfigError(f"{path}: line {line + 1}: {error.problem}: {said}; {fix}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML ({error}); remove the character") from None
 

@@ -151,8 +151,8 @@ def _finding(worlds: pd.DataFrame, replication: pd.DataFrame) -> str:
         f"the best of many deletions really retrained for {oracle}. The same linear surrogate, told of the target and",
         f"of how the recommender erred on each deleted rating (ours), is valid for {ours}, for more users than the",
         f"paper's in {better} of the worlds; influence functions are for",
-        f"{influence} ({paper['influence']:.4g}), where they can be had. Where every retraining draws initial weights of its",
-        "own, three random items are for",
+        f"{influence} ({paper['influence']:.4g}), where they can be had. Where every retraining draws initial",
+        "weights of its own, three random items are for",
         f"{across('random', reseeded)} and every method for {100 * explained['validity'].min():.0f} % or more:",
         "without a floor and a ceiling a validity says little.",
     ]
