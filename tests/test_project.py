@@ -163,9 +163,9 @@ def test_the_numbers_in_the_findings_are_those_of_the_kept_tables():
     points = shares.loc["mf-netflix", "linear_reg_aware"] - shares.loc["mf-netflix", "influence"]
     assert f"ours hold for {points:.0f} points more at K = 1 (p = {one['p_value']:.3f} alone)" in text
     at_5 = 100 * validity.query("model == 'mf-netflix' and top_k == 5").set_index("method")["validity"]
-    both = f"{at_5['linear_reg_aware']:.1f} against {at_5['influence']:.1f} %, {five['p_holm']:.3f}"
+    both = f"{at_5['linear_reg_aware']:.1f} against {at_5['influence']:.1f} %, it is one ({five['p_holm']:.3f};"
     assert (
-        f"the {(pairs['top_k'] == 1).sum()} pairs of methods together (Holm: {one['p_holm']:.2f}; at K = 5, for {both}"
+        f"the {(pairs['top_k'] == 1).sum()} pairs of methods together (Holm: {one['p_holm']:.2f}); at K = 5, for {both}"
         in text
     )
 

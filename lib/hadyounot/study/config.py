@@ -283,7 +283,11 @@ class StudyConfig(Strict):
     def title(self, dataset: str, model: str) -> str:
         """What people call a cell."""
         kind = self.models[model].kind
-        return f"{self.titles[dataset]} × {RECOMMENDERS[kind].title}" + f" ({model})" * (model != kind)
+        return self.kind_title(dataset, kind) + f" ({model})" * (model != kind)
+
+    def kind_title(self, dataset: str, kind: str) -> str:
+        """What people call a dataset with a kind of recommender."""
+        return f"{self.titles[dataset]} × {RECOMMENDERS[kind].title}"
 
     def world(self, dataset: str, model: str) -> str:
         """The model of the same settings, among those that ``dataset`` or another split of it has cells of, that has no

@@ -12,7 +12,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from ...retrain.settings import RECOMMENDERS
 from ...study.cell import Cell
 from ...study.config import StudyConfig
 from ...study.methods import HEADLINES, METHOD
@@ -92,7 +91,7 @@ def _grid(table: pd.DataFrame, study: StudyConfig) -> Figure:
         axes.grid(axis="x", color=style.BAND)
     for (dataset, recommender, trained), place in headings.items():
         heading = grid[0, -1].annotate(  # over all panels, as it is of the last one
-            f"{study.titles[dataset]} × {RECOMMENDERS[recommender].title}{trained}",
+            study.kind_title(dataset, recommender) + trained,
             (0.01, place),
             xycoords=("figure fraction", "data"),
             **{"va": "center", "weight": "bold", "annotation_clip": False},

@@ -111,9 +111,7 @@ class World:
         rows = statistics.validity(self.tested, [top_k]).set_index("method")
         return _percent(rows.loc[method, ["validity", "ci_low", "ci_high"]])
 
-    def change(
-        self, better: tuple[str, int], worse: tuple[str, int], confidence: float = 0.95
-    ) -> tuple[float, float, float]:
+    def change(self, better: tuple[str, int], worse: tuple[str, int], confidence: float = 0.95) -> Measurement:
         """Validity of a method at a K less that of another, or at another, in percentage points, with its interval."""
         if self.repeated:
             return self._over_runs([*self.gains(better, worse).values()], confidence)
@@ -182,7 +180,7 @@ def _measured(claim: TestedClaim, world: World) -> Measurement | None:
             sides = ([(name, claim.top_k) for name in names] for names in (claim.better, claim.worse))
             return weakest([partial(world.change, *pair) for pair in product(*sides)], "above")
         case FallClaim():
-            return Measurement(*world.change((claim.method, claim.top_k), (claim.method, 1)))
+            return world.change((claim.method, claim.top_k), (claim.method, 1))
         case AblationClaim():
             return world.varied(claim)
         case CorrelationClaim():
@@ -269,8 +267,8 @@ def _found(claim: TestedClaim, worlds: list[World]) -> Iterator[tuple[str, str, 
 
 
 def _gap(claim: GapClaim, a: World, b: World) -> Measurement:
-    """How much more a method is valid than another in one world than in the other, for the same users: over the
-    repetitions that both have.
+    """How much more a method is valid than another in one world than in the other, for the same users: over their
+    repetitions where both have the same, else of the first split and seed.
     """
     sides = (claim.better, claim.top_k), (claim.worse, claim.top_k)
     ours, others = a.gains(*sides), b.gains(*sides)
@@ -431,8 +429,8 @@ def markdown(frame: pd.DataFrame, claims: ClaimsConfig) -> str:
         "named beside it: one where a claim's method cannot be had, as influence functions of a truncated SVD, says "
         "nothing of the claim. Ours is the first of them, in the study's order, however near or far the others lie. "
         "Intervals are not corrected for the number of claims or of worlds: one world in forty shows a side by chance. "
-        "Validities and their differences are over the repetitions of a world, where it has some, with intervals as in "
-        "table `replication`; all else is of its first split and seed. "
+        "Validities and their differences are over the repetitions of a world, where it has some, or of two that have "
+        "the same, with intervals as in table `replication`; all else is of the first split and seed. "
         "Beside a validity stands that of three random items in the same world: where they do as well, agreeing with "
         "the paper says nothing of the method. The commands make the evidence of the study that `--configfile` names, "
         "config/study.yaml without it.\n\n"

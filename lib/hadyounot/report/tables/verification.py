@@ -25,6 +25,7 @@ def markdown(frame: pd.DataFrame, best: Mapping[tuple[str, str], pd.Series], tit
     Args:
         frame: the table.
         best: see ``ceilings``.
+        title: of a dataset and a model.
     """
     parts = [
         "Explanations of test users that were to be proven before they are shown: propose, delete, retrain, and say "

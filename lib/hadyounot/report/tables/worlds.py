@@ -10,7 +10,6 @@ from statsmodels.stats.proportion import proportion_confint
 from ...compare import statistics
 from ...retrain.protocols import Numbering
 from ...retrain.ratings import Deletion
-from ...retrain.settings import RECOMMENDERS
 from ...rng import generator
 from ...study import paths, schemas
 from ...study.cell import Cell
@@ -181,10 +180,6 @@ def best(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _heading(study: StudyConfig, dataset: str, kind: str) -> str:
-    return f"{study.titles[dataset]} × {RECOMMENDERS[kind].title}"
-
-
 def _percent(row: Any) -> str:
     return f"{100 * row.validity:.1f} [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"
 
@@ -207,7 +202,7 @@ def markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
         shown = wide.reset_index().rename(columns={"test_rmse": "test RMSE", "ndcg_at_10": "nDCG@10"})
         for name, spelled in (("test RMSE", "{:.3f}"), ("nDCG@10", "{:.4f}")):
             shown[name] = texts(shown[name], spelled)
-        heading = f"{_heading(study, dataset, kind)}, {reading}, K = {k} ({span(rows['n_users'])} users)"
+        heading = f"{study.kind_title(dataset, kind)}, {reading}, K = {k} ({span(rows['n_users'])} users)"
         parts.append(f"\n## {heading}\n\n{pipes(shown)}")
     return "".join(parts)
 
@@ -223,7 +218,7 @@ def replication_markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
         wide = by_method(rows.assign(text=told, column=rows["top_k"].map("K = {}".format)))
         one = rows.iloc[0]
         counts = f"{one['n_splits']} splits × {one['n_seeds']} seeds × {one['n_users']} users"
-        parts.append(f"\n## {_heading(study, dataset, kind)}, {world} ({counts})\n\n{wide}")
+        parts.append(f"\n## {study.kind_title(dataset, kind)}, {world} ({counts})\n\n{wide}")
     return "".join(parts)
 
 
@@ -238,7 +233,7 @@ def renumbered_markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
             text=[f"{_percent(row)} of {row.n_users}" for row in rows.itertuples()],
             column=rows["renumbers"].map({True: "renumbers", False: "does not"}) + rows["top_k"].map(", K = {}".format),
         )
-        parts.append(f"\n## {_heading(study, dataset, kind)}, {world}\n\n{by_method(told)}")
+        parts.append(f"\n## {study.kind_title(dataset, kind)}, {world}\n\n{by_method(told)}")
     return "".join(parts)
 
 
