@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import warnings
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import matplotlib
 import numpy as np
@@ -117,6 +117,16 @@ def test_families_of_methods_and_values_of_k_differ_in_grey():
     assert list(styles) == [1, 3, 5]
     assert len({shape for shape, _ in styles.values()}) == 3
     assert min(np.diff([lightness(grey) for _, grey in styles.values()])) > 0.2
+
+
+def test_titles_of_narrow_panels_are_in_lines():
+    called = [f"Netflix Prize (our sample)\nncf-{number}" for number in range(7)]
+    for some in (called[:3], called):
+        figure = figures.generation_time(dict.fromkeys(some, times_frame()))
+        figure.canvas.draw()
+        boxes = [axes._left_title.get_window_extent() for axes in figure.axes[:4]]
+        assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
+        assert max(box.x1 for box in boxes) < figure.bbox.x1
 
 
 def test_figure5_shows_every_user_of_the_methods_that_generate_and_their_median():

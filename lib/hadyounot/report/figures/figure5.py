@@ -34,7 +34,7 @@ def generation_time(times: Mapping[str, pd.DataFrame]) -> Figure:
                 axes.annotate(EngFormatter("s")(float(f"{median:.2g}")), (1.02, place), **beside)
         axes.annotate("median", (1.02, -0.62), color=style.FAINT, **beside)
         marks.in_seconds(axes, every["seconds"])
-        axes.set_title(called)
+        marks.title(axes, called)
         marks.of_methods(axes, places)
     figure.legend(handles=[*marks.USERS, marks.CONTROLS], loc="outside lower center", ncols=3)
     return figure

@@ -48,7 +48,7 @@ def validity(
                 axes.plot(row.paper, y, marker, **marks.HOLLOW | {"markersize": size + 1.5}, clip_on=False)
         paper = (standing or {}).get(dataset) if panel["paper"].notna().any() else None
         note = f"\npaper: {called.get(paper, paper)},\nother data" if paper else ""
-        axes.set_title(f"{called.get(dataset, dataset)}\n{model}\n{span(panel['n_users'])} users{note}")
+        marks.title(axes, f"{called.get(dataset, dataset)}\n{model}\n{span(panel['n_users'])} users{note}")
         axes.set_xlim(-0.02, 1.02)
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
         marks.of_methods(axes, places)

@@ -1,5 +1,6 @@
 """What several figures have in common: their tables, rows of methods, and what users and the paper look like."""
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -82,6 +83,12 @@ def places(methods: Iterable[str]) -> dict[str, float]:
 def above(study: StudyConfig, cell: Cell) -> str:
     """What stands above a cell's panel."""
     return f"{study.titles[cell.dataset]}\n{cell.model}"
+
+
+def title(axes: Axes, text: str) -> None:
+    """Write the title of a panel in lines that fit above it."""
+    width = 80 // axes.get_subplotspec().get_gridspec().ncols
+    axes.set_title("\n".join(textwrap.fill(line, width) for line in text.split("\n")))
 
 
 def of_methods(axes: Axes, places: Mapping[str, float]) -> None:
