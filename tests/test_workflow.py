@@ -271,7 +271,7 @@ def test_the_report_is_one_page_that_holds_everything(smoke):
         assert not re.search(r"mailto:|system-message|\{\{", result["caption"]), path
         if path.endswith(".html"):
             assert not re.findall(f"{LOADS}|{IMPORTS}", content.decode()), path
-            assert not re.findall(r"[^<>]*\.\.\.</td>", content.decode()), path  # texts are whole
+            assert b"...</td>" not in content, path  # texts are whole
     assert not re.findall(f"{LOADS}|{IMPORTS}", page)
 
 
