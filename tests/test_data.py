@@ -1281,7 +1281,7 @@ def test_a_wrong_study_is_one_error_that_says_what_to_write(tmp_path, old, new, 
         ),
         (ROW, BLOCK.format("%"), ["line 6: found character '%'", "in quotes where the value has signs such as | or %"]),
         ("user: u", "user: u, user: v", ["line 4: the key 'user' is on line 4 already", "rename or remove one of the"]),
-        (ROW, ROW + ROW, ["line 5: the key 'mine' is on line 1 already: ['mine:']; rename or remove one of the two"]),
+        (ROW, ROW + ROW, ["line 5: the key 'mine' is on line 1 already: mine:; rename or remove one of the two"]),
         (
             "a.csv, user: u, item: i, rating: r",
             "a.zip/b.JSONL, user: 1, item: 2, rating: 3",

@@ -187,7 +187,7 @@ def test_results_are_there_and_hold_what_their_schemas_say(smoke, cell):
 
 def test_examples_are_told_in_words(smoke):
     text = (smoke / "tables/examples.md").read_text()
-    assert all(cell.replace("/", ", ") in text for cell in CELLS)
+    assert all(f"# {load_study(SMOKE).title(*cell.split('/'))}: " in text for cell in CELLS)
     assert re.search(r"\*\*Recommended:\*\* .+ \(19\d\d\)\n", text)
 
 

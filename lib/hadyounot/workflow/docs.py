@@ -194,8 +194,8 @@ def _time(minutes: pd.DataFrame) -> str:
     """What set-up and the default study take."""
     setup, study = minutes.iloc[0], minutes.iloc[1]
     told = [
-        f"`make` took {study['minutes']:.1f} minutes after set-up ({setup['minutes']:.1f}) on 2 cores that did nothing",
-        f"else (commit {study['commit']}, [make.csv](benchmarks/results/make.csv)).",
+        f"`make` took {study['minutes']:.1f} minutes after set-up ({setup['minutes']:.1f}) on 2 cores (commit",
+        f"{study['commit']}, [make.csv](benchmarks/results/make.csv)).",
     ]
     return _wrapped(" ".join(told))
 
