@@ -105,7 +105,7 @@ KINDS = {
 """Kinds of claims that code can test, in README's words."""
 
 SAID = ("random", *HEADLINES, "oracle")
-"""Methods of README's table."""
+"""Methods of the table of some worlds."""
 
 WORLDS = {
     "mf": "matrix factorisation, regularised by its validation error",
@@ -117,27 +117,27 @@ WORLDS = {
     "ncf": "neural collaborative filtering, stopped by its validation error",
     "ncf-implicit-5": "the same on choices, 5 epochs",
 }
-"""Worlds of README's table, not chosen by their numbers: by notebook 20's rules, toolkits' defaults, others."""
+"""Not chosen by their numbers: by notebook 20's rules, toolkits' defaults, others."""
 
 
-def _finding(worlds: pd.DataFrame, replication: pd.DataFrame) -> tuple[str, str]:
-    """What README says first, in percent at K = 1 on MovieLens-100K: of all worlds from one split and seed, schema
-    ``schemas.WORLDS``; and a table of some, over their repetitions, schema ``schemas.REPLICATION``, if there are any.
-    """
-    own = {"dataset": "ml-100k", "reading": "unseen", "top_k": 1}
-    every = worlds[(worlds[list(own)] == pd.Series(own)).all(axis=1)]
+def _told(worlds: pd.DataFrame) -> pd.DataFrame:
+    """Of worlds, schema ``schemas.WORLDS``, those that README tells of, K = 1 on MovieLens-100K, in percent."""
+    told = {"dataset": "ml-100k", "reading": "unseen", "top_k": 1}
+    rows = worlds[(worlds[list(told)] == pd.Series(told)).all(axis=1)]
+    return rows.assign(validity=100 * rows["validity"], paper=100 * rows["paper"])
+
+
+def _finding(worlds: pd.DataFrame) -> str:
+    """What README says first, of all worlds from one split and seed; of the schema ``schemas.WORLDS``."""
+    every = _told(worlds)
     once = every[(every["split_seed"] == 0) & (every["model_seed"] == 0)]
     pinned, reseeded = (once[once["protocol"] == name] for name in ("pinned", "reseeded"))
-    shares = 100 * pinned.pivot(index="world", columns="method", values="validity")
-    papers = {
-        said: 100 * pinned[pinned["world"] == name].set_index("method")["paper"]
-        for name, said in (("mf", "matrix factorisation"), ("ncf", "neural collaborative filtering"))
-    }
-    paper = papers["matrix factorisation"]
+    shares = pinned.pivot(index="world", columns="method", values="validity")
+    paper = pinned[pinned["world"] == "mf"].set_index("method")["paper"]
     explained = reseeded[[METHOD[name].explains for name in reseeded["method"]]]
 
     def across(method: str, rows: pd.DataFrame = pinned) -> str:
-        found = 100 * rows.loc[rows["method"] == method, "validity"]
+        found = rows.loc[rows["method"] == method, "validity"]
         return f"{found.min():.0f} to {found.max():.0f} %"
 
     better = int((shares["linear_reg_aware"] > shares["linear_reg"]).sum())
@@ -153,14 +153,28 @@ def _finding(worlds: pd.DataFrame, replication: pd.DataFrame) -> tuple[str, str]
         f"paper's in {better} of the worlds; influence functions are for",
         f"{influence} ({paper['influence']:.4g}), where they can be had. Where every retraining draws initial",
         "weights of its own, three random items are for",
-        f"{across('random', reseeded)} and every method for {100 * explained['validity'].min():.0f} % or more:",
+        f"{across('random', reseeded)} and every method for {explained['validity'].min():.0f} % or more:",
         "without a floor and a ceiling a validity says little.",
     ]
+    return _wrapped(" ".join(told))
+
+
+def _some_worlds(worlds: pd.DataFrame, replication: pd.DataFrame) -> str:
+    """A table of some worlds, in percent, over their repetitions where there are any; of the schemas ``schemas.WORLDS``
+    and ``schemas.REPLICATION``.
+    """
+    pinned = (every := _told(worlds))[every["protocol"] == "pinned"]
+    once = pinned[(pinned["split_seed"] == 0) & (pinned["model_seed"] == 0)]
+    papers = {
+        said: once[once["world"] == name].set_index("method")["paper"]
+        for name, said in (("mf", "matrix factorisation"), ("ncf", "neural collaborative filtering"))
+    }
     repeated = replication[(replication["dataset"] == "ml-100k") & (replication["top_k"] == 1)]
     runs = repeated.groupby("world")[["n_splits", "n_seeds"]].first().prod(axis=1)
-    shares = (100 * repeated.pivot(index="world", columns="method", values="validity")).combine_first(shares)
-    run = ["world", "split_seed", "model_seed"]
-    quality = every[every["protocol"] == "pinned"].drop_duplicates(run).groupby("world")["ndcg_at_10"].mean()
+    shares = (100 * repeated.pivot(index="world", columns="method", values="validity")).combine_first(
+        once.pivot(index="world", columns="method", values="validity")
+    )
+    quality = pinned.drop_duplicates(["world", "split_seed", "model_seed"]).groupby("world")["ndcg_at_10"].mean()
     rows = [[f"*the paper, {said}*", *texts(each.reindex(SAID), "{:.4g}"), ""] for said, each in papers.items()]
     rows += [
         [
@@ -171,7 +185,7 @@ def _finding(worlds: pd.DataFrame, replication: pd.DataFrame) -> tuple[str, str]
         for world, title in WORLDS.items()
     ]
     named = [METHOD[name].label for name in SAID]
-    return _wrapped(" ".join(told)), pipes(pd.DataFrame(rows, columns=["K = 1, %", *named, "nDCG@10"]))
+    return pipes(pd.DataFrame(rows, columns=["K = 1, %", *named, "nDCG@10"]))
 
 
 def _speed(peers: pd.DataFrame, neural: pd.DataFrame) -> str:
@@ -229,7 +243,6 @@ def readme_page() -> str:
     """
     kept = paths.PROJECT / "docs/results"
     worlds = store.read_csv(kept / "worlds/worlds.csv", schemas.WORLDS)
-    repeated = store.read_csv(kept / "worlds/replication.csv", schemas.REPLICATION)
     judged = {
         "in the worlds": store.read_csv(kept / "worlds/verdict.csv", schemas.VERDICT),
         "at the paper's counts": store.read_csv(kept / "paper/tables/verdict.csv", schemas.VERDICT),
@@ -237,9 +250,16 @@ def readme_page() -> str:
     peers, neural, minutes = (
         pd.read_csv(paths.PROJECT / f"benchmarks/results/{name}.csv") for name in ("peers", "ncf_peers", "make")
     )
-    finding, some = _finding(worlds, repeated)
-    made = {"finding": finding, "some worlds": some, "claims": _claims(judged)}
+    made = {"finding": _finding(worlds), "claims": _claims(judged)}
     return _filled("README.md", made | {"speed": _speed(peers, neural), "time": _time(minutes)})
+
+
+def worlds_page() -> str:
+    """docs/results/worlds/README.md with what is made of the tables beside it, some of the worlds."""
+    kept = paths.PROJECT / "docs/results/worlds"
+    worlds = store.read_csv(kept / "worlds.csv", schemas.WORLDS)
+    repeated = store.read_csv(kept / "replication.csv", schemas.REPLICATION)
+    return _filled("docs/results/worlds/README.md", {"some worlds": _some_worlds(worlds, repeated)})
 
 
 def _validity(cells: Sequence[Cell], validity: pd.DataFrame) -> str:
@@ -312,6 +332,7 @@ PAGES = {
     "config/README.md": config_page,
     "docs/files.md": files_page,
     "README.md": readme_page,
+    "docs/results/worlds/README.md": worlds_page,
     "docs/findings.md": findings_page,
 }
 
