@@ -159,7 +159,7 @@ def test_the_first_page_calls_every_dataset_by_its_title(run, two):
 def test_the_first_page_says_of_the_first_cell_what_is_that_cells(run, two):
     """Also where another cell has a method, or a number of the paper's, that the first has not."""
     study, worlds, other = two
-    both = pd.concat([worlds[worlds["method"] != "influence"], other], ignore_index=True)
+    both = pd.concat([worlds[~worlds["method"].str.startswith("influence")], other], ignore_index=True)
     first = finding(both, Cell.all_of(study, run.folder), study, [])
     assert "Influence" not in first
     assert "the paper 17" not in first

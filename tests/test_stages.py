@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from hadyounot.compare import verified
 from hadyounot.compare.influence import removals
@@ -194,6 +195,24 @@ def test_a_new_method_is_one_row(cell):
         assert set(row.items) == set(history[np.argsort(distance)[:3]].tolist())
     tested, retrained = verify(cell, explained)
     assert retrained == len(tested) == len(explained)
+
+
+def test_what_is_unlearned_is_the_inner_product_of_two_gradients(cell):
+    explained, _ = explain(cell, [METHOD["unlearned"]], {})
+    model, train = cell.trained, cell.train
+    for row in explained.itertuples():
+        own = torch.tensor(model.user_embeddings[row.user], dtype=torch.float64, requires_grad=True)
+
+        def score(item, own=own, user=row.user):
+            biases = model.mean + float(model.user_biases[user]) + float(model.item_biases[item])
+            return biases + own @ torch.tensor(model.item_embeddings[item], dtype=torch.float64)
+
+        (of_target,) = torch.autograd.grad(score(row.target), own)
+        rows = train.rows_of(row.user)
+        losses = [(float(train.values[i]) - score(train.items[i])) ** 2 / 2 for i in rows]
+        products = [float(torch.autograd.grad(loss, own)[0] @ of_target) for loss in losses]
+        # a step against the loss of d moves the target's score by minus the product: without d it is lower by as much
+        assert set(row.items) == set(train.items[rows][np.argsort(products)[:3]].tolist())
 
 
 # -- learn ------------------------------------------------------------------------------------------------------------

@@ -268,7 +268,7 @@ def test_recommenders_show_the_quality_files(cell):
 
 def test_mcnemar_compares_every_pair_once(tmp_path, cell):
     frame = made("mcnemar", cell, make_cell(tmp_path, "toy", seed=1))
-    assert len(frame) == 2 * 3 * 55  # pairs of eleven: reseed and oracle are not tested
+    assert len(frame) == 2 * 3 * 66  # pairs of twelve: reseed and oracle are not tested
     order = {method.name: place for place, method in enumerate(METHODS)}
     assert all(order[row.method_a] < order[row.method_b] for row in frame.itertuples())
     evaluation = store.read_parquet(cell.path(paths.EVALUATION), schemas.EVALUATION).set_index(["method", "user"])
@@ -278,14 +278,14 @@ def test_mcnemar_compares_every_pair_once(tmp_path, cell):
     assert some["only_b"] == sum(left["mlp_reg"] & ~left["knn"])
     # Holm's smallest is Bonferroni's, of all pairs: ours are no family apart
     least = frame.groupby(["dataset", "top_k"])[["p_value", "p_holm"]].min()
-    assert least["p_holm"].to_list() == pytest.approx((55 * least["p_value"]).clip(upper=1).to_list())
+    assert least["p_holm"].to_list() == pytest.approx((66 * least["p_value"]).clip(upper=1).to_list())
     markdown = told("mcnemar", frame)
     assert markdown.count("\n## ") == 6
     header, _, *rows = pipes(markdown.split("\n## ")[2])
     assert markdown.split("\n## ")[2].startswith("MovieLens-100K × matrix factorisation, K = 3\n")
     found = rows[[row[0] for row in rows].index("KNN")][header.index("MLP surrogate (reg)")]
     assert found == f"{some['only_a']} : {some['only_b']}, p = {some['p_holm']:.2g}"
-    assert sum(entry != "" for row in rows for entry in row[1:]) == 55
+    assert sum(entry != "" for row in rows for entry in row[1:]) == 66
 
 
 def test_signal_is_a_ratio_where_others_move_at_all(tmp_path, cell):

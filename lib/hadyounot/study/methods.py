@@ -140,7 +140,13 @@ METHODS = (
         measure="embedding_distance",
         panel="mean embedding\ndistance",
     ),
-    Method("knn_cosine", "KNN (cosine)", "#e9c75c", baseline="nearest", option="cosine", measure="cosine_distance"),
+    Method(
+        *("knn_cosine", "KNN (cosine)", "#e9c75c"),
+        headline=True,
+        baseline="nearest",
+        option="cosine",
+        measure="cosine_distance",
+    ),
     Method(
         *("influence", "Influence function", "#a8440a"),
         headline=True,
@@ -151,10 +157,12 @@ METHODS = (
     ),
     Method(
         *("influence_block", "Influence function (block)", "#e08a4f"),
+        headline=True,
         baseline="influence",
         option="influence_block",
         measure="influence_block",
     ),
+    Method("unlearned", "Residual product (nothing learnt)", "#7fb8a4", headline=True, baseline="unlearned"),
     Method(
         *("linear_reg", "Linear surrogate (reg)", _DARK),
         headline=True,

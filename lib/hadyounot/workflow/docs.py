@@ -179,7 +179,7 @@ def _some_worlds(worlds: pd.DataFrame, replication: pd.DataFrame) -> str:
     rows += [
         [
             f"{title} (`{world}`)" + (f", {runs[world]} runs" if world in runs else ""),
-            *texts(shares.loc[world, list(SAID)], "{:.0f}"),
+            *texts(shares.loc[world].reindex(SAID), "{:.0f}"),
             f"{quality[world]:.2f}",
         ]
         for world, title in WORLDS.items()

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -113,10 +114,10 @@ def _row(axes: Axes, place: float, rows: pd.DataFrame) -> None:
     printed = by_method["paper"].get(PAPER)
     if pd.notna(printed):
         axes.plot([printed] * 2, [place - 0.5, place + 0.5], color=style.INK, linewidth=1.1, linestyle=":", zorder=2)
-    for number, name in enumerate(HEADLINES):
+    for number, (name, apart) in enumerate(zip(HEADLINES, np.linspace(-half, half, len(HEADLINES)), strict=True)):
         if name in shares:
             axes.plot(
-                *(shares[name], place + 0.11 * (number - (len(HEADLINES) - 1) / 2)),  # equals stay apart
+                *(shares[name], place + apart),  # equals stay apart
                 marks.MARKERS[name],
                 **{"color": METHOD[name].color, "markeredgecolor": "white", "markeredgewidth": 0.5},
                 markersize=6.5 - 0.3 * number,  # of equals the later ones are smaller, so that all are seen

@@ -16,8 +16,8 @@ from ...retrain.ratings import Deletion
 from ...rng import generator
 from .. import paths
 from ..cell import Cell
-from ..methods import METHODS, Method
-from .learn import Learned, embeddings, kept_fits, learn
+from ..methods import METHODS, Learner, Method
+from .learn import Learned, embeddings, kept_fits, learn, representation
 
 Explainer = Callable[[int, int, np.random.Generator], tuple[int, ...]]
 """(user, target, rng) -> the items of the user's history whose deletion should remove the target."""
@@ -50,6 +50,24 @@ def _influence(cell: Cell) -> Baseline:
     return baseline
 
 
+def _unlearned(cell: Cell) -> Baseline:
+    """What our surrogate is told and the paper's is not, with every weight 1: those d of largest residual · ⟨φ_d, φ_i⟩.
+
+    On matrix factorisation that is the inner product of two gradients by p_u, the squared error's of d and the target's
+    score's, as TracIn has them (Pruthi et al., NeurIPS 2020): eq. (10) over p_u with the identity for a Hessian. So
+    what ours has above it is what learning adds.
+    """
+    size, told = cell.study.explanation.explanation_size, representation(cell, Learner(products=("residual",)))
+    width = told.item_embeddings.shape[1]
+
+    def explainer(user: int, target: int, rng: np.random.Generator) -> tuple[int, ...]:
+        history = cell.train.history(user)
+        products = told.item_features(user, target, history)[:, width:]  # after φ_d
+        return search.exact(products.sum(axis=1, dtype=np.float64), history, size, rng)
+
+    return lambda option: explainer
+
+
 def prover(cell: Cell) -> Callable[..., verified.Explanation]:
     """``compare.verified.explain`` of the cell's recommender: (user, target, top_k, size, budget) -> what it found."""
     recommender, train, trained = cell.recommender(), cell.train, cell.trained
@@ -80,7 +98,13 @@ def _verified(cell: Cell) -> Baseline:
     return lambda option: explainer
 
 
-BASELINES = {"random": _random, "nearest": _nearest, "influence": _influence, "verified": _verified}
+BASELINES = {
+    "random": _random,
+    "nearest": _nearest,
+    "influence": _influence,
+    "unlearned": _unlearned,
+    "verified": _verified,
+}
 """By name, cell -> what its options are; prepared once for all, as the Hessian of a neural model takes seconds."""
 
 _SEARCHES = {"best": search.explain, "sampled": search.sampled, "beam": search.beam}
