@@ -137,6 +137,15 @@ def test_the_numbers_in_the_findings_are_those_of_the_kept_tables():
         f"at most {max(fit['fits'][fit['methods'][name]]['r2'] for fit in fits for name in papers):.3f} in every"
         in text
     )
+    more: dict[str, list[float]] = {}
+    for path in kept.glob("results/*/*/surrogates.json"):
+        fit = json.loads(path.read_text())
+        told = [fit["fits"][fit["methods"][name]] for name in ("linear_clf", "mlp_clf")]
+        more[path.parent.name] = [100 * (each["accuracy"] - each["majority"]) for each in told]
+    neural = more["ncf"] + more["ncf-netflix"]
+    factors = [each for name, some in more.items() if name.startswith("mf") for each in some]
+    assert f"for at most {max(factors):.1f} points more rows" in text
+    assert f"for {min(neural):.1f} to {max(neural):.1f} more on the two neural models that move" in text
     quality = tables["surrogate_quality"].query("predictor in @papers").groupby("n_targets")["r2"].max()
     assert f"at most {quality[20]:z.3f} over the top 20 items and {quality[1]:.2f} of the top one" in text
     # 5: nothing deleted, beside the best that retrains nothing
@@ -174,6 +183,11 @@ def test_the_numbers_in_the_findings_are_those_of_the_kept_tables():
         for name in neural["model"]
     )
     assert f"({first} %, {second}; Holm: below 0.001)" in text
+    block = tables["mcnemar"].query("method_a == 'influence_block' and method_b == 'linear_reg_aware'")
+    beside = block[block["top_k"] == 1].set_index("model")["p_holm"]
+    own = shares["influence_block"]
+    assert f"{own['ncf']:.1f} % on MovieLens-100K (Holm: {beside['ncf']:.3f}), and {own['ncf-netflix']:.1f} on" in text
+    assert (block.query("model in ('mf-netflix', 'ncf-netflix')")["p_holm"] == 1).all()
     pairs = tables["mcnemar"].query("model == 'mf-netflix'")
     ours = compared[compared["model"] == "mf-netflix"].set_index("top_k")
     one, five = ours.loc[1], ours.loc[5]

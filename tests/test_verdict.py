@@ -9,7 +9,7 @@ from hadyounot.compare import statistics
 from hadyounot.compare.verdict import VERDICTS, Expected, Measurement, over_worlds, weakest
 from hadyounot.report import output
 from hadyounot.report.tables import table
-from hadyounot.report.tables.verdict import expected, shown, told_briefly
+from hadyounot.report.tables.verdict import counted, expected, shown, told_briefly
 from hadyounot.study import claims, config, paths, schemas, store, yaml_file
 from hadyounot.study.cell import Cell
 from hadyounot.study.methods import BASE, MEASURES, METHOD, family
@@ -56,6 +56,8 @@ BELOW = Expected("below", bound=0.5, paper=0.175, tolerance=0.05)
         (BELOW, (-0.2, -0.3, -0.1), "in direction"),
         (BELOW, (0.96, 0.9, 0.98), "contradicted"),
         (BELOW, (0.45, 0.1, 0.6), "not"),
+        (BELOW, (-0.2, -0.3, -0.1, (-0.5, 0.2)), "reproduced"),  # the paper's is of one unit, as some of ours are
+        (BELOW, (-0.2, -0.3, -0.1, (-0.5, 0.1)), "in direction"),
     ],
 )
 def test_a_world_is_judged_by_its_interval_and_the_papers_number(said, found, verdict):
@@ -99,17 +101,17 @@ def test_the_weakest_comparison_is_corrected_only_where_it_would_contradict():
         return lambda confidence: (middle, middle - 10 * confidence, middle + 10 * confidence)
 
     four = [around(middle) for middle in (30, 12, 20, 40)]
-    assert weakest(four, "above") == pytest.approx((12, 12 - 9.5, 12 + 9.875))
-    assert weakest(four, "below") == pytest.approx((40, 40 - 9.875, 40 + 9.5))
-    assert weakest(four[:1], "above") == weakest(four[:1], "below") == pytest.approx((30, 20.5, 39.5))
+    assert weakest(four, "above")[:3] == pytest.approx((12, 12 - 9.5, 12 + 9.875))
+    assert weakest(four, "below")[:3] == pytest.approx((40, 40 - 9.875, 40 + 9.5))
+    assert weakest(four[:1], "above")[:3] == weakest(four[:1], "below")[:3] == pytest.approx((30, 20.5, 39.5))
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_comparison_without_an_interval_leaves_all_unshown(order):
     comparisons = [lambda _: (3, 2, 4), lambda _: (5, nan, nan)][::order]
     found = weakest(comparisons, "above")
-    assert found[0] == 3
-    assert np.isnan(found[1:]).all()
+    assert found.estimate == 3
+    assert np.isnan([found.low, found.high]).all()
 
 
 def test_the_median_lies_between_order_statistics():
@@ -420,9 +422,14 @@ def test_recommenders_are_compared_on_the_same_users():
 def test_falls_and_gaps_are_differences_of_the_same_users_and_of_two_recommenders(tmp_path):
     fall = claimed("fall", method="linear_reg", top_k=5, datasets=["ml-100k"], recommenders=["mf"])
     gap = claimed("gap", better="linear_reg", worse="mlp_reg", datasets=["ml-100k"])
-    worlds = {"rank": 4}, {"valid": VALID | {"mlp_reg": 75}}, {"valid": VALID | {"mlp_reg": 82}}
-    fell, gaps = judged(study_of(fall, gap, models=["mf", "ncf", "ncf-2"]), tmp_path, *worlds).itertuples()
-    assert (fell.ours, fell.paper, fell.verdict) == (-82, -27.5, D)
+    study = study_of(fall, gap, models=["mf", "ncf", "ncf-2", "ncf-3"])
+    other = study.models["ncf-3"].model_copy(
+        update={"protocol": "reseeded"}
+    )  # is compared with none of another protocol
+    study = study.model_copy(update={"models": study.models | {"ncf-3": other}})
+    worlds = {"rank": 4}, {"valid": VALID | {"mlp_reg": 75}}, {"valid": VALID | {"mlp_reg": 82}}, {}
+    fell, gaps = judged(study, tmp_path, *worlds).itertuples()
+    assert (fell.ours, fell.paper, fell.verdict) == (-82, -27.5, N)  # that it falls, eq. (2) says already
     assert (gaps.ours, gaps.paper, gaps.verdict) == (pytest.approx(22 - 7), pytest.approx(2.5), D)
     assert [each.split(": ")[0] for each in gaps.worlds.split("; ")] == ["ml-100k, mf − ncf", "ml-100k, mf − ncf-2"]
     gains = (ranks(82) > 1).astype(int) - (ranks(60) > 1) - ((ranks(82) > 1).astype(int) - (ranks(75) > 1))
@@ -465,6 +472,26 @@ def test_correlations_times_probes_and_counts_are_read_as_they_are(tmp_path):
     assert frame.loc[0, "ci_low"] < 0.34 < frame.loc[0, "ci_high"]
 
 
+def test_what_says_the_same_of_every_set_is_no_measure_of_them(tmp_path):
+    """A LASSO without weights; but of what a model cannot have, nothing is said."""
+    fields = {"side": "above", "datasets": ["ml-100k"], "recommenders": ["mf"]}
+    more = claimed("correlation", measure="linear_reg", minus="influence", **fields)
+    same, without = {"influence": 0.3, "linear_reg": nan}, {"influence": nan, "linear_reg": 0.3}
+    lacking = {name: count for name, count in VALID.items() if name != "influence"}
+    study = study_of(more)
+    (row,) = judged(study, tmp_path, {"pearson": same}, {"pearson": without, "valid": lacking}).itertuples()
+    assert (row.worlds, row.verdict) == ("ml-100k, mf: ?: not", N)
+
+
+def test_random_items_that_agree_with_the_paper_are_told(tmp_path):
+    worlds = ({"valid": VALID | {"linear_reg": 80, "random": count}} for count in (79, 9))
+    (row,) = judged(study_of(LINEAR), tmp_path, *worlds).itertuples()
+    assert [each.split(", ")[-1] for each in row.worlds.split("; ")] == [
+        "random 79 too: reproduced",
+        "random 9: reproduced",
+    ]
+
+
 def test_ways_of_searching_are_timed_where_they_are_analysed(tmp_path):
     fields = {"side": "below", "bound": 2, "datasets": ["ml-100k"], "recommenders": ["mf"]}
     said = claimed("time", methods=["mlp-sampled-100000"], against="lasso-sampled-100000", **fields)
@@ -497,7 +524,7 @@ def test_the_twin_counts_verdicts_and_shows_every_claim(tmp_path):
     nowhere = LINEAR | {"recommenders": ["ncf"]}
     judged(study_of(LINEAR, BEATS, people, nowhere, models=["mf"]), tmp_path, {})
     text = (tmp_path / "tables/verdict.md").read_text()
-    assert "\n\nreproduced: 2; not testable by code: 1; not measured by this study: 1.\n\n" in text
+    assert "\n\nreproduced: 2; not testable by code: 1; not measured by this study: 1. Of these, 0 agree" in text
     assert "(5 percentage points; 0.05 of a correlation; none of others)" in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 2 + 4
@@ -540,6 +567,10 @@ def test_many_worlds_are_told_by_their_verdicts():
         "contradicted in 1: ml-100k, w3",
         "not measured: toy",
     ]
+    idle = each.format(1, R).replace("random 9", "random 9 too")
+    assert counted(pd.DataFrame({"verdict": [R, R, N], "worlds": [idle, f"{idle}; {each.format(2, R)}", few]})) == (
+        "reproduced: 2; not: 1. Of these, 1 agree with the paper only where three random items do too"
+    )
     frame = pd.DataFrame({"verdict": ["in some worlds", N, None], "worlds": [many, few, ""]})
     numbers = dict.fromkeys(("claim", "where", "paper", "ours", "ci_low", "ci_high", "command"))
     said = ["**in some worlds**: 2 of 6, contradicted in 1", "**not**", "not measured by this study"]

@@ -19,11 +19,13 @@ class Measurement(NamedTuple):
     Attributes:
         estimate: the number.
         low, high: its 95 % interval; NaN where so little data have none, which bears nothing out.
+        units: between which numbers 95 % of single units (users) lie, where the paper's number is of one; else None.
     """
 
     estimate: float
     low: float
     high: float
+    units: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,18 +47,19 @@ class Expected:
     def in_world(self, found: Measurement) -> str:
         """The verdict of one world.
 
-        A claim of a number is reproduced if ours agrees with the paper's: it lies in our interval, or our estimate
-        within the tolerance of it; else it is not. A claim of a side holds if our whole interval lies there: reproduced
-        if the number agrees too or the paper prints none, else in direction. If it lies wholly on the other side the
-        claim is contradicted; else it is not borne out.
+        A claim of a number is reproduced if ours agrees with the paper's: it lies in our interval (if it is of a single
+        unit, among our units), or our estimate within the tolerance of it; else it is not. A claim of a side holds if
+        our whole interval lies there: reproduced if the number agrees too or the paper prints none, else in direction.
+        If it lies wholly on the other side the claim is contradicted; else it is not borne out.
 
         Raises:
             ValueError: neither a side nor a number is claimed.
         """
         if self.side is None and self.paper is None:
             raise ValueError("a claim is of a side or of a number: give one")
+        low, high = found.units or (found.low, found.high)
         agrees = self.paper is not None and (
-            found.low <= self.paper <= found.high or abs(found.estimate - self.paper) <= self.tolerance + _ROUNDING
+            low <= self.paper <= high or abs(found.estimate - self.paper) <= self.tolerance + _ROUNDING
         )
         if self.side is None:
             return REPRODUCED if agrees else NOT

@@ -65,7 +65,7 @@ class DifferenceClaim(_OfList):
 
 
 class FallClaim(_OfList):
-    """Validity at `top_k` is less than at K = 1, in percentage points."""
+    """How far validity falls from K = 1 to `top_k`, in percentage points: by eq. (2) it cannot rise."""
 
     kind: Literal["fall"] = "fall"
     method: str = Field(description="The method.")
