@@ -1,7 +1,7 @@
 """What the paper claims: strict models of claims.yaml."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     Field,
@@ -60,6 +60,7 @@ class DifferenceClaim(_OfList):
     """Each of some methods has a higher validity than each of others, in percentage points: the smallest difference."""
 
     kind: Literal["difference"] = "difference"
+    side: ClassVar[Side] = "above"
     better: Names = Field(description="Methods claimed to be better.")
     worse: Names = Field(description="Than these.")
 
@@ -75,6 +76,7 @@ class GapClaim(_OfList):
     """A difference is larger on the first kind of recommender than on the second, in percentage points."""
 
     kind: Literal["gap"] = "gap"
+    side: ClassVar[Side] = "above"
     better: str = Field(description="The difference is the validity of this method,")
     worse: str = Field(description="less that of this one.")
 
@@ -114,6 +116,7 @@ class SeparabilityClaim(_OfWorlds):
     """Area under the ROC curve of the linear probe of Figure 8, on held-out users."""
 
     kind: Literal["separability"] = "separability"
+    side: ClassVar[Side] = "below"
     bound: float = Field(ge=0.5, le=1, description="Claimed to lie below this.")
 
 

@@ -233,10 +233,6 @@ def expected(claim: TestedClaim, dataset: str, kind: str, study: StudyConfig) ->
     """What the paper says of one of its datasets and a kind of recommender."""
     side, bound, tolerance = getattr(claim, "side", None), getattr(claim, "bound", 0.0), study.claims.tolerance
     match claim:
-        case DifferenceClaim() | GapClaim():
-            side = "above"
-        case SeparabilityClaim():
-            side = "below"
         case DatasetClaim():
             tolerance = 0.0
         case CorrelationClaim():
