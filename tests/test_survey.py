@@ -23,7 +23,6 @@ from hadyounot.survey.power import people_needed, power
 from hadyounot.survey.questions import BECAUSE, HAD_YOU_NOT, Explanation, Question, Survey, orders, williams
 from hadyounot.workflow.demo import open_cell
 from scipy import stats
-from statsmodels.stats.power import TTestPower
 
 METHODS = ["knn", "influence", "linear_reg", "mlp_reg"]
 
@@ -365,26 +364,29 @@ def test_people_who_see_no_difference_show_none_and_one_person_is_too_few(survey
         analysis.compared(analysis.ratings(found.answers[:1], survey), "linear_reg")
 
 
+def noncentral(effect, n):
+    """Power of the one-sided paired t-test, by scipy."""
+    return stats.nct.sf(stats.t.isf(0.05, n - 1), n - 1, effect * np.sqrt(n))
+
+
 @pytest.mark.parametrize(("difference", "correlation", "n"), [(0.217, 0.39, 92), (0.1, 0.0, 30), (0.5, 0.5, 12)])
 def test_power_is_that_of_the_noncentral_t(difference, correlation, n):
     effect = difference / np.sqrt(0.87**2 + 0.74**2 - 2 * correlation * 0.87 * 0.74)
-    exact = TTestPower().power(effect, n, 0.05, alternative="larger")
-    assert power(difference, 0.87, 0.74, correlation, n, seed=0) == pytest.approx(exact, abs=0.015)
-    needed = TTestPower().solve_power(effect, None, 0.05, 0.8, alternative="larger")
-    assert people_needed(difference, 0.87, 0.74, correlation, seed=0) == pytest.approx(needed, rel=0.05, abs=2)
+    assert power(difference, 0.87, 0.74, correlation, n) == pytest.approx(noncentral(effect, n), rel=1e-6)
+    needed = people_needed(difference, 0.87, 0.74, correlation)
+    assert noncentral(effect, needed - 1) < 0.8 <= noncentral(effect, needed)
 
 
 def test_notebook_86_shows_the_power_of_each_difference_that_the_paper_prints():
     printed = published.load_published().user_study
-    table = table1.powers(printed, seed=0)
+    table = table1.powers(printed)
     best, sds = printed.linear_reg.sd, {METHOD[name].label: getattr(printed, name).sd for name in METHODS}
     for row in table.itertuples():
         sd = sds[row.method]
         effect = row.difference / np.sqrt(best**2 + sd**2 - 2 * row.correlation * best * sd)
-        exact = TTestPower().power(effect, printed.kept, 0.05, alternative="larger")
-        assert row.power == pytest.approx(exact, abs=0.015)
-        needed = TTestPower().solve_power(effect, None, 0.05, 0.8, alternative="larger")
-        assert row.people == pytest.approx(needed, rel=0.05, abs=2)
+        assert row.power == pytest.approx(noncentral(effect, printed.kept), rel=1e-6)
+        for needed, found in ((row.people, effect), (row.people_half, effect / 2)):
+            assert noncentral(found, needed - 1) < 0.8 <= noncentral(found, needed)
     assert len(table) == 6
     assert (table["correlation"] == 0).sum() == 3  # each as implied, and with none
 

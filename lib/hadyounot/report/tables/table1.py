@@ -71,13 +71,14 @@ def markdown(frame: pd.DataFrame, printed: PublishedUserStudyConfig) -> str:
     )
 
 
-def powers(printed: PublishedUserStudyConfig, seed: int) -> pd.DataFrame:
+def powers(printed: PublishedUserStudyConfig) -> pd.DataFrame:
     """What it takes to find the published differences, if a person's two ratings go together as the published p-values
     imply (of those kept, ± over people), and if they do not at all.
 
     Returns:
         One row for each method and correlation: method, difference (linear_reg's mean minus its), correlation, power
-        (of as many people as the paper kept) and people (fewest for a power of 80 %).
+        (of as many people as the paper kept), people (fewest for a power of 80 %) and people_half (for half the
+        difference: what was published because it is significant is too large).
     """
     best, rows = getattr(printed, BASE.name), []
     for method in in_order(type(printed).model_fields):
@@ -87,10 +88,11 @@ def powers(printed: PublishedUserStudyConfig, seed: int) -> pd.DataFrame:
         difference = best.mean - theirs.mean
         implied = implied_correlation(difference, best.sd, theirs.sd, theirs.p_value, printed.kept)
         for correlation in (implied, 0.0):
-            told = difference, best.sd, theirs.sd, correlation
-            found = power(*told, printed.kept, seed), people_needed(*told, seed)
-            rows.append((METHOD[method].label, difference, correlation, *found))
-    return pd.DataFrame(rows, columns=["method", "difference", "correlation", "power", "people"])
+            told = best.sd, theirs.sd, correlation
+            found = power(difference, *told, printed.kept), people_needed(difference, *told)
+            half = people_needed(difference / 2, *told)
+            rows.append((METHOD[method].label, difference, correlation, *found, half))
+    return pd.DataFrame(rows, columns=["method", "difference", "correlation", "power", "people", "people_half"])
 
 
 def collected(cells: list[Cell], study: StudyConfig) -> Collected:
