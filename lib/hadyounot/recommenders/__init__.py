@@ -1,1 +1,0 @@
-"""Where ``peers`` was before ``hadyounot.retrain``: factories that studies name."""
