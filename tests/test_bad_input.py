@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 SMOKE = yaml.safe_load((PROJECT / "config/smoke.yaml").read_text())
-ROW = {"toy": {"title": "T", "sources": [{"kind": "local", "ratings": {"path": "a.csv"}}]}}
+FILE = {"path": "a.csv", "user": "u", "item": "i", "rating": "r"}
+ROW = {"toy": {"title": "T", "sources": [{"kind": "folder", "ratings": FILE}]}}
 
 
 def places(value, at=()):
@@ -47,6 +48,11 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4) | leaf, inner, max_size=3),
     max_leaves=6,
 )
+
+
+def test_the_studies_that_are_spoilt_are_good_ones():
+    for study in (SMOKE, SMOKE | {"datasets": ROW}):
+        assert isinstance(check_study(study, "mine.yaml"), StudyConfig)
 
 
 @settings(max_examples=150, deadline=None)
