@@ -46,5 +46,5 @@ def test_effects_of_the_list_have_one_sign(before, after):
 @given(scores)
 def test_no_change_no_effect(before):
     outcomes = outcomes_of(before, before, 4)
-    for effect in (effects.reg, effects.clf, effects.rank, effects.score):
+    for effect in (effects.reg, effects.clf, effects.rank, effects.score, effects.cross):
         assert not effect(outcomes).any()
