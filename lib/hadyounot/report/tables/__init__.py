@@ -67,22 +67,13 @@ TABLES = {
     ),
 }
 
-ANALYSES = (
-    "naive",
-    "verification",
-    "ablations",
-    "correlation",
-    "surrogate_quality",
-    "separability",
-)  # of cells that are analysed
-
 
 def names(study: StudyConfig) -> list[str]:
     """The tables that a study has."""
     kinds = {study.models[cell.model].kind for cell in study.cells}
     absent = {table for kind, table in paths.VALIDITY.items() if kind not in kinds}
     if not any(cell.analysed for cell in study.cells):
-        absent |= set(ANALYSES)
+        absent |= {name for name, made in TABLES.items() if made.of_analysed and not made.of_all}
     if not study.meets_the_paper:
         absent |= {"table1_user_study", "verdict"}
     if not study.answers:
