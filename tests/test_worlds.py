@@ -8,10 +8,9 @@ import pytest
 from hadyounot.compare.statistics import hierarchical_interval
 from hadyounot.method import effects
 from hadyounot.method.outcomes import compare, simulate
-from hadyounot.report import output
+from hadyounot.report import output, tables
 from hadyounot.report.figures import draw, marks
 from hadyounot.report.figures.worlds import protocols
-from hadyounot.report.tables import names
 from hadyounot.report.tables.worlds import best, expected
 from hadyounot.retrain.mf import MatrixFactorization
 from hadyounot.retrain.ratings import Deletion, Ratings
@@ -71,7 +70,7 @@ def folder(study):
 
 @pytest.fixture
 def worlds(folder):
-    return marks.table("worlds", folder)
+    return tables.read("worlds", folder)
 
 
 def cell_of(study, folder, dataset, model) -> Cell:
@@ -101,7 +100,7 @@ def test_tables_and_figures_of_repetitions_are_of_studies_that_have_them(study):
         name for name in both[0] - both[1] if not name.startswith("figure5")
     }
     assert {"worlds", "sutva", "what_decides_validity"} <= both[1]
-    assert "replication" in names(study)
+    assert "replication" in tables.names(study)
 
 
 def test_another_split_is_of_the_same_ratings(study, folder):
@@ -215,7 +214,7 @@ def test_worlds_has_every_cell_once_with_its_validity_and_quality(study, folder,
 
 
 def test_replication_is_a_mean_over_splits_and_seeds(study, folder):
-    table = marks.table("replication", folder).set_index(["method", "top_k"])
+    table = tables.read("replication", folder).set_index(["method", "top_k"])
     shares = [
         (cell_of(study, folder, dataset, model).read(paths.EVALUATION).query("method == 'oracle'")["rank_after"] > 1)
         for dataset, model in product(("toy", "toy-split1"), ("mf", "mf-seed1"))
@@ -254,7 +253,7 @@ def test_figures_of_worlds_are_of_studies_that_have_something_in_them(models, th
 
 
 def test_renumbered_parts_the_users_of_each_method(study, folder):
-    table = marks.table("renumbered", folder)
+    table = tables.read("renumbered", folder)
     cell = cell_of(study, folder, "toy", "mf-rebuilt")
     counts = table.groupby(["method", "top_k"])["n_users"].sum()
     assert (counts == 12).all()
@@ -272,7 +271,7 @@ def test_renumbered_parts_the_users_of_each_method(study, folder):
 
 
 def test_sutva_counts_whose_top_recommendation_changes(study, folder):
-    table = marks.table("sutva", folder).set_index(["dataset", "model"])
+    table = tables.read("sutva", folder).set_index(["dataset", "model"])
     row, signal = table.loc["toy", "mf"], cell_of(study, folder, "toy", "mf").read(paths.SIGNAL)
     assert row["others"] == signal["others"] == 4 * row["own"]
     assert row["ci_low"] <= row["others_share"] == signal["others_top1_changed"] / signal["others"] <= row["ci_high"]

@@ -123,10 +123,9 @@ def _examples(study: StudyConfig, folder: Path) -> str:
 def _finding(study: StudyConfig, folder: Path) -> str:
     from .finding import finding
 
-    worlds = store.read_csv(folder / paths.TABLE.format(table="worlds"), tables.table("worlds").schema)
     shown = [next(iter(written(each, study).values())) for each in names(study)]
     shown.append(paths.HTML.format(cell="all", notebook="explore"))
-    return finding(worlds, Cell.all_of(study, folder), study, shown)
+    return finding(tables.read("worlds", folder), Cell.all_of(study, folder), study, shown)
 
 
 def _page(title: str, markdown: str) -> str:

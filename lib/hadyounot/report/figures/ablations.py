@@ -18,7 +18,7 @@ from ...study import paths
 from ...study.cell import Cell
 from ...study.config import StudyConfig
 from ...study.methods import BASE, Method, family
-from .. import style
+from .. import style, tables
 from . import marks
 
 _DOTTED = Line2D([], [], color=style.FAINT, linewidth=0.8, linestyle=":", label="linear surrogate (reg) of the study")
@@ -159,7 +159,7 @@ def _search_of(cell: Cell, table: pd.DataFrame, variants: Sequence[Method], titl
 
 def _drawn(study: StudyConfig, cells: list[Cell], folder: Path, name: str, draw: Callable[..., Figure]) -> Figure:
     (cell,) = cells
-    table = marks.table("ablations", folder)
+    table = tables.read("ablations", folder)
     table = table[(table["dataset"] == cell.dataset) & (table["model"] == cell.model)]
     return draw(cell, table, family(name, study.ablations, study.explanation.explanation_size), cell.title)
 

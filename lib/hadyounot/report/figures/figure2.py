@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from ...study.cell import Cell
 from ...study.config import StudyConfig
 from ...study.methods import METHOD
-from .. import style
+from .. import style, tables
 from ..tables.common import NOT_OURS
 from . import marks
 
@@ -60,11 +60,11 @@ def user_ratings(table: pd.DataFrame, title: str = NOT_OURS[0].upper() + NOT_OUR
 
 
 def _drawn(study: StudyConfig, cells: list[Cell], folder: Path) -> Figure:
-    return user_ratings(marks.table("table1_user_study", folder))
+    return user_ratings(tables.read("table1_user_study", folder))
 
 
 def _drawn_of_answers(study: StudyConfig, cells: list[Cell], folder: Path) -> Figure:
-    table = marks.table("table1_answers", folder)
+    table = tables.read("table1_answers", folder)
     return user_ratings(table, f"{table['n_people'].iloc[0]} people asked with hadyounot's survey")
 
 

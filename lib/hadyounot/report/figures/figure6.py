@@ -15,7 +15,7 @@ from ...study import paths
 from ...study.cell import Cell
 from ...study.config import StudyConfig
 from ...study.methods import METHOD
-from .. import style
+from .. import style, tables
 from ..tables.common import span, stand_ins
 from . import marks
 
@@ -66,7 +66,7 @@ def validity(
 
 
 def _drawn(study: StudyConfig, cells: list[Cell], folder: Path, table: str) -> Figure:
-    return validity(marks.table(table, folder), study.titles, stand_ins(study))
+    return validity(tables.read(table, folder), study.titles, stand_ins(study))
 
 
 FIGURES = {f"figure6_validity_{kind}": partial(_drawn, table=table) for kind, table in paths.VALIDITY.items()}

@@ -3,11 +3,9 @@
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -15,11 +13,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from ...rng import generator
-from ...study import paths, store
 from ...study.cell import Cell
 from ...study.config import StudyConfig
 from ...study.methods import METHOD, in_order
-from .. import style, tables
+from .. import style
 
 USERS = (
     Line2D([], [], marker="o", linestyle="", color=style.FAINT, markersize=3, label="one user"),
@@ -31,19 +28,6 @@ MARKERS = dict(zip((name for name in METHOD if METHOD[name].explains), cycle("Xv
 
 HOLLOW = {"markersize": 6.5, "markerfacecolor": "none", "markeredgecolor": style.ACCENT, "markeredgewidth": 1}
 """How a number of the paper is marked."""
-
-
-def table(name: str, folder: Path) -> pd.DataFrame:
-    """A table of the run.
-
-    Raises:
-        StoreError: it is damaged, or not there.
-    """
-    path = Path(paths.TABLE.format(table=name))
-    try:
-        return store.read_csv(folder / path, tables.table(name).schema)
-    except FileNotFoundError:
-        raise store.StoreError(f"{folder / path} is not there; make it: snakemake {path}") from None
 
 
 def of_users(axes: Axes, place: int, name: str, values: np.ndarray, color: str) -> float:

@@ -16,7 +16,7 @@ from matplotlib.ticker import PercentFormatter
 from ...study.cell import Cell
 from ...study.config import StudyConfig
 from ...study.methods import HEADLINES, METHOD
-from .. import style
+from .. import style, tables
 from . import marks
 
 PAPER = "linear_reg"  # whose validity in the paper is the line
@@ -142,7 +142,7 @@ def _legend(table: pd.DataFrame) -> Sequence[Line2D | Patch]:
 
 
 def _drawn(study: StudyConfig, cells: list[Cell], folder: Path, figure: Callable[..., Figure]) -> Figure:
-    return figure(marks.table("worlds", folder), study)
+    return figure(tables.read("worlds", folder), study)
 
 
 FIGURES = {each.__name__: partial(_drawn, figure=each) for each in (what_decides_validity, protocols)}

@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...study import paths
 from ...study.config import StudyConfig
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from .common import Table
 
 
@@ -92,3 +95,18 @@ def table(name: str) -> "Table":
         KeyError: there is no such table.
     """
     return import_module(f".{TABLES[name].module}", __name__).TABLES[name]
+
+
+def read(name: str, folder: Path) -> "pd.DataFrame":
+    """A table of the run in this folder.
+
+    Raises:
+        StoreError: it is damaged, or not there.
+    """
+    from ...study import store  # slow, and the workflow asks for names alone
+
+    path = Path(paths.TABLE.format(table=name))
+    try:
+        return store.read_csv(folder / path, table(name).schema)
+    except FileNotFoundError:
+        raise store.StoreError(f"{folder / path} is not there; make it: snakemake {path}") from None
