@@ -49,7 +49,7 @@ TABLES = {
     ),
     "recommenders": Made("study", (paths.QUALITY,)),
     "signal": Made("study", (paths.SIGNAL,)),
-    "sutva": Made("worlds", (paths.SIGNAL,)),
+    "sutva": Made("study", (paths.SIGNAL,)),
     "worlds": Made("worlds", (paths.EVALUATION, paths.QUALITY), of_family={"reading": (paths.ABLATION,)}),
     "replication": Made("worlds", (paths.EVALUATION,)),
     "renumbered": Made("worlds", (paths.EVALUATION, *paths.RATED)),

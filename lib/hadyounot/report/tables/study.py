@@ -86,10 +86,40 @@ def signal_markdown(frame: pd.DataFrame) -> str:
     return f"{told}\n\n{pipes(shown)}"
 
 
+def sutva(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
+    """Whose top recommendation a deletion changes, schema ``schemas.SUTVA``: one row per cell."""
+    from statsmodels.stats.proportion import proportion_confint  # slow, and the other tables need it not
+
+    frame = _facts(cells, paths.SIGNAL)
+    changed, others = frame["others_top1_changed"], frame["others"]
+    low, high = proportion_confint(changed, others, alpha=0.05, method="wilson")
+    frame = frame.assign(others_share=changed / others, ci_low=low, ci_high=high)
+    return frame[list(schemas.SUTVA.columns)]
+
+
+def sutva_markdown(frame: pd.DataFrame) -> str:
+    """Schema ``schemas.SUTVA``, in words."""
+    shown = pd.DataFrame(
+        {
+            **frame[["dataset", "model"]],
+            "own top 1 changed": [f"{row.own_top1_changed} of {row.own}" for row in frame.itertuples()],
+            "another user's": [
+                f"{row.others_top1_changed} of {row.others} ({100 * row.ci_low:.1f} to {100 * row.ci_high:.1f} %)"
+                for row in frame.itertuples()
+            ],
+        }
+    )
+    return (
+        "One user deletes as many random items as an explanation has: who is recommended another item then, of those "
+        f"who delete, and of a few other users looked at for each.\n\n{pipes(shown)}"
+    )
+
+
 TABLES = {
     "table2_datasets": Table(
         schemas.TABLE2, datasets, lambda frame, cells, study: datasets_markdown(frame, stand_ins(study))
     ),
     "recommenders": Table(schemas.RECOMMENDERS, recommenders, lambda frame, cells, study: recommenders_markdown(frame)),
     "signal": Table(schemas.SIGNAL, signal, lambda frame, cells, study: signal_markdown(frame)),
+    "sutva": Table(schemas.SUTVA, sutva, lambda frame, cells, study: sutva_markdown(frame)),
 }

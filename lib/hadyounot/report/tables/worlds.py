@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.proportion import proportion_confint
 
 from ...compare import statistics
 from ...retrain.protocols import Numbering
@@ -94,34 +93,6 @@ def renumbered(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
                 shares = statistics.validity(rows, study.explanation.top_k)
                 frames.append(shares.assign(**where, method=method, renumbers=moved))
     return pd.concat(frames[1:] or frames, ignore_index=True)[list(schemas.RENUMBERED.columns)]
-
-
-def sutva(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
-    """Whose top recommendation a deletion changes, schema ``schemas.SUTVA``: one row per cell."""
-    found = [{"dataset": cell.dataset, "model": cell.model} | cell.read(paths.SIGNAL) for cell in cells]
-    frame = pd.DataFrame(found)
-    changed, others = frame["others_top1_changed"], frame["others"]
-    low, high = proportion_confint(changed, others, alpha=0.05, method="wilson")
-    frame = frame.assign(others_share=changed / others, ci_low=low, ci_high=high)
-    return frame[list(schemas.SUTVA.columns)]
-
-
-def sutva_markdown(frame: pd.DataFrame) -> str:
-    """Schema ``schemas.SUTVA``, in words."""
-    shown = pd.DataFrame(
-        {
-            **frame[["dataset", "model"]],
-            "own top 1 changed": [f"{row.own_top1_changed} of {row.own}" for row in frame.itertuples()],
-            "another user's": [
-                f"{row.others_top1_changed} of {row.others} ({100 * row.ci_low:.1f} to {100 * row.ci_high:.1f} %)"
-                for row in frame.itertuples()
-            ],
-        }
-    )
-    return (
-        "One user deletes as many random items as an explanation has: who is recommended another item then, of those "
-        f"who delete, and of a few other users looked at for each.\n\n{pipes(shown)}"
-    )
 
 
 def expected(table: pd.DataFrame, expectations: Iterable[tuple[str, dict[str, Any], dict[str, Any]]]) -> pd.DataFrame:
@@ -242,6 +213,5 @@ TABLES = {
     "replication": Table(
         schemas.REPLICATION, replication, lambda frame, cells, study: replication_markdown(frame, study)
     ),
-    "sutva": Table(schemas.SUTVA, sutva, lambda frame, cells, study: sutva_markdown(frame)),
     "renumbered": Table(schemas.RENUMBERED, renumbered, lambda frame, cells, study: renumbered_markdown(frame, study)),
 }
