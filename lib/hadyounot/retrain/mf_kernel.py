@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .simd import BYTES, INT, LANES, VECTOR, WIDE
+from .simd import BYTES, INT, LANES, VECTOR, WIDE, call, constant, spread
 
 PREFETCH = 4  # ratings ahead: the next items' rows are on their way while this one is computed
 
@@ -29,9 +29,6 @@ def _visit_user(
 
     def generate(context, builder, signature, args):
         b = builder
-        fma = cgutils.get_or_insert_function(
-            b.module, ir.FunctionType(VECTOR, [VECTOR] * 3), f"llvm.fmuladd.v{LANES}f32"
-        )
         fetch = cgutils.get_or_insert_function(
             b.module,
             ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, INT, INT, INT]),
@@ -54,13 +51,8 @@ def _visit_user(
         def store(vector, *place):
             b.store(vector, at(*place), align=BYTES)
 
-        def splat(scalar):
-            empty = ir.Constant(VECTOR, ir.Undefined)
-            first = b.insert_element(empty, scalar, ir.Constant(INT, 0))
-            return b.shuffle_vector(first, empty, ir.Constant(ir.VectorType(INT, LANES), [0] * LANES))
-
         def multiply_add(x, y, z):
-            return b.call(fma, [x, y, z])
+            return call(b, "fmuladd", [x, y, z])
 
         def row_start(index, width=count):
             return b.mul(index, wide(width * LANES))
@@ -70,7 +62,7 @@ def _visit_user(
 
         user_start = row_start(user)
         before = [load(user_table, user_start, k) for k in range(count)]
-        mean, shrink, one = load(mean_row, wide(0)), splat(b.fneg(decay)), ir.Constant(VECTOR, [1.0] * LANES)
+        mean, shrink, one = load(mean_row, wide(0)), spread(b, b.fneg(decay)), constant(1.0)
         entry, loop, done = b.block, b.append_basic_block("rating"), b.append_basic_block("done")
         b.cbranch(b.icmp_signed("<", begin, end), loop, done)
 
@@ -85,7 +77,7 @@ def _visit_user(
         q = [load(item_table, item_start, k) for k in range(count)]
         step = load(step_table, row_start(b.sext(b.load(b.gep(row_steps, [row])), WIDE), 1))
         # r - mean - b_u - b_i - p.q in four chains, so that one addition need not wait for the last
-        rest = b.fsub(splat(b.load(b.gep(values, [row]))), mean)
+        rest = b.fsub(spread(b, b.load(b.gep(values, [row]))), mean)
         chains = [b.fsub(b.fsub(rest, p[-1]), q[-1])]
         for k in range(count - 1):
             minus_p = b.fneg(p[k])

@@ -158,14 +158,19 @@ def store(context, table, place, value):
     return types.void(table, types.int64, _vector), generate
 
 
+def spread(builder, number):
+    """The vector of one number in every lane."""
+    empty = ir.Constant(VECTOR, ir.Undefined)
+    first = builder.insert_element(empty, number, ir.Constant(INT, 0))
+    return builder.shuffle_vector(first, empty, ir.Constant(INTS, [0] * LANES))
+
+
 @intrinsic
 def splat(context, number):
     """The vector of one number in every lane."""
 
     def generate(context, builder, signature, args):
-        empty = ir.Constant(VECTOR, ir.Undefined)
-        first = builder.insert_element(empty, args[0], ir.Constant(INT, 0))
-        return builder.shuffle_vector(first, empty, ir.Constant(INTS, [0] * LANES))
+        return spread(builder, args[0])
 
     return _vector(types.float32), generate
 
@@ -191,7 +196,7 @@ for _python, _instruction in zip(
 
 
 def constant(number: float) -> ir.Constant:
-    """The same, of a number that is known when the code is compiled."""
+    """As ``spread``, of a number that is known when the code is compiled."""
     return ir.Constant(VECTOR, [number] * LANES)
 
 
