@@ -1,7 +1,6 @@
 """Datasets: a row of config/datasets.yaml in, verified ratings out, the same bytes from every source."""
 
 import contextlib
-import difflib
 import hashlib
 import json
 import os
@@ -39,6 +38,7 @@ from .registry import (
     load_datasets,
 )
 from .store import atomic
+from .yaml_file import nearest
 
 # What every dataset comes to, and how a downloaded one is kept.
 RATINGS, TITLES, _NOTE = "ratings.tsv", "titles.tsv", "obtained.json"
@@ -172,10 +172,10 @@ def digests(name: str, folder: Path, datasets: dict[str, DatasetConfig]) -> dict
 
 def _row(name: str, datasets: dict[str, DatasetConfig]) -> DatasetConfig:
     if name not in datasets:
-        near = difflib.get_close_matches(name, datasets, n=1, cutoff=0.5)
+        near = nearest(name, datasets)
         raise DataError(
             f"unknown dataset {name!r}; config/datasets.yaml has {', '.join(datasets)}; "
-            + (f"write {near[0]}" if near else f"give it a row {name}")
+            + (f"write {near}" if near else f"give it a row {name}")
         )
     return datasets[name]
 

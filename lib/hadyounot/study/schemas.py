@@ -257,10 +257,7 @@ TABLE2 = Schema(
         "interactions": _count("ratings"),
         "train": _count("ratings that recommenders are trained on"),
         "test": _count("ratings that test them"),
-        "paper_users": _count(
-            "users in the paper; empty where it has none",
-            nullable=True,
-        ),
+        "paper_users": _count("users in the paper; empty where it has none", nullable=True),
         "paper_items": _count("items in the paper", nullable=True),
         "paper_interactions": _count("ratings in the paper", nullable=True),
     },
@@ -277,6 +274,8 @@ _SHARE_OF_USERS = {
 
 _SHARE_OF_USERS_OF_METHOD = {"method": _METHOD, **_SHARE_OF_USERS}
 
+_PAPER = _share("validity in the paper; empty where it has none", nullable=True)
+
 TABLE_VALIDITY = Schema(
     "Validity of one method at one K (the paper's Tables 3 and 4). Beside a stand-in are the paper's numbers of what "
     "it stands in for.",
@@ -284,10 +283,7 @@ TABLE_VALIDITY = Schema(
         "dataset": _DATASET,
         "model": _MODEL,
         **_SHARE_OF_USERS_OF_METHOD,
-        "paper": _share(
-            "validity in the paper; empty where it has none",
-            nullable=True,
-        ),
+        "paper": _PAPER,
     },
 )
 
@@ -344,7 +340,6 @@ _SEEDS = {
     "split_seed": Column(_INDEX, "number of the split; 0 is the study's own", low=0),
     "model_seed": Column(_INDEX, "root of the recommender's random numbers beside the study's", low=0),
 }
-_PAPER = _share("validity in the paper; empty where it has none", nullable=True)
 
 WORLDS = Schema(
     "Validity of one method at one K, in one world, protocol and reading.",

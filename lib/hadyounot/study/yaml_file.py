@@ -12,9 +12,10 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from ..settings import ConfigError
+from .paths import PROJECT
 
 T = TypeVar("T")
-CONFIG_FOLDER = Path(__file__).resolve().parents[3] / "config"
+CONFIG_FOLDER = PROJECT / "config"
 
 
 def unknown_name(key: str, value: str, known: Iterable[str]) -> list[str]:
