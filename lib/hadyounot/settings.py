@@ -1,10 +1,6 @@
 """The base of every model of settings, and what is raised where settings are wrong."""
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 
 class ConfigError(ValueError):

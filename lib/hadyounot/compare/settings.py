@@ -2,10 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from ..settings import Strict
 

@@ -3,10 +3,7 @@
 import json
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import (
-    Field,
-    field_validator,
-)
+from pydantic import Field, field_validator
 
 from ..settings import Strict
 

@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from ..settings import Strict
 from .registry import CountsConfig, DatasetName

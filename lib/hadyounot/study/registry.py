@@ -6,11 +6,7 @@ import re
 from pathlib import Path, PurePath
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, model_validator
 
 from ..settings import ConfigError, Strict
 from .paths import beside_study
