@@ -9,6 +9,8 @@ from scipy.stats import binomtest, norm, quantile_test, ttest_1samp
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
+RESAMPLES = 5000  # of a bootstrap
+
 
 def validity(evaluation: pd.DataFrame, top_k: Sequence[int]) -> pd.DataFrame:
     """Share of users for whom the explanation, really deleted, takes the target off the top-K list, eq. (2).
@@ -85,7 +87,7 @@ def paired_change(valid: np.ndarray, base: np.ndarray, confidence: float = 0.95)
 
 
 def hierarchical_interval(
-    values: np.ndarray, rng: np.random.Generator, confidence: float = 0.95, resamples: int = 5000
+    values: np.ndarray, rng: np.random.Generator, confidence: float = 0.95
 ) -> tuple[float, float]:
     """Percentile interval of a mean that was measured again and again, by the hierarchical bootstrap.
 
@@ -96,12 +98,11 @@ def hierarchical_interval(
         values: (splits, seeds, users): whether an explanation is valid, or the difference of two.
         rng: draws.
         confidence: of the interval.
-        resamples: how often.
     """
     splits, seeds, users = values.shape
-    drawn = values[rng.integers(splits, size=(resamples, splits))]
+    drawn = values[rng.integers(splits, size=(RESAMPLES, splits))]
     for axis, count in ((2, seeds), (3, users)):
-        chosen = rng.integers(count, size=(resamples, splits, count))
+        chosen = rng.integers(count, size=(RESAMPLES, splits, count))
         drawn = np.take_along_axis(drawn, np.expand_dims(chosen, 5 - axis), axis)
     low, high = np.quantile(drawn.mean(axis=(1, 2, 3)), [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)

@@ -21,8 +21,10 @@ PREFERRED = sorted(
     key=lambda method: 0 if method.role == "ours" else 1 if method.learner else 2,
 )
 
+BEST_RATED = 6  # titles of a history
 
-def verified_example(cells: Iterable[Cell], best_rated: int = 6, shown: int = 5) -> dict[str, Any] | None:
+
+def verified_example(cells: Iterable[Cell], shown: int = 5) -> dict[str, Any] | None:
     """What ``example_card`` shows: of the first of ``PREFERRED`` with an explanation that held at K = 1, one that left
     the list of the ``shown`` best, if there is one; of several, the first in the order of cells and test users. None
     where no explanation held.
@@ -45,7 +47,7 @@ def verified_example(cells: Iterable[Cell], best_rated: int = 6, shown: int = 5)
     eligible = cell.candidates(user)
     rows = train.rows_of(user)
     stars = dict(zip(train.items[rows].tolist(), train.values[rows].tolist(), strict=True))
-    best = sorted(stars, key=lambda item: -stars[item])[:best_rated]
+    best = sorted(stars, key=lambda item: -stars[item])[:BEST_RATED]
     return {
         "rated": [(titles[item], stars[item]) for item in best],
         "n_rated": len(rows),

@@ -12,18 +12,20 @@ from ...study.cell import Cell
 from ...study.methods import METHOD, in_order
 from .common import pipes
 
+BEST_RATED = 5  # titles of a history; equal ratings are ordered by the study's seed
+LONGEST = 70  # title, in characters
+
 
 def examples(cells: Iterable[Cell]) -> str:
     """Of each cell the first ``explanation.examples`` test users."""
     return "\n".join(map(examples_of, cells))
 
 
-def examples_of(cell: Cell, best_rated: int = 5) -> str:
+def examples_of(cell: Cell) -> str:
     """The first ``explanation.examples`` test users in Markdown: history, recommendation, explanations, their fate.
 
     Args:
         cell: evaluated.
-        best_rated: how many titles of a history are shown; equal ratings are ordered by the study's seed.
     """
     titles, tests = cell.ratings.titles, dict(list(cell.read(paths.EVALUATION).groupby("user")))
     users = cell.test_users[: cell.study.explanation.examples]
@@ -34,7 +36,7 @@ def examples_of(cell: Cell, best_rated: int = 5) -> str:
     for user in users:
         rows = cell.train.rows_of(user)
         chance = generator(cell.study.seed, "examples", int(user)).random(len(rows))
-        best = rows[np.lexsort((chance, -cell.train.values[rows]))][:best_rated]
+        best = rows[np.lexsort((chance, -cell.train.values[rows]))][:BEST_RATED]
         rated = [f"{_escaped(titles[cell.train.items[row]])} ({cell.train.values[row]:g})" for row in best]
         tested = tests[user].set_index("method")
         tested = tested.loc[in_order(tested.index)]
@@ -62,8 +64,8 @@ def _fate(rank: int, top_k: Sequence[int]) -> str:
     return f"yes, out of the top {max(left)}" if left else "**no**"
 
 
-def _escaped(title: str, longest: int = 70) -> str:
+def _escaped(title: str) -> str:
     """A title in one line of a Markdown table cell."""
     title = " ".join(title.split())
-    title = title if len(title) <= longest else title[: longest - 1].rstrip() + "…"
+    title = title if len(title) <= LONGEST else title[: LONGEST - 1].rstrip() + "…"
     return re.sub(r"([\\`*_\[\]<>|~])", r"\\\1", title)
