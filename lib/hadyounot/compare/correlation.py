@@ -158,8 +158,8 @@ def surrogate_quality(
         outcomes: of n deletions, really retrained.
         predicted: (n, N) by surrogate.
         frame: ``measured`` of both.
-        beside: columns of ``frame`` that order sets of the top item: influence functions.
         regressions: surrogates that predict Δŷ_reg itself; what orders without predicting it has no R².
+        beside: columns of ``frame`` that order sets of the top item: influence functions.
 
     Returns:
         One row per predictor and number of targets: predictor, n_targets, and what ``quality`` returns.

@@ -13,7 +13,7 @@ from ..study.config import StudyConfig
 def main(arguments: list[str] | None = None) -> int:
     """The command line; 0 for success."""
     parser = argparse.ArgumentParser(prog="python -m hadyounot.report", description=__doc__.partition(":")[0] + ".")
-    parser.add_argument("name", help="a table, a figure, or examples")
+    parser.add_argument("name", help="a table, a figure, examples, or finding")
     parser.add_argument(
         "--params",
         required=True,

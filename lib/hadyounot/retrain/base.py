@@ -98,8 +98,14 @@ def require_finite(
     settings: MatrixFactorizationConfig | NeuralCollaborativeFilteringConfig,
     values: np.ndarray,
 ) -> None:
-    """Raises:
-    FloatingPointError: the array, of a model trained with these settings to predict ``values``, is not finite.
+    """See that training has not diverged.
+
+    Args:
+        array: of any shape, of a model trained with these ``settings``.
+        values: what it was trained to predict.
+
+    Raises:
+        FloatingPointError: the array is not finite; the message names what to change.
     """
     if np.isfinite(array).all():
         return
