@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import contextmanager
 
 # so that tests of many threads have many on any machine, whatever was set; read when numba is first imported
 os.environ["NUMBA_NUM_THREADS"] = "4"
@@ -12,6 +13,30 @@ import pytest
 from hadyounot.retrain.ratings import Ratings
 from hadyounot.study import datasets
 from playwright.sync_api import sync_playwright
+
+
+@contextmanager
+def numba_threads(count: int):
+    """As many threads of numba, and afterwards as before."""
+    import numba  # slow, and most files need it not
+
+    before = numba.get_num_threads()
+    numba.set_num_threads(count)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def one_torch_thread():
+    """Importing Cornac gives torch as many as there are cores: on a busy machine they wait for each other, and long."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import signal
 import sys
 import threading
 import warnings
-from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -14,12 +13,12 @@ from types import ModuleType
 
 import cloudpickle
 import implicit.cpu.als
-import numba
 import numpy as np
 import pandas as pd
 import pytest
 import surprise
 import torch
+from conftest import numba_threads
 from hadyounot.compare import statistics
 from hadyounot.method import effects
 from hadyounot.method.features import Representation
@@ -70,16 +69,6 @@ class Sums:
 
     def scores(self, user):
         return self.sums
-
-
-@contextmanager
-def numba_threads(count):
-    before = numba.get_num_threads()
-    numba.set_num_threads(count)
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import chisquare
+from test_mf import some_deletions
 
 same = np.testing.assert_array_equal
 ARRAYS = [name for name in Outcomes.__dataclass_fields__ if name != "deletions"]
@@ -170,18 +171,12 @@ def naive_outcome(ratings: Ratings, deletion: Deletion, before, after, targets: 
     }
 
 
-def deletions_of(ratings: Ratings, count: int) -> list[Deletion]:
-    rng = np.random.default_rng(5)
-    users = rng.integers(ratings.n_users, size=count).tolist()
-    return [Deletion(u, tuple(rng.permutation(ratings.history(u))[: rng.integers(4)].tolist())) for u in users]
-
-
 @settings(deadline=None)
 @given(st.data(), st.integers(1, 4))
 def test_compare_follows_the_definitions(data, n_targets):
     """Under any scores, with many of them equal."""
     ratings = world()
-    deletions = deletions_of(ratings, 5)
+    deletions = some_deletions(ratings, 5, seed=5)
     shape = (len(deletions), ratings.n_items)
     before, after = (data.draw(arrays(np.float32, shape, elements=few_scores)) for _ in range(2))
     outcomes = compare(ratings, deletions, before, after, n_targets)
@@ -224,7 +219,7 @@ def test_users_of_a_simulation_that_are_no_indices(users, said):
 
 def test_record_is_one_model_trained_per_deletion():
     ratings = world()
-    deletions = deletions_of(ratings, 25)
+    deletions = some_deletions(ratings, 25, seed=5)
     outcomes = record(MF, ratings, deletions, n_targets=3)
     for row, deletion in enumerate(deletions):
         left = ratings.select(~((ratings.users == deletion.user) & np.isin(ratings.items, deletion.items)))
@@ -239,7 +234,7 @@ def test_record_is_one_model_trained_per_deletion():
 @pytest.mark.parametrize("chunk", [1, 7])
 def test_chunks_change_no_number(chunk, monkeypatch):
     ratings = world()
-    deletions = deletions_of(ratings, 25)
+    deletions = some_deletions(ratings, 25, seed=5)
     expected = record(MF, ratings, deletions, n_targets=3)
     monkeypatch.setattr(outcomes_module, "CHUNK", chunk)
     chunked = record(MF, ratings, deletions, n_targets=3)

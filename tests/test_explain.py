@@ -5,9 +5,9 @@ from itertools import combinations
 from math import comb
 
 import hadyounot as hyn
-import numba
 import numpy as np
 import pytest
+from conftest import numba_threads
 from hadyounot.compare import proposals, verified
 from hadyounot.compare.influence import factorization_block
 from hadyounot.compare.proposals import best_subsets, changes, corrected
@@ -188,10 +188,8 @@ def test_a_target_of_ones_own():
 def test_the_same_question_has_the_same_answer(name):
     recommender, answers = RECOMMENDERS[name], []
     for threads in (1, 2):
-        before = numba.get_num_threads()
-        numba.set_num_threads(threads)
-        answers.append(dataclasses.asdict(hyn.explain(recommender, RATINGS, 5, top_k=3, budget=20)))
-        numba.set_num_threads(before)
+        with numba_threads(threads):
+            answers.append(dataclasses.asdict(hyn.explain(recommender, RATINGS, 5, top_k=3, budget=20)))
     one, other = answers
     assert one.pop("seconds") > 0 < other.pop("seconds")
     assert one.pop("tried").equals(other.pop("tried"))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import surprise
+from conftest import numba_threads
 from hadyounot.retrain.mf import MatrixFactorization
 from hadyounot.retrain.ratings import Deletion, Ratings
 from hadyounot.retrain.simd import LANES
@@ -57,12 +58,8 @@ def worlds_with_deletions(draw):
 def test_every_lane_is_the_model_trained_without_the_deleted_rows(world, threads):
     """The other rows of the batch, their number, order and repetition, and the threads leave no trace."""
     ratings, deletions = world
-    before = numba.get_num_threads()
-    numba.set_num_threads(threads)
-    try:
+    with numba_threads(threads):
         scores = MF.retrain(ratings, deletions)
-    finally:
-        numba.set_num_threads(before)
     assert scores.dtype == np.float32
     for row, deletion in zip(scores, deletions, strict=True):
         same(row, trained_without(MF, ratings, deletion))
@@ -103,15 +100,11 @@ def test_a_lane_does_not_know_its_position():
 def test_many_threads_write_each_row_once():
     ratings = world()
     deletions = some_deletions(ratings, 9 * LANES + 5)
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
+    with numba_threads(1):
         expected = MF.retrain(ratings, deletions)
-        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    with numba_threads(numba.config.NUMBA_NUM_THREADS):
         for _ in range(5):
             same(MF.retrain(ratings, deletions), expected)
-    finally:
-        numba.set_num_threads(before)
 
 
 def test_no_deletion_is_the_original_model():

@@ -4,6 +4,7 @@ import numba
 import numpy as np
 import pytest
 import torch
+from conftest import numba_threads
 from hadyounot.retrain import simd
 from hadyounot.retrain.ncf import NeuralCollaborativeFiltering, _Trainer
 from hadyounot.retrain.ratings import Deletion, Ratings
@@ -11,19 +12,12 @@ from hadyounot.retrain.simd import LANES
 from test_mf import some_deletions, world
 from torch.nn.functional import binary_cross_entropy
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 NCF = NeuralCollaborativeFiltering(
     gmf_factors=3, mlp_layers=(6, 5, 4), epochs=3, batch_size=16, learning_rate=0.01, init_scale=0.3, seed=4
 )
 same = np.testing.assert_array_equal
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Importing Cornac gives torch as many as there are cores: on a busy machine they wait for each other, and long."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Reference(torch.nn.Module):
@@ -106,16 +100,12 @@ def test_deletion_is_a_skip_whatever_else_is_retrained(negatives):
     """Position in the batch, its other rows, their number, and the threads leave no trace, to the last bit."""
     ratings, ncf = world(), NCF.model_copy(update={"negatives": negatives})
     deletions = some_deletions(ratings, 2 * LANES + 5)
-    before = numba.get_num_threads()
-    try:
-        numba.set_num_threads(1)
+    with numba_threads(1):
         alone = [ncf.retrain(ratings, [deletion])[0] for deletion in deletions]
         same(ncf.retrain(ratings, deletions), alone)
-        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    with numba_threads(numba.config.NUMBA_NUM_THREADS):
         same(ncf.retrain(ratings, deletions), alone)
         same(ncf.retrain(ratings, deletions[::-1]), alone[::-1])
-    finally:
-        numba.set_num_threads(before)
 
 
 def test_no_deletion_is_the_original_model():

@@ -4,26 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from hadyounot.compare.accuracy import ndcg
 from hadyounot.retrain.ncf import NeuralCollaborativeFiltering, _Trainer
 from hadyounot.retrain.ratings import Deletion, Ratings
 from test_mf import some_deletions, world
 from test_ncf import reference_scores
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 NCF = NeuralCollaborativeFiltering(
     gmf_factors=3, mlp_layers=(6, 4), epochs=3, batch_size=32, learning_rate=0.01, init_scale=0.3, negatives=4, seed=4
 )
 same = np.testing.assert_array_equal
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """As in ``test_ncf``."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def few_items() -> Ratings:

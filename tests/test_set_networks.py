@@ -5,7 +5,6 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-import torch
 from hadyounot.method.choices import ENCODERS
 from hadyounot.method.features import Representation
 from hadyounot.method.outcomes import Outcomes
@@ -15,6 +14,8 @@ from hadyounot.method.surrogates import held_out_users
 from hadyounot.retrain.ratings import Deletion
 from hadyounot.rng import generator
 from sklearn.metrics import r2_score
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 CONFIG = SetNetworkConfig(hidden=16, learning_rates=[1e-2], batch_size=64, max_epochs=12, patience=3)
 TARGETS = 3
@@ -40,7 +41,6 @@ def effects(recorded) -> np.ndarray:
 
 
 def fit(encoder, recorded, effects, config=CONFIG):
-    torch.set_num_threads(1)
     return fit_set_network(encoder, Representation(USERS, ITEMS), recorded, effects, config, generator(1))
 
 

@@ -3,6 +3,7 @@
 import numba
 import numpy as np
 import pytest
+from conftest import numba_threads
 from hadyounot import Deletion, Ratings, TruncatedSVD
 from hadyounot.method import effects
 from hadyounot.method.outcomes import candidates, ranks, record, simulate
@@ -71,12 +72,8 @@ def test_every_row_is_the_decomposition_without_the_deleted_rows(world, threads,
     """Whole histories, repeated singular values and matrices of low rank among them."""
     ratings, deletions = world
     recommender = TruncatedSVD(factors=min(factors, ratings.n_users, ratings.n_items), binary=binary)
-    before = numba.get_num_threads()
-    numba.set_num_threads(threads)
-    try:
+    with numba_threads(threads):
         scores = recommender.retrain(ratings, deletions)
-    finally:
-        numba.set_num_threads(before)
     assert scores.dtype == np.float32
     for row, deletion in list(zip(scores, deletions, strict=True))[:8]:
         require_row(row, dense(without(ratings, deletion), binary), deletion.user, recommender)
@@ -99,14 +96,10 @@ def test_a_row_knows_neither_the_others_nor_the_threads():
     ratings = world(100, 90)
     deletions = some_deletions(ratings, 23)
     alone = np.concatenate([SVD.retrain(ratings, [deletion]) for deletion in deletions])
-    before = numba.get_num_threads()
-    try:
-        for threads in (1, 2, numba.config.NUMBA_NUM_THREADS):
-            numba.set_num_threads(threads)
+    for threads in (1, 2, numba.config.NUMBA_NUM_THREADS):
+        with numba_threads(threads):
             same(SVD.retrain(ratings, deletions), alone)
             same(SVD.retrain(ratings, deletions[::-1] * 2), np.concatenate([alone[::-1]] * 2))
-    finally:
-        numba.set_num_threads(before)
 
 
 def test_a_deletion_may_take_the_matrix_to_a_lower_rank():
