@@ -51,13 +51,17 @@ def test_every_subset_is_equally_likely():
     assert chisquare(list(drawn.values())).pvalue > 0.001  # the seeds are fixed, so this cannot fail by chance
 
 
-def test_subsets_of_long_histories():
-    drawn = subsets(40_000, 3, 1000, generator(0, "test"))  # C(n, 3) is 10¹³
-    assert len(np.unique(drawn, axis=0)) == 1000
+@pytest.mark.parametrize(
+    ("n", "size", "count"),
+    [(40_000, 3, 1000), (300, 3, 100_000), (100, 98, 10_000)],  # of 10¹³; as many as are ever searched; all 4950
+)
+def test_subsets_of_long_histories(n, size, count):
+    drawn = subsets(n, size, count, generator(0, "test"))
+    assert len(np.unique(drawn, axis=0)) == len(drawn) == min(count, comb(n, size))
     assert (np.diff(drawn, axis=1) > 0).all()
-    assert drawn.min() >= 0
-    assert drawn.max() < 40_000
-    assert abs(drawn.mean() / 40_000 - 0.5) < 0.02
+    assert 0 <= drawn.min() <= n // 400
+    assert n - n // 400 <= drawn.max() + 1 <= n
+    assert abs(drawn.mean() / n - 0.5) < 0.02
 
 
 def test_the_order_of_all_subsets_is_drawn():

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
-from hadyounot.study.paths import PROJECT
 from hadyounot.workflow import digest, notebook
 from hadyounot.workflow.digest import NotebookError, code_digest, module_digest
 from hadyounot.workflow.notebook import run
@@ -503,21 +501,6 @@ def test_code_digest_ignores_a_package_whole_and_no_name_that_only_begins_alike(
     assert digest_of("heart", ["on"]) == digest_of("heart")
     with pytest.raises(NotebookError, match=r"no module hadyounot\.moved, hadyounot\.sub\.gone to ignore"):
         digest_of("heart", ["sub.gone", "moved", "one"])
-
-
-@pytest.mark.parametrize(
-    ("stage", "modules"),
-    [("20_recommender", ["retrain/mf", "retrain/mf_kernel"]), ("60_evaluate", ["compare/oracle", "retrain/base"])],
-)
-def test_what_makes_a_stage_of_the_study_run_again(stage, modules, tmp_path, monkeypatch):
-    shutil.copytree(digest.PACKAGE, tmp_path / "hadyounot", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(digest, "PACKAGE", tmp_path / "hadyounot")
-    book = PROJECT / "notebooks" / f"{stage}.ipynb"
-    for module, counts in [*((module, True) for module in modules), ("report/style", False)]:
-        before = code_digest(book, ["report"])
-        with (tmp_path / "hadyounot" / f"{module}.py").open("a") as file:
-            file.write("\nCHANGED = True\n")
-        assert (code_digest(book, ["report"]) != before) == counts, module
 
 
 def test_code_digest_counts_a_package_only_for_who_imports_from_it(package, digest_of):

@@ -6,7 +6,6 @@ import pytest
 from hadyounot.method.features import Representation
 from hadyounot.method.linear import LinearSurrogate
 from hadyounot.method.mlp import MlpSurrogate
-from hadyounot.method.outcomes import subsets
 from hadyounot.method.search import beam, exact, explain, sampled
 from hadyounot.rng import generator
 from hypothesis import assume, given
@@ -25,19 +24,6 @@ def mlp(p=3, q=4, seed=0):
         tuple(rng.normal(size=shape).astype(np.float32) for shape in shapes),
         tuple(rng.normal(size=shape[1]).astype(np.float32) for shape in shapes),
     )
-
-
-def test_as_many_subsets_of_a_long_history_as_are_ever_searched():
-    drawn = subsets(300, 3, 100_000, generator(0))
-    assert (np.diff(drawn, axis=1) > 0).all()
-    assert drawn.min() == 0
-    assert drawn.max() == 299
-    assert len(np.unique(drawn, axis=0)) == 100_000
-
-
-def test_subsets_larger_than_half_the_history():
-    drawn = subsets(100, 98, 10_000, generator(0))
-    assert len({tuple(row) for row in drawn.tolist()}) == math.comb(100, 98)
 
 
 @given(
