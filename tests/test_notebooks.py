@@ -18,8 +18,6 @@ from hadyounot.study.cell import Cell
 from hadyounot.workflow import demo
 from hadyounot.workflow.notebook import run
 
-pytestmark = pytest.mark.slow
-
 FOLDER = paths.PROJECT / "notebooks"
 BOOKS = sorted(FOLDER.glob("*.ipynb"))
 
@@ -112,6 +110,7 @@ def torch_import():
     return processor_seconds_of_children() - started
 
 
+@pytest.mark.slow
 @each_book
 def test_runs_alone_with_its_defaults_and_leaves_nothing_in_the_repository(book, torch_import, tmp_path, monkeypatch):
     monkeypatch.chdir(FOLDER)  # where JupyterLab starts kernels
@@ -135,6 +134,7 @@ def finished():
     return made.folder
 
 
+@pytest.mark.slow
 @each_book
 def test_opened_on_a_finished_run_it_only_reads(book, finished):
     def everything():

@@ -23,8 +23,6 @@ from hadyounot.study.config import check_study
 from hadyounot.study.methods import METHOD, family
 from hadyounot.workflow import demo
 
-pytestmark = pytest.mark.slow  # but for what they are made from, tests here take no time
-
 MF = {"kind": "mf", "factors": 4, "epochs": 40, "learning_rate": 0.02, "regularization": 0.05}
 STUDY = {
     "models": {
@@ -55,7 +53,7 @@ def study():
     return check_study(STUDY, "this test")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=[pytest.param("run", marks=pytest.mark.slow)])  # and so is who asks for it
 def folder(study):
     """A finished run: its cells, and the tables that this test is about."""
     cells = [(cell.dataset, cell.model) for cell in study.cells]
