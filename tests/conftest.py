@@ -1,5 +1,6 @@
 """What several test files share."""
 
+import gc
 import os
 import shutil
 from contextlib import contextmanager
@@ -13,6 +14,11 @@ import pytest
 from hadyounot.retrain.ratings import Ratings
 from hadyounot.study import datasets
 from playwright.sync_api import sync_playwright
+
+
+def pytest_collection_finish():
+    """What is imported by now is no garbage: statsmodels looks for some whenever it corrects p-values, and long."""
+    gc.freeze()
 
 
 @contextmanager
