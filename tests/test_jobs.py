@@ -22,20 +22,25 @@ MF, NCF, SURPRISE = (
 )
 
 
-@pytest.fixture
-def edited(tmp_path, monkeypatch):
-    """Whether an edit of a module of the library changes what a job hangs on."""
-    package = shutil.copytree(PROJECT / "lib/hadyounot", tmp_path / "hadyounot")
-    monkeypatch.setattr(digest, "PACKAGE", package)
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory):
+    """The library, once for all tests: what is read of it is kept."""
+    return shutil.copytree(PROJECT / "lib/hadyounot", tmp_path_factory.mktemp("library") / "hadyounot")
 
-    def changes(module, notebook, fields, wildcards):
+
+@pytest.fixture
+def edited(copied, monkeypatch):
+    """Whether an edit of a module of the library changes what is asked of the jobs."""
+    monkeypatch.setattr(digest, "PACKAGE", copied)
+
+    def changes(module, asked):
         jobs = Jobs(load_study(SMOKE), PROJECT)
-        before = jobs.code(notebook, fields, wildcards)
-        path = package / f"{module}.py"
+        before = asked(jobs)
+        path = copied / f"{module}.py"
         text = path.read_text()
         path.write_text(text + "\nEDITED = 1\n")
         try:
-            return jobs.code(notebook, fields, wildcards) != before
+            return asked(jobs) != before
         finally:
             path.write_text(text)
 
@@ -79,20 +84,14 @@ TRAINS, NOT = ("models",), ()
     ],
 )
 def test_code_that_decides_a_stage_counts_and_no_other(edited, module, notebook, fields, wildcards, counts):
-    assert edited(module, notebook, fields, wildcards) == counts
+    assert edited(module, lambda jobs: jobs.code(notebook, fields, wildcards)) == counts
 
 
 @pytest.mark.parametrize(
     "module", ["report/style", "report/tables/validity", "report/figures/figure6", "method/effects"]
 )
-def test_code_of_tables_and_figures_counts_for_all_of_them(tmp_path, monkeypatch, module):
-    package = shutil.copytree(PROJECT / "lib/hadyounot", tmp_path / "hadyounot")
-    monkeypatch.setattr(digest, "PACKAGE", package)
-    jobs = Jobs(load_study(SMOKE), PROJECT)
-    before = jobs.drawing
-    path = package / f"{module}.py"
-    path.write_text(path.read_text() + "\nEDITED = 1\n")
-    assert (jobs.drawing != before) == module.startswith("report/")
+def test_code_of_tables_and_figures_counts_for_all_of_them(edited, module):
+    assert edited(module, lambda jobs: jobs.drawing) == module.startswith("report/")
 
 
 def test_own_data_that_were_edited_are_other_data(tmp_path, monkeypatch):
