@@ -9,7 +9,7 @@ import pytest
 from hadyounot.method.outcomes import Outcomes
 from hadyounot.report import output
 from hadyounot.report.figures.card import verified_example
-from hadyounot.report.tables import analyses, table, validity
+from hadyounot.report.tables import analyses, read, table, validity
 from hadyounot.report.tables.examples import examples_of
 from hadyounot.retrain.ratings import Deletion
 from hadyounot.study import config, paths, published, schemas, store, yaml_file
@@ -405,6 +405,13 @@ def test_runtime_of_notebooks_run_by_hand_is_empty(cell):
     frame = made("runtime", cell)
     assert frame.empty
     assert len(pipes(told("runtime", frame))) == 2
+
+
+def test_a_table_that_is_not_there_is_said_with_what_makes_it(tmp_path):
+    with pytest.raises(
+        store.StoreError, match=r"tables/worlds\.csv is not there; make it: snakemake tables/worlds\.csv$"
+    ):
+        read("worlds", tmp_path)
 
 
 def test_examples_spell_out_what_was_tested(cell):
