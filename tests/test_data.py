@@ -465,6 +465,16 @@ def test_a_dataset_that_cannot_be_had_says_what_to_download_to_which_folder(tmp_
         obtain("netflix-sample", tmp_path, registry)
 
 
+def test_a_file_beside_the_study_is_written_with_a_dot(tmp_path, monkeypatch):
+    monkeypatch.setenv("HADYOUNOT_STUDY", str(tmp_path / "shop"))
+    put(tmp_path, CSV, "shop/loans.csv")
+    with pytest.raises(DataError) as error:
+        obtain("stars", tmp_path / "data", {"stars": row(local("loans.csv"))})
+    fix = f"put {tmp_path}/data/loans.csv there, or write `path: ./loans.csv`, as {tmp_path}/shop/loans.csv is there;"
+    assert fix in str(error.value)
+    assert len(obtain("stars", tmp_path / "data", {"stars": row(local("./loans.csv"))}).ratings) == 3
+
+
 def test_no_source_left(tmp_path):
     with pytest.raises(DataError) as error:
         obtain("stars", tmp_path, {"stars": row(local())})
@@ -576,6 +586,7 @@ def parquet(frame=FRAME):
         ("a.csv", CSV.encode("utf-16"), {"encoding": "utf-16"}),
         ("a.csv", CSV.split("\n", 1)[1], NUMBERS | {"title": 4}),
         ("a.csv", CSV.encode("utf-16"), {}),
+        ("a.csv", CSV.encode("utf-32"), {}),
         ("a.csv.GZ", gzipped(CSV.encode()), {}),
         ("a.TSV", CSV.replace(",", "\t"), {}),
         ("a.dat", CSV.replace(",", "::"), {"separator": "::"}),
@@ -605,7 +616,7 @@ def test_own_data(tmp_path, path, content, fields):
     assert [file.name for file in tmp_path.iterdir()] == [path], "nothing is written beside a user's own files"
 
 
-TITLED = {"user": 1, "item": 1, "rating": 2, "title": 3}
+TITLED = {"user": 3, "item": 1, "rating": 2, "title": 3}
 
 
 @pytest.mark.parametrize(
@@ -624,10 +635,11 @@ def test_signs_in_titles(tmp_path, content, fields, title):
 
 def test_ids_of_parquet_stay_whole_where_others_are_missing(tmp_path):
     frame = pd.DataFrame({"user": [2**53 + 1, 2], "item": [7, None], "rating": [3, 4], "name": [None, "Y"]})
+    frame["who"] = ["a", "b"]
     put(tmp_path, parquet(frame.astype({"item": "Int64"})), "a.parquet")
     with pytest.raises(DataError, match=r"a\.parquet, row 2: the item is empty; fill it in or delete the row"):
         obtain("mine", tmp_path, {"mine": row(local("a.parquet"))})
-    ratings = obtain("mine", tmp_path, {"mine": row(local("a.parquet", item="user", title="name"))}).ratings
+    ratings = obtain("mine", tmp_path, {"mine": row(local("a.parquet", user="who", item="user", title="name"))}).ratings
     assert (ratings.item_ids.tolist(), ratings.titles.tolist()) == (
         ["9007199254740993", "2"],
         ["9007199254740993", "Y"],
@@ -731,11 +743,15 @@ RECORD = '{"user": "ann", "item": "x", "rating": 4}\n'
         ("a.json", f"[{RECORD},]", "a.json: no list of records in JSON ("),
         ("a.json", "[" * 200_000, "a.json: no list of records in JSON ("),
         ("a.json", '{"a":' * 200_000, "a.json, line 1: no record such as"),
-        (
-            "a.json",
-            FRAME.to_json(),
-            "a.json, line 1: the record holds further ones; write a record for each rating (in",
+        *(
+            (
+                "a.json",
+                FRAME.to_json(orient=orient),
+                "a.json, line 1: the record holds further ones; write a record for",
+            )
+            for orient in ("columns", "index", "split", "table")
         ),
+        ("a.json", '{"usr": 1, "tags": [2]}\n', "a.json, line 1: there is no column 'user', 'item', 'rating'; "),
         ("a.zip", RECORD, "a.zip is truncated, locked or no zip archive (File is not a zip file); get it again"),
         ("a.zip", zipped(CSV * 9)[:-40], "a.zip is truncated, locked or no zip archive"),
         ("a.zip", zipped().replace(b"ann", b"bob"), "a.zip is truncated, locked or no zip archive (Bad CRC-32 for"),
@@ -765,7 +781,7 @@ RECORD = '{"user": "ann", "item": "x", "rating": 4}\n'
         ("a.npz", npz()[:-30], "a.npz is no matrix"),
         ("a.zip", bomb(), "a.zip: stars.csv in it, unpacked, is of 2,000,000 bytes, over a hundred"),
         ("a.csv.gz", gzipped(b"," * 2_000_000), "a.csv.gz: unpacked, it is of more than 1,"),
-        ("a.npz", npz(), "there is no column 'user'; the header has 'row', 'column', 'value'"),
+        ("a.npz", npz(), "there is no column 'user', 'item', 'rating'; the header has 'row', 'column', 'value'"),
     ],
 )
 def test_bad_input_in_other_formats(tmp_path, path, content, message):
@@ -849,11 +865,46 @@ def test_whatever_a_file_holds_it_is_ratings_or_one_error(tmp_path_factory, path
     [
         ("user,itm,rating\n" + LINE, "stars.csv, line 1: there is no column 'item'; the header has 'user', 'itm', "),
         ("user,itm,rating\n" + LINE, "write `item: itm` in the registry row"),
+        (
+            "reader,item,rating\n" + LINE,
+            "write `user: ...` in the registry row, with one that no field names yet: 'reader'",
+        ),
+        (
+            "user,book,rating\n" + LINE,
+            "write `item: ...` in the registry row, with one that no field names yet: 'book'",
+        ),
+        (
+            "user,item,stars,title\n" + "a,x,4,X\n",
+            "write `rating: ...` in the registry row, with one that no field names yet: 'stars', 'title'",
+        ),
+        (
+            "user,itm,stars\n" + LINE,
+            "no column 'item', 'rating'; the header has 'user', 'itm', 'stars'; write `item: itm, rating: ...` in the",
+        ),
+        (
+            HEADER + LINE + "bob,x,1\nann,x,2\nann,x,3\nbob,x,2\n",
+            "lines 2 and 4: user 'ann' rates item 'x' twice, and 1 more pair is there twice; delete one",
+        ),
+        (
+            '{"user": "ann", "item": "x", "rating": 4}\n',
+            "stars.csv is JSON, or Python; let its name end in .jsonl, in the",
+        ),
+        (
+            ' [{"user": "ann", "item": "x", "rating": 4}]\n',
+            "stars.csv is JSON, or Python; let its name end in .jsonl, in",
+        ),
+        ("user" + "x" * 999 + ",item,rating\n" + LINE, "xxx...xxx"),
+        (bytes(range(256)) * 4, "stars.csv is no text: it has zero bytes; write the ratings as text, CSV say, first"),
+        ("a\nb" + "\0", "stars.csv is no text: it has zero bytes; write"),
+        (HEADER.encode("utf-16-be"), "write `encoding: utf-16-be` in the registry row"),
         ("user;item;rating\nann;x;4\n", "and `separator` if ',' is not it"),
         (HEADER + LINE + "bob,x,four\n", "stars.csv, line 3: rating 'four' is not a finite number; write one such as"),
         (HEADER + LINE + "bob,x,nan\n", "stars.csv, line 3: rating 'nan' is not a finite number"),
         (HEADER + LINE + "bob,x,\n", "stars.csv, line 3: rating '' is not a finite number"),
-        (HEADER + LINE + "bob,x,1e39\n", "stars.csv, line 3: rating '1e39' is not a finite number"),
+        (
+            HEADER + LINE + "bob,x,1e39\n",
+            "rating '1e39' is not a finite number of float32, which ends at 3.4e+38: scale",
+        ),
         (HEADER + LINE + '"b\nob",x,-inf\n', "stars.csv, line 4: rating '-inf' is not a finite number"),
         (
             HEADER + LINE + "bob,x,1\n\nann,x,2\n",
@@ -870,7 +921,7 @@ def test_whatever_a_file_holds_it_is_ratings_or_one_error(tmp_path_factory, path
         (HEADER, "stars.csv has a header and nothing else"),
         (
             HEADER.replace(",", ";", 2) + "x,4\n",
-            "there is no column 'user'; the header has 'user;item;rating'; correct",
+            "there is no column 'user', 'item', 'rating'; the header has 'user;item;rating'; correct",
         ),
         ("user,item,rating;a;b\nann,x\n", "write `rating: rating;a;b` in the registry row"),
         (
@@ -906,7 +957,7 @@ FILMS = "1::Up: A (1)::Drama\n2::Why (2)::War\n"
         (
             "user\titem\trating\nann\tx\t4\n",
             {},
-            "correct `user` in the registry row, and `separator` if ',' is not",
+            "correct `user, item, rating` in the registry row, and `separator` if ',' is not",
             {"separator": "\t"},
         ),
         ("ann;x;4\nbob;x;3\n", NUMBERS, "line 1: 1 columns where there should be 3; ", {"separator": ";"}),
@@ -926,7 +977,30 @@ FILMS = "1::Up: A (1)::Drama\n2::Why (2)::War\n"
             "line 1: rating 'stars' is not a finite number; if the line is a header",
             {"user": "who", "item": "what", "rating": "stars"},
         ),
-        ("1,2,3\n2,2,3\n", {}, "no column 'user'; the header has '1', '2', '3'; ", NUMBERS),
+        (
+            "1,2,3\n2,2,3\n",
+            {},
+            "no column 'user', 'item', 'rating'; the header has '1', '2', '3'; if this is no header",
+            NUMBERS,
+        ),
+        (
+            ",userId,movieId,rating\n0,1,31,2.5\n1,1,1029,3\n",
+            NUMBERS,
+            "line 1: rating 'movieId' is not a finite number; if the line is a header",
+            {"user": "userId", "item": "movieId", "rating": "rating"},
+        ),
+        (
+            ",userId,movieId,rating\n0,1,31,2.5\n1,1,1029,3\n",
+            {"user": 2, "item": 3, "rating": 4},
+            "line 1: rating 'rating' is not a finite number; if the line is a header",
+            {"user": "userId", "item": "movieId", "rating": "rating"},
+        ),
+        (
+            "User,Item,Rating\n1,2,3\n2,2,3\n",
+            {},
+            "line 1: there is no column 'user', 'item', 'rating'; the header has 'User', ",
+            {"user": "User", "item": "Item", "rating": "Rating"},
+        ),
         ("who: a,item,rating\n1,2,3\n", {"user": "whoa"}, "there is no column 'whoa'; ", {"user": "who: a"}),
         (
             HEADER + "1,2,3\n1,3,3\n1,2,4\n",
@@ -1077,8 +1151,21 @@ def test_ratings_that_are_words_make_no_header(tmp_path):
 
 def test_too_few_columns_for_a_number(tmp_path):
     put(tmp_path, "ann,x,4\n")
-    with pytest.raises(DataError, match="line 1: 3 columns where there should be 4"):
+    said = r"line 1: `rating: 4` is beyond the 3 columns; write a smaller number at `ratings` in the registry row$"
+    with pytest.raises(DataError, match=said):
         obtain("mine", tmp_path, {"mine": row(local(user=1, item=2, rating=4))})
+    with pytest.raises(DataError, match="line 1: `rating: 4, title: 5` is beyond the 3 columns; write smaller numbers"):
+        obtain("mine", tmp_path, {"mine": row(local(user=1, item=2, rating=4, title=5))})
+    put(tmp_path, "1::2::5::9\n2::3::4::9\n")
+    with pytest.raises(DataError, match="line 1: `rating: 5` is beyond the 4 columns; write a smaller number at"):
+        obtain("mine", tmp_path, {"mine": row(local(separator="::", user=1, item=3, rating=5))})
+    put(tmp_path, "1,Up\n", "t.csv")
+    titled = local(**NUMBERS | {"separator": "::"}) | {"titles": {"path": "t.csv", "item": 1, "title": 3}}
+    with pytest.raises(DataError, match=r"t\.csv, line 1: `title: 3` is beyond the 2 columns; .* at `titles` in"):
+        obtain("mine", tmp_path, {"mine": row(titled)})
+    put(tmp_path, "ann,x\nbob,x,3\n")  # the first line alone is short
+    with pytest.raises(DataError, match="line 1: 2 columns where there should be 3; complete the line"):
+        obtain("mine", tmp_path, {"mine": row(local(**NUMBERS))})
 
 
 def test_a_file_that_is_not_the_one_meant(tmp_path):
@@ -1259,6 +1346,7 @@ def test_a_wrong_study_is_one_error_that_says_what_to_write(tmp_path, old, new, 
         ("user: u", "user: 3", ["mine.sources.0.ratings: columns are given by name and by number", "one way for all"]),
         ("kind: folder", "kind: folders", ["mine.sources.0.kind: unknown kind folders", "wheel", "`kind: folder`"]),
         ("- kind: folder\n    ", "- ", ["mine.sources.0.kind: unknown kind null", "allowed: folder, url,"]),
+        ("user: u", "user: i", ["mine.sources.0.ratings: user and item are both column 'i'; give each one of its own"]),
         ("user: u", "user: u, encoding: utf8x", ["mine.sources.0.ratings.encoding: Python knows no", "utf8x"]),
         ("user: u", "user: u, sha256: abc", ["mine.sources.0.ratings.sha256: ", "not abc", "write `sha256: ...`"]),
         ("path: a.csv", "path: a.json.gz, title: 3", ["mine.sources.0.ratings: columns are given by name and by"]),
@@ -1297,6 +1385,12 @@ def test_a_wrong_registry_is_one_error_that_says_what_to_write(tmp_path, old, ne
         load_datasets(tmp_path / "datasets.yaml")
     for part in (str(tmp_path / "datasets.yaml"), *said):
         assert part in str(error.value)
+
+
+def test_what_fields_say_together_is_one_sentence(tmp_path):
+    put(tmp_path, ROW.replace("user: u", "user: 3"), "datasets.yaml")
+    with pytest.raises(ConfigError, match=r"'rating': 'r'\}; use one way for all$"):
+        load_datasets(tmp_path / "datasets.yaml")
 
 
 def test_every_problem_of_a_file_is_named_at_once(tmp_path):

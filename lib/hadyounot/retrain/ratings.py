@@ -8,6 +8,8 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
+TOO_LARGE = f" of float32, which ends at {np.finfo(np.float32).max:.1e}: scale the ratings"
+
 
 def _unboxed(column: Iterable) -> list:
     """The elements, and in place of a 0-d tensor, which equals no other as a key, the Python scalar that it holds."""
@@ -96,9 +98,8 @@ class Ratings:
         wrong = np.flatnonzero(~np.isfinite(values))
         if wrong.size:
             row = wrong[0]
-            too_large = f" of float32, which ends at {np.finfo(np.float32).max:.1e}: scale the ratings"
             raise ValueError(
-                f"row {row}: rating {given[row]!r} is not a finite number" + too_large * bool(np.isfinite(numbers[row]))
+                f"row {row}: rating {given[row]!r} is not a finite number" + TOO_LARGE * bool(np.isfinite(numbers[row]))
             )
         user_index, user_ids = _numbered("user", users)
         item_index, item_ids = _numbered("item", items)

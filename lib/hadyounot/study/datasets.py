@@ -19,7 +19,7 @@ import pooch
 
 from ..retrain.ratings import Ratings
 from ..rng import generator
-from .paths import PROJECT
+from .paths import PROJECT, beside_study
 from .ratings_file import DataError, read_ratings
 from .registry import (
     ContentConfig,
@@ -257,6 +257,12 @@ def _by_hand(row: DatasetConfig, folder: Path, name: str) -> str:
     """What a person can do when no source works."""
     wanted = [place for source in row.sources if isinstance(source, FolderSource) for place in _places(source, folder)]
     steps = [f"put {' and '.join(map(str, wanted))} there"] if wanted else []
+    files = [file for source in row.sources if isinstance(source, FolderSource) for file in _files(source)]
+    steps += [
+        f"write `path: ./{file.path}`, as {beside} is there"
+        for file in files
+        if not file.path.startswith(("./", "~")) and (beside := beside_study(file.parts[0])).is_file()
+    ]
     steps += [
         f"download {' and '.join(f'{url} to {folder / name / _archive_name(url)}' for url in source.downloads)}"
         for source in row.sources

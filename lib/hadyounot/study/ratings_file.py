@@ -11,6 +11,7 @@ import html
 import io
 import json
 import re
+import reprlib
 import sys
 import zipfile
 import zlib
@@ -24,11 +25,13 @@ import pyarrow as pa
 import pyarrow.parquet
 import scipy.sparse
 
-from ..retrain.ratings import Ratings
+from ..retrain.ratings import TOO_LARGE, Ratings
 from .registry import RatingsFile, TitlesFile, suffix
 from .yaml_file import as_yaml
 
 _File = RatingsFile | TitlesFile
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = 100  # where a file is not what it is taken for, a name or value may be all of it
 
 
 class DataError(ValueError):
@@ -68,6 +71,10 @@ def read_ratings(
         DataError: a file cannot be read as its row says, or holds what is no rating.
     """
     table, columns = _table(ratings_file, read(ratings_file.parts[0]), where)
+    with np.errstate(over="ignore"):  # a number beyond float32 is no rating either
+        values = pd.to_numeric(pd.Series(columns["rating"]), errors="coerce").to_numpy(np.float32)
+    if _headed(table, columns, values):  # before what else is wrong with it, as read on it would be a rating less
+        raise DataError(f"{table.at(0)}: {_no_rating(ratings_file, table, columns, values, 0)}")
     for what in ("user", "item"):
         if "" in columns[what]:
             place = table.at(columns[what].index(""))
@@ -80,8 +87,6 @@ def read_ratings(
                 f"correct `{what}` in the registry row, or, if the file is a matrix with a column for each item, write "
                 "it as a table of user, item and rating first (pandas.melt does that)"
             )
-    with np.errstate(over="ignore"):  # a number beyond float32 is no rating either
-        values = pd.to_numeric(pd.Series(columns["rating"]), errors="coerce").to_numpy(np.float32)
     ids = {what: pd.Series(columns[what], dtype=object) for what in ("user", "item")}  # objects are quick to list
     frame = pd.DataFrame({**ids, "rating": values})
     if ratings_file.missing is not None:
@@ -99,9 +104,11 @@ def read_ratings(
         second = frame.index[repeated][0]
         user, item = frame.loc[second, ["user", "item"]]
         first = frame.index[(frame["user"] == user) & (frame["item"] == item)][0]
+        others = len(frame[repeated].drop_duplicates(["user", "item"])) - 1
+        more = f", and {others:,} more pair{'s are' if others > 1 else ' is'} there twice" * bool(others)
         raise DataError(
-            f"{table.at(first, second)}: user {user!r} rates item {item!r} twice; delete one of the two {table.unit}s, "
-            "or write `duplicates: last` in the registry row if always the last one counts (or first)"
+            f"{table.at(first, second)}: user {user!r} rates item {item!r} twice{more}; delete one of the two "
+            f"{table.unit}s, or write `duplicates: last` in the registry row if always the last one counts (or first)"
         )
     frame = frame[~repeated]
     if titles_file:
@@ -120,12 +127,28 @@ def read_ratings(
     return Ratings.from_arrays(frame["user"], frame["item"], frame["rating"], titles)
 
 
+def _headed(table: _Table, columns: dict[str, list[str]], values: np.ndarray) -> bool:
+    """Whether the first row looks like a header, which the file was not said to have."""
+    said_none = not table.header and columns["rating"][0] != ""
+    return bool(said_none and np.isnan(values[0]) and np.isfinite(values[1:2]).any())
+
+
 def _no_rating(file: RatingsFile, table: _Table, columns: dict[str, list[str]], values: np.ndarray, row: int) -> str:
     said = f"rating {columns['rating'][row]!r} is not a finite number"
-    if row == 0 and not table.header and np.isfinite(values[1:2]).any():
-        names = ", ".join(f"{what}: {as_yaml(table.rows[0][number - 1])}" for what, number in file.columns().items())
-        return f"{said}; if the line is a header, give columns by name: write `{names}` in the registry row"
+    if row == 0 and _headed(table, columns, values):
+        header, numbers = table.rows[0], file.columns()
+        if not all(header[number - 1] for number in numbers.values()):
+            header = [name for name in header if name]  # an index, as pandas writes it, was not counted
+        names = {what: header[number - 1] if number <= len(header) else "..." for what, number in numbers.items()}
+        return f"{said}; if the line is a header, give columns by name: write `{_written(names)}` in the registry row"
+    if np.isfinite(pd.to_numeric(columns["rating"][row], errors="coerce")):
+        return said + TOO_LARGE
     return f"{said}; write one such as 3.5, or delete the {table.unit}"
+
+
+def _written(columns: dict[str, str | int]) -> str:
+    """Columns as they are written in the registry row."""
+    return ", ".join(f"{what}: {'...' if column == '...' else as_yaml(column)}" for what, column in columns.items())
 
 
 def _no_title(
@@ -143,7 +166,7 @@ def _no_title(
         fix = f"write `item: {as_yaml(titles.header[column] if titles.header else column + 1)}` for the titles"
     elif some.startswith("'\"") and not titles_file.quoted:
         names = {what: str(column).strip('"') for what, column in titles_file.columns().items()}
-        written = ", ".join(f"{what}: {as_yaml(name)}" for what, name in names.items()) if titles.header else ""
+        written = _written(names) if titles.header else ""
         fix = "leave out `quoted: false`" + f", write `{written}`" * bool(written)
         fix += ", and `backslash: true`" * any('\\"' in cell for row in titles.rows for cell in row) + " for the titles"
     else:
@@ -177,10 +200,10 @@ def _table(file: _File, content: bytes, where: Path | str) -> tuple[_Table, dict
     if not (table.header or table.rows):
         raise DataError(f"{path} is empty; put ratings in it, or correct `path` in the registry row")
     wanted = file.columns()
-    for what, column in wanted.items():
-        if table.header and column not in table.header:
-            place = path if table.unit == "row" else f"{path}, line 1"
-            raise DataError(f"{place}: there is no column {column!r}; {_no_column(file, table, what, column)}")
+    missing = {what: column for what, column in wanted.items() if table.header and column not in table.header}
+    if missing:
+        place, names = path if table.unit == "row" else f"{path}, line 1", ", ".join(map(repr, missing.values()))
+        raise DataError(f"{place}: there is no column {names}; {_no_column(file, table, missing)}")
     if not table.rows:
         raise DataError(f"{path} has a header and nothing else; put ratings in it")
     positions = {what: table.header.index(column) if table.header else column - 1 for what, column in wanted.items()}
@@ -188,8 +211,7 @@ def _table(file: _File, content: bytes, where: Path | str) -> tuple[_Table, dict
     width = max(len(first), *(position + 1 for position in positions.values()))
     for number, row in enumerate(table.rows):
         if len(row) != width:
-            count = f"{len(row)} columns where there should be {width}"
-            raise DataError(f"{table.at(number)}: {count}; {_other_count(file, table, first, row)}")
+            raise DataError(f"{table.at(number)}: {_other_count(file, table, first, row, width)}")
     columns = {what: [row[position] for row in table.rows] for what, position in positions.items()}
     for what, values in columns.items():
         if type(file).model_fields[what].is_required() and not any(values):
@@ -201,33 +223,46 @@ def _table(file: _File, content: bytes, where: Path | str) -> tuple[_Table, dict
     return table, columns
 
 
-def _no_column(file: _File, table: _Table, what: str, column: str | int) -> str:
+def _no_column(file: _File, table: _Table, missing: dict[str, str | int]) -> str:
     header = table.header
     more = f" and {len(header) - 20} more" if len(header) > 20 else ""
-    said = f"the header has {', '.join(map(repr, header[:20]))}{more}; "
+    said = f"the header has {', '.join(map(_SHORT.repr, header[:20]))}{more}; "
     if len(header) == 1:
         separator = f"`separator` if {_separator(file, table.path)!r} is not it"
         other = _other_separator(file, table.path, header, table.rows[0] if table.rows else header)
-        return f"{said}correct `{what}` in the registry row, and {separator}" + (f": {other}" if other else "")
-    if f'"{column}"' in header:
+        return f"{said}correct `{', '.join(missing)}` in the registry row, and {separator}" + f": {other}" * bool(other)
+    if any(f'"{column}"' in header for column in missing.values()):
         return f"{said}its names are in quotes: leave out `quoted: false` in the registry row"
-    near = next(iter(difflib.get_close_matches(str(column), header, n=1, cutoff=0.3)), None)
-    fix = f"write `{what}: {as_yaml(near) if near else '...'}` in the registry row"
-    if pd.to_numeric(pd.Series(header), errors="coerce").notna().any():
-        numbers = ", ".join(f"{what}: {number}" for number, what in enumerate(file.columns(), 1))
-        fix += f"; or, if this is no header, give columns by number, as in `{numbers}`"
-    return said + fix
+    free, names = [name for name in header if name not in file.columns().values()], {}
+    for what, column in missing.items():
+        small = {name.lower(): name for name in free if name not in names.values()}
+        near = difflib.get_close_matches(str(column).lower(), small, n=1, cutoff=0.7)  # title is like item by 0.67
+        names[what] = small[near[0]] if near else "..."
+    fixes = [f"write `{_written(names)}` in the registry row"]
+    if "..." in names.values():
+        left = ", ".join(_SHORT.repr(name) for name in free[:20] if name not in names.values())
+        fixes[0] += f", with one that no field names yet: {left or 'there is none'}"
+    numeric = pd.to_numeric(pd.Series(header), errors="coerce").notna()
+    if numeric.any():
+        numbers = _written({what: number for number, what in enumerate(file.columns(), 1)})
+        fixes.append(f"if this is no header, give columns by number, as in `{numbers}`")
+    return said + "; or ".join(fixes[::-1] if numeric.mean() > 0.5 else fixes)
 
 
-def _other_count(file: _File, table: _Table, first: Sequence[str], row: Sequence[str]) -> str:
-    separator = _separator(file, table.path)
+def _other_count(file: _File, table: _Table, first: Sequence[str], row: Sequence[str], width: int) -> str:
+    separator, said = _separator(file, table.path), f"{len(row)} columns where there should be {width}; "
     if other := _other_separator(file, table.path, first, row):
-        return other
+        return said + other
+    widest = max(map(len, table.rows))
+    if beyond := {what: number for what, number in file.columns().items() if not table.header and number > widest}:
+        smaller = "smaller numbers" if len(beyond) > 1 else "a smaller number"
+        where = "titles" if isinstance(file, TitlesFile) else "ratings"
+        return f"`{_written(beyond)}` is beyond the {widest} columns; write {smaller} at `{where}` in the registry row"
     if file.quoted and len(separator) == 1:
         inside = f"put quotes around a {separator!r} inside a value"
     else:
         inside = f"write `width: {len(first)}` if the last column may hold a {separator!r}"
-    return f"complete the line, {inside}, or correct `separator` in the registry row"
+    return f"{said}complete the line, {inside}, or correct `separator` in the registry row"
 
 
 def _other_separator(file: _File, path: str, *rows: Sequence[str]) -> str:
@@ -240,7 +275,7 @@ def _other_separator(file: _File, path: str, *rows: Sequence[str]) -> str:
     for other in ("\t", "::", "||", ";", "|", ",", *([] if separator in lines[0] else [" "])):
         parted = [line.split(other) for line in lines]
         if other != separator and len({len(row) for row in parted}) == 1 and len(parted[0]) >= len(file.columns()):
-            columns = ", ".join(f"{number} is {value!r}" for number, value in enumerate(parted[0], 1))
+            columns = ", ".join(f"{number} is {_SHORT.repr(value)}" for number, value in enumerate(parted[0], 1))
             fix = f"write `separator: {as_yaml(other)}` in the registry row, by which column {columns}"
             numbered = [name for name, column in file.columns().items() if isinstance(column, int)]
             return fix + (f"; and the new numbers of {', '.join(numbered)}" if numbered else "")
@@ -306,6 +341,13 @@ PACKED = {
 """How files that are no text begin, as no text does, and how their names should end; the last two are not read."""
 
 
+_MARKS = {
+    **dict.fromkeys((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "utf-32"),
+    **dict.fromkeys((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-16"),
+}
+"""Encoding by the byte order mark that it begins with; one of UTF-32 begins as one of UTF-16."""
+
+
 def _text(file: _File, content: bytes, path: str) -> str:
     for magic, ending in PACKED.items():
         if re.match(magic, content):
@@ -313,12 +355,17 @@ def _text(file: _File, content: bytes, path: str) -> str:
             fix = f"let its name end in .{ending}, in the registry row too" if known else "unpack it"
             raise DataError(f"{path} is no text: it begins as a file of .{ending} does; {fix}")
     encoding = file.encoding
-    if encoding == "utf-8-sig" and content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encoding = "utf-16"
+    if encoding == "utf-8-sig":
+        encoding = next((each for mark, each in _MARKS.items() if content.startswith(mark)), encoding)
     if b"\0" in content and not codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
+        if 0.4 < content.count(0) / len(content) < 0.6:  # every other byte, as in UTF-16
+            wide = "utf-16-be" if content.startswith(b"\0") else "utf-16"
+            raise DataError(
+                f"{path} has zero bytes, so that it is no text in {encoding}; write `encoding: {wide}` in the registry "
+                "row if it is text at all"
+            )
         raise DataError(
-            f"{path} has zero bytes, so that it is no text in {encoding}; write `encoding: utf-16` in the registry row "
-            "if it is text at all"
+            f"{path} is no text: it has zero bytes; write the ratings as text, CSV say, first (pandas has to_csv)"
         )
     try:
         return content.decode(encoding)
@@ -336,6 +383,9 @@ def _cell(value: object) -> str:
 
 def _delimited(file: _File, content: bytes, path: str) -> _Table:
     text, separator = _text(file, content, path), _separator(file, path)
+    if re.match(r"""[\s\[]*\{\s*["']""", text):
+        ending = f".jsonl{'.gz' * path.lower().endswith('.gz')}"
+        raise DataError(f"{path} is JSON, or Python; let its name end in {ending}, in the registry row too")
     lines, one = io.StringIO(text, newline=""), separator
     if len(separator) > 1:  # csv knows separators of one character only: that which ASCII has for it
         lines, one = (line.replace(separator, "\x1f") for line in lines), "\x1f"
@@ -387,8 +437,9 @@ def _records(file: _File, content: bytes, path: str) -> _Table:
     for number, record in records:
         if not (record and isinstance(record, dict)):
             raise DataError(f"{path}, {unit} {number}: no record such as {{...}}; mend or delete the {unit}")
-        values = [record.get(column) for column in wanted]
-        if any(isinstance(value, dict | list) for value in values):
+        values, known = [record.get(column) for column in wanted], not record.keys().isdisjoint(wanted)
+        nested = [isinstance(value, dict | list) for value in (values if known else record.values())]
+        if any(nested) if known else all(nested):
             raise DataError(
                 f"{path}, {unit} {number}: the record holds further ones; write a record for each rating (in pandas "
                 '`to_json(orient="records")`)'

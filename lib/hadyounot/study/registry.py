@@ -3,6 +3,7 @@
 import codecs
 import os
 import re
+from itertools import combinations
 from pathlib import Path, PurePath
 from typing import Annotated, Literal, Self
 
@@ -118,6 +119,13 @@ class RatingsFile(_SourceFile):
     duplicates: Literal["first", "last"] | None = Field(
         None, description="Which line counts where a user rates an item more than once; by default that is an error."
     )
+
+    @model_validator(mode="after")
+    def _three_columns(self) -> Self:
+        for one, other in combinations(("user", "item", "rating"), 2):
+            if (column := getattr(self, one)) == getattr(self, other):
+                raise ValueError(f"{one} and {other} are both column {column!r}; give each one of its own")
+        return self
 
 
 class TitlesFile(_SourceFile):

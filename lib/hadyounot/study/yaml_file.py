@@ -129,6 +129,9 @@ def problems_of(error: ValidationError, annotation: object) -> dict[str, list[st
                     members = _members(field.annotation) if field else []
                 else:  # a dict or a list
                     members = _members(get_args(members[0])[-1])
+        if one["type"] == "value_error" and keys and hasattr(members[0], "model_fields"):
+            problems[".".join(map(str, keys))] = [one["msg"].removeprefix("Value error, ")]  # of fields together
+            continue
         value, kind, default = one["input"], one["type"], field.default if field else None
         allowed = list(model.model_fields) if model else []
         said = one["msg"].removeprefix("Value error, ") + (
