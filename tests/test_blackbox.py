@@ -37,6 +37,7 @@ from hadyounot.study import datasets
 from hadyounot.study.cell import Cell
 from hadyounot.study.config import check_study
 from hadyounot.study.factory import check, resolved
+from hadyounot.study.stages import STAGES
 from scipy.sparse import csr_matrix
 from test_mf import same, some_deletions, without, world
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -668,6 +669,24 @@ def test_a_factory_that_makes_no_recommender_is_refused_before_anything_is_train
         check(BlackBoxConfig(factory=f"test_blackbox:{name}", settings=settings), 0)
 
 
+def test_a_study_of_chance_ends_before_anything_is_recorded(tmp_path):
+    """In Python it is a warning; in a study, what is recorded could not be compared."""
+    models = {"own": {"kind": "blackbox", "factory": "test_blackbox:Unseeded"}}
+    study = check_study({"models": models, "cells": [{"dataset": "toy", "model": "own"}]}, "here")
+    cell = Cell(study, "toy", "own", tmp_path, makes=True)
+    STAGES["10_dataset"].run(cell)
+    with pytest.raises(
+        ConfigError, match=r"^models.own: two trainings .* a fixed seed .*: the study gives one to a fac"
+    ):
+        STAGES["20_recommender"].run(cell)
+
+
+class Unseeded(Sums):
+    def fit(self, ratings):
+        super().fit(ratings)
+        self.sums = self.sums + np.random.default_rng().random(ratings.n_items)
+
+
 def fails():
     raise OSError("no such model")
 
@@ -682,7 +701,14 @@ def test_settings_may_hold_lists_and_mappings(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"factory": "json"}, "models.als.factory: "),
+        ({"factory": "json"}, "models.als.factory: should be package.module:name, without .py, not json"),
+        ({"factory": ":"}, "models.als.factory: should be package.module:name, without .py, not"),
+        (
+            {"factory": "als.ALS"},
+            "models.als.factory: should be package.module:name, without .py: als:ALS, not als.ALS",
+        ),
+        ({"factory": "als.py:ALS"}, "should be package.module:name, without .py: als:ALS, not als.py:ALS"),
+        ({"factory": "./my/als.py:ALS"}, "should be package.module:name, without .py: my.als:ALS, not ./my"),
         ({"settings": {"seed": 3}}, "models.als.settings: the study gives the seed: leave it out"),
         ({"settings": {"since": date(2020, 1, 1)}}, "models.als.settings: since: Object of type date is not JSON"),
         ({"settings": {"layers": [{"rate": math.nan}]}}, "models.als.settings: layers: Out of range float values"),

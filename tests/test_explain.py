@@ -6,6 +6,7 @@ from math import comb
 
 import hadyounot as hyn
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import numba_threads
 from hadyounot.compare import proposals, verified
@@ -204,6 +205,7 @@ class Untrained(hyn.BlackBox):
         raise AssertionError("trained, for a question that has no answer")
 
 
+NAMED = hyn.Ratings.from_arrays("aaabb", ["Up", "Why", "Her", "Heat", "Jaws"], [3, 4, 5, 3, 2])
 SEEN = int(RATINGS.history(0)[0])
 
 
@@ -214,18 +216,43 @@ SEEN = int(RATINGS.history(0)[0])
         ({"user": "ann"}, "unknown user index 'ann'"),
         ({"target": 14}, r"unknown item index 14 \(there are 14 items\)"),
         ({"target": "Alien"}, "unknown item index 'Alien'"),
+        ({"ratings": NAMED, "target": "Up"}, r"holds the ids: np.flatnonzero\(ratings.item_ids == 'Up'\)\[0\]$"),
         ({"target": SEEN}, f"item {SEEN} is no candidate for user 0, who rated it"),
         ({"size": 7}, "user 0 has a history of 6 items, fewer than the explanation size 7"),
         ({"size": 0}, "size is 0: give an integer from 1 on"),
         ({"size": 2.0}, "size is 2.0"),
         ({"budget": 0}, "budget is 0"),
         ({"top_k": True}, "top_k is True"),
-        ({"top_k": 8}, "user 0 has 8 candidate items, so none can leave the top 8"),
+        ({"top_k": 8}, "user 0 has 8 candidate items, so none can leave the top 8: lower top_k to 7$"),
+        (
+            {"ratings": pd.DataFrame({"user": [1]})},
+            r"ratings is a DataFrame: give Ratings.from_arrays\(users, items, val",
+        ),
+        (
+            {"recommender": Neighbours},
+            r"recommender is Neighbours, which cannot retrain: wrap it, hyn.BlackBox\(Neighbours\)$",
+        ),
+        (
+            {"recommender": Neighbours()},
+            r"a Neighbours, which cannot retrain: wrap it, hyn.BlackBox\(Neighbours\(...\)\)$",
+        ),
+        ({"recommender": hyn.TruncatedSVD}, r"recommender is the class TruncatedSVD: make one, TruncatedSVD\(\)$"),
+        ({"trained": Neighbours()}, r"trained is a Neighbours: give what the recommender's fit\(ratings\) returns"),
     ],
 )
 def test_a_question_without_an_answer_is_refused_before_any_training(asked, said):
     with pytest.raises(ValueError, match=said):
-        hyn.explain(Untrained(), RATINGS, **{"user": 0} | asked)
+        hyn.explain(**{"recommender": Untrained(), "ratings": RATINGS, "user": 0} | asked)
+
+
+def test_a_user_who_rated_everything_has_nothing_to_explain_but_what_was_rated():
+    ratings = hyn.Ratings.from_arrays(["a"] * 6 + ["b"], [*range(6), 0], [5, 4, 3, 2, 1, 2, 3])
+    rated = "user 0 has 0 candidate items, so none can leave the top 1: leave the user out, or set remove_seen=False"
+    with pytest.raises(ValueError, match=f"{rated} in the recommender, by which rated items are candidates too$"):
+        hyn.explain(Untrained(), ratings, 0)
+    assert hyn.explain(hyn.BlackBox(Neighbours, remove_seen=False), ratings, 0).target in ratings.history(0)
+    with pytest.raises(ValueError, match=r"1 candidate items, .*: leave the user out$"):
+        hyn.explain(hyn.BlackBox(Neighbours, remove_seen=False), ratings.select([0]), 0, size=1)
 
 
 def test_an_item_that_nobody_rated_is_no_target():

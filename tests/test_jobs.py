@@ -169,6 +169,20 @@ def test_what_cannot_be_run_is_said_before_any_job(shop, old, new, said):
         shop(old, new).start([])
 
 
+@pytest.mark.parametrize(
+    ("new", "said"),
+    [
+        ("shap:", "ModuleNotFoundError: No module named 'shap'"),
+        ("no.such:", "ModuleNotFoundError: No module named 'no'"),
+        ("shop.more:", "ModuleNotFoundError: __path__ attribute not found on 'shop'.*"),
+    ],
+)
+def test_a_factory_that_is_not_there_is_said_before_its_code_is_looked_at(shop, new, said):
+    fix = r"write package.module:name of something installed, on PYTHONPATH or in the folder of the study's file$"
+    with pytest.raises(ConfigError, match=rf"^models: the blackbox factory '{new}SimilarItems' .*\({said}\); {fix}"):
+        shop("shop:", new)
+
+
 def test_more_users_than_a_dataset_must_have_are_refused_unread(tmp_path, monkeypatch):
     monkeypatch.setenv("HADYOUNOT_DATA", str(tmp_path))
     study = {"models": {"mf": {"kind": "mf"}}, "cells": [{"dataset": "ml-100k", "model": "mf", "training_users": 744}]}

@@ -163,6 +163,18 @@ def test_the_history_of_an_unknown_user(user):
         Ratings.from_arrays("aab", "xyx", [3, 4, 5]).history(user)
 
 
+def test_an_id_in_place_of_an_index_is_told_how_to_become_one():
+    ratings = Ratings.from_arrays(["u1", "u2", 7], ["x", "y", "x"], [3, 4, 5])
+    for user in ("u2", 7):
+        with pytest.raises(ValueError, match=r"holds the ids: np.flatnonzero\(ratings.user_ids == .*\)\[0\]$") as error:
+            ratings.history(user)
+        expression = str(error.value).partition("ids: ")[2]
+        assert ratings.user_ids[eval(expression, {"np": np, "ratings": ratings})] == user
+    for user in ("u3", np.array(["u1", "u2"])):
+        with pytest.raises(ValueError, match=r"holds the ids$"):
+            ratings.history(user)
+
+
 @pytest.mark.parametrize(
     ("users", "message"),
     [

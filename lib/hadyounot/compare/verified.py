@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from ..method.outcomes import candidates, ranks, top_items
 from ..retrain.base import Model, Recommender
-from ..retrain.ratings import Deletion, Ratings, is_index
+from ..retrain.ratings import Deletion, Ratings, index_of, is_index
 from ..retrain.simd import LANES
 from .oracle import margins
 from .proposals import POOL, best_subsets, changes, corrected
@@ -83,9 +83,11 @@ def explain(
 
     Raises:
         ValueError: the user is unknown; the history is smaller than ``size``; a number is no positive integer; the user
-            has no more candidates than K; or the target is none of them, or not among the top K.
+            has no more candidates than K; the target is none of them, or not among the top K; or the recommender, the
+            ratings or ``trained`` are of another kind.
     """
     started = perf_counter()
+    _check_kinds(recommender, ratings, trained)
     history, eligible = _checked(recommender, ratings, user, target, top_k, size, budget)
     model = recommender.fit(ratings) if trained is None else trained
     before = model.scores([user])[0]
@@ -138,6 +140,25 @@ def explain(
     )
 
 
+def _check_kinds(recommender: Recommender, ratings: Ratings, trained: Model | None) -> None:
+    """Raises:
+    ValueError: as ``explain``, of what is no recommender, no ratings or no model.
+    """
+    is_class = isinstance(recommender, type)
+    kind = recommender.__name__ if is_class else type(recommender).__name__
+    if not hasattr(recommender, "retrain"):
+        said, wrapped = (kind, kind) if is_class else (f"a {kind}", f"{kind}(...)")
+        raise ValueError(f"recommender is {said}, which cannot retrain: wrap it, hyn.BlackBox({wrapped})")
+    if is_class:
+        raise ValueError(f"recommender is the class {kind}: make one, {kind}()")
+    if not isinstance(ratings, Ratings):
+        fix = "give Ratings.from_arrays(users, items, values), of three columns"
+        raise ValueError(f"ratings is a {type(ratings).__name__}: {fix}")
+    if trained is not None and (hasattr(trained, "fit") or not hasattr(trained, "user_embeddings")):
+        fix = "give what the recommender's fit(ratings) returns, or leave it out"
+        raise ValueError(f"trained is a {type(trained).__name__}: {fix}")
+
+
 def _checked(
     recommender: Recommender,
     ratings: Ratings,
@@ -162,9 +183,15 @@ def _checked(
     eligible = candidates(ratings, user, recommender.remove_seen)
     count = int(np.count_nonzero(eligible))
     if count <= top_k:
-        raise ValueError(f"user {user} has {count} candidate items, so none can leave the top {top_k}: lower top_k")
+        if count > 1:
+            fix = f"lower top_k to {count - 1}"
+        else:
+            readmit = ", or set remove_seen=False in the recommender, by which rated items are candidates too"
+            fix = "leave the user out" + readmit * recommender.remove_seen
+        raise ValueError(f"user {user} has {count} candidate items, so none can leave the top {top_k}: {fix}")
     if target is not None and (not is_index(target) or not 0 <= target < ratings.n_items):
-        raise ValueError(f"unknown item index {target!r} (there are {ratings.n_items} items); .item_ids holds the ids")
+        known = f"unknown item index {target!r} (there are {ratings.n_items} items); .item_ids holds the ids"
+        raise ValueError(known + index_of("item", target, ratings.item_ids))
     if target is not None and not eligible[target]:
         why = "rated it" if target in history else "cannot be offered it, as nobody rated it"
         raise ValueError(f"item {target} is no candidate for user {user}, who {why}: name an item of the top {top_k}")

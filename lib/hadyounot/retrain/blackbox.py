@@ -28,6 +28,10 @@ PROCESSES_PAY = 2.0  # seconds of retraining from which on starting processes is
 LONG = 10.0  # seconds of retraining from which on the cost is told beforehand and progress is shown
 
 
+class NotRepeatable(RuntimeWarning):
+    """Two trainings on the same ratings gave different scores."""
+
+
 class Scorer(Protocol):
     """What ``BlackBox`` needs of an object.
 
@@ -125,8 +129,8 @@ class BlackBox:
                 another process; the message names the deletion. Or one of the processes was killed.
 
         Warns:
-            RuntimeWarning: two trainings on the same ratings gave different scores; or the factory cannot be sent to
-                another process, so that all trainings run in this one.
+            NotRepeatable: two trainings on the same ratings gave different scores.
+            RuntimeWarning: the factory cannot be sent to another process, so that all trainings run in this one.
         """
         skipped, users = checked(ratings, deletions, watched)
         shared: dict[tuple[int, ...], list[int]] = {}
@@ -178,7 +182,7 @@ def _run(jobs: list[tuple]) -> Iterable[np.ndarray]:
             "two trainings on the same ratings gave scores that differ by up to"
             f" {np.abs(first - again).max():.3g}, so what is recorded would be partly chance: have the factory return"
             " a fresh object each time, with a fixed seed and one thread",
-            RuntimeWarning,
+            NotRepeatable,
             stacklevel=3,
         )
     yield again

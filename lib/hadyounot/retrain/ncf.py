@@ -302,8 +302,9 @@ class _Trainer:
             if self.low == self.high:
                 raise ValueError(
                     f"all {len(ratings)} ratings are {self.low:g}, so every item would be as good as any other: add "
-                    'lower ratings of items not chosen, or take them as "yes", with negatives=4, say, or ALS, '
-                    "BlackBox(ImplicitALS)"
+                    'lower ratings of items not chosen, or take them as "yes", with negatives=4, say, or ALS: '
+                    "ImplicitALS of hadyounot.retrain.peers, as BlackBox(ImplicitALS), or in a study as the factory "
+                    "hadyounot.retrain.peers:ImplicitALS of a blackbox"
                 )
             self.targets = (ratings.values - self.low) / (self.high - self.low)
         self.initial = settings.initial_weights(ratings)

@@ -25,6 +25,13 @@ def is_index(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
+def index_of(side: str, given: object, ids: np.ndarray) -> str:
+    """For a message: how the id that was given in place of an index becomes one; empty where it is no id."""
+    if not isinstance(given, Hashable) or given not in ids.tolist():
+        return ""
+    return f": np.flatnonzero(ratings.{side}_ids == {given!r})[0]"
+
+
 @dataclass(frozen=True)
 class Deletion:
     """D_u: the items (indices) whose ratings by ``user`` (index) are skipped in training, eq. (1)."""
@@ -151,7 +158,8 @@ class Ratings:
             ValueError: the user is no index, or an unknown one.
         """
         if not is_index(user) or not 0 <= user < self.n_users:
-            raise ValueError(f"unknown user index {user!r} (there are {self.n_users} users); .user_ids holds the ids")
+            known = f"unknown user index {user!r} (there are {self.n_users} users); .user_ids holds the ids"
+            raise ValueError(known + index_of("user", user, self.user_ids))
         order, starts = self.rows_by_user
         return order[starts[user] : starts[user + 1]]
 

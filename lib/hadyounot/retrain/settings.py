@@ -1,6 +1,7 @@
 """Settings of the recommenders."""
 
 import json
+import re
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator
@@ -98,7 +99,6 @@ class BlackBoxConfig(RecommenderConfig):
 
     kind: Literal["blackbox"] = Field("blackbox", description="Which recommender this is.")
     factory: str = Field(
-        pattern=r"^[\w.]+:\w+$",
         description="`package.module:name` of what is called with `settings`, and with the study's `seed` if it takes "
         "one, for a fresh one; the folder of the study's file is looked in too.",
     )
@@ -106,6 +106,15 @@ class BlackBoxConfig(RecommenderConfig):
     factors: int = Field(
         16, ge=1, description="Length of the embeddings, a truncated SVD of the ratings, of a recommender without any."
     )
+
+    @field_validator("factory")
+    @classmethod
+    def _module_and_name(cls, factory: str) -> str:
+        if re.fullmatch(r"[\w.]+(?<!\.py):\w+", factory):
+            return factory
+        *modules, name = re.findall(r"\w+", re.sub(r"\.py\b", "", factory)) or [""]
+        near = f": {'.'.join(modules)}:{name}" if modules else ""
+        raise ValueError(f"should be package.module:name, without .py{near}")
 
     @field_validator("settings")
     @classmethod

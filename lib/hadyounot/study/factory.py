@@ -1,15 +1,39 @@
 """What makes a black box, as a study names it: imported and checked without the libraries of the rest."""
 
+import importlib.util
 import inspect
 import pkgutil
 from collections.abc import Callable
 from functools import partial
+from importlib.machinery import ModuleSpec
 from typing import Any
 
 from ..retrain.settings import BlackBoxConfig
 from ..settings import ConfigError
 
 NEEDED = ("fit", "scores")
+
+
+def located(settings: BlackBoxConfig) -> ModuleSpec:
+    """The module of the factory, which is not imported.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    name = settings.factory.partition(":")[0]
+    try:
+        if spec := importlib.util.find_spec(name):
+            return spec
+        raise ModuleNotFoundError(f"No module named {name!r}")
+    except Exception as error:  # of a package that is not ours
+        raise _unimportable(settings, error) from error
+
+
+def _unimportable(settings: BlackBoxConfig, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"models: the blackbox factory {settings.factory!r} cannot be imported ({type(error).__name__}: {error}); "
+        "write package.module:name of something installed, on PYTHONPATH or in the folder of the study's file"
+    )
 
 
 def resolved(settings: BlackBoxConfig, seed: int) -> Callable[[], Any]:
@@ -22,10 +46,7 @@ def resolved(settings: BlackBoxConfig, seed: int) -> Callable[[], Any]:
     try:
         made = pkgutil.resolve_name(settings.factory)
     except Exception as error:  # of code that is not ours
-        raise ConfigError(
-            f"{said} cannot be imported ({type(error).__name__}: {error}); write package.module:name of something "
-            "installed, on PYTHONPATH or in the folder of the study's file"
-        ) from error
+        raise _unimportable(settings, error) from error
     if not callable(made):
         raise ConfigError(f"{said} is a {type(made).__name__}; name a class, or a function that returns a fresh object")
     try:

@@ -4,9 +4,9 @@ import ast
 import contextlib
 import functools
 import hashlib
-import importlib.util
 import json
 from collections.abc import Iterable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -73,16 +73,18 @@ def _modules(imports: Iterable[tuple[str, ...]], ignore: Iterable[str]) -> list[
     return [modules[name] for name in sorted(modules)]
 
 
-def module_digest(name: str) -> str:
-    """sha256 of the code of one module, of any package, as in ``code_digest``; what it imports does not count.
+def module_digest(spec: ModuleSpec) -> str:
+    """sha256 of the code of one module, of any package, as in ``code_digest``; what it imports does not count. Of one
+    that is no text, its bytes count; of one without a file, as built-in ones are, its name.
 
     Raises:
-        NotebookError: there is no such module.
+        NotebookError: it is not Python.
     """
-    try:
-        path = Path(importlib.util.find_spec(name).origin)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
-        raise NotebookError(f"there is no module {name!r} ({error}); install it or put it on PYTHONPATH") from None
+    if not spec.has_location:
+        return _digest([spec.name])
+    path = Path(spec.origin)
+    if path.suffix != ".py":
+        return hashlib.sha256(path.read_bytes()).hexdigest()
     return _digest([_read(path, "module", path.read_text(encoding="utf-8"))[0]])
 
 

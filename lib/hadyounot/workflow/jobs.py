@@ -32,7 +32,7 @@ class Jobs:
         project: the folder of the notebooks.
 
     Raises:
-        ConfigError: the project or the run lies where Snakemake cannot work.
+        ConfigError: the project or the run lies where Snakemake cannot work; or as ``factory.located``.
     """
 
     def __init__(self, study: StudyConfig, project: Path):
@@ -40,6 +40,9 @@ class Jobs:
         for folder in (project, Path.cwd()):
             if {"{", "}"} & {*str(folder)}:
                 raise ConfigError(f"{folder}: Snakemake takes braces in a folder's name for wildcards; rename it")
+        for settings in study.models.values():
+            if isinstance(settings, BlackBoxConfig):
+                factory.located(settings)  # here one line, where Snakemake asks for a digest a traceback
 
     def given(self, fields: Sequence[str], wildcards: Mapping[str, str]) -> str:
         """The parameters of a notebook, as JSON: names, and the ``fields`` of its cell's study that decide what
@@ -66,10 +69,10 @@ class Jobs:
         if "models" in fields:
             settings = self.study.models[wildcards["model"]]
             found.append(package_digest(RECOMMENDERS[settings.kind].module, UNCOUNTED))
-            if factory := getattr(settings, "factory", None):
-                module = factory.partition(":")[0]
-                ours = module.startswith("hadyounot.")
-                found.append(package_digest(module, UNCOUNTED) if ours else module_digest(module))
+            if isinstance(settings, BlackBoxConfig):
+                module = factory.located(settings)
+                ours = module.name.startswith("hadyounot.")
+                found.append(package_digest(module.name, UNCOUNTED) if ours else module_digest(module))
         if "survey" in fields:
             found.append(hashlib.sha256(TEMPLATE.read_bytes()).hexdigest())
         if "datasets" in fields:

@@ -1,5 +1,6 @@
 """Notebook 20: the model that is explained (section 5.1)."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,6 +8,8 @@ import pandas as pd
 
 from ...compare.accuracy import ndcg, rmse, top1_concentration
 from ...method.outcomes import top_items, with_candidates
+from ...retrain.base import Recommender
+from ...retrain.blackbox import NotRepeatable
 from ...settings import ConfigError
 from .. import paths, selection
 from ..cell import Cell
@@ -30,8 +33,22 @@ class Trained(NamedTuple):
     signal: dict[str, float]
 
 
+def _signal(cell: Cell, explained: Recommender, users: np.ndarray) -> dict[str, float]:
+    asked = cell.trained, cell.train, users, cell.study.explanation.explanation_size, cell.study.seed
+    try:
+        with warnings.catch_warnings(action="error", category=NotRepeatable):
+            return selection.signal(explained, *asked)
+    except NotRepeatable as error:  # else notebook 60, hours later, would find that two models differ
+        fix = "the study gives one to a factory that takes an argument `seed`"
+        raise ConfigError(f"models.{cell.model}: {error}: {fix}") from None
+
+
 def recommender(cell: Cell) -> Trained:
-    """Train it, see whether its settings are those that the rules of ``selection`` choose, and how good it is."""
+    """Train it, see whether its settings are those that the rules of ``selection`` choose, and how good it is.
+
+    Raises:
+        ConfigError: there is nobody to explain anything to, or two trainings on the same ratings differ.
+    """
 
     def make() -> tuple:
         explained, train, study = cell.recommender(), cell.train, cell.study
@@ -72,7 +89,7 @@ def recommender(cell: Cell) -> Trained:
             selection.validate(explained, train, study.seed, cell.dataset),
             selection.learning_curve(explained, train, cell.test),
             quality,
-            selection.signal(explained, cell.trained, train, users, size, study.seed),
+            _signal(cell, explained, users),
             arrays,
         )
 
