@@ -52,7 +52,7 @@ worlds: $(READY)
 	$(call RUN,runs/worlds,config/worlds.yaml)
 
 survey: $(READY)
-	$(SNAKEMAKE) $(if $(CONFIG),--directory "$(FOLDER)" --configfile "$(CONFIG)") results/$(CELL)/survey.html
+	$(SNAKEMAKE) $(if $(CONFIG),--directory "$(FOLDER)" --configfile "$(CONFIG)" --) results/$(CELL)/survey.html
 
 figures: $(READY)
 	$(BIN)/python -m hadyounot.workflow.snapshot draw docs/results/paper $(FIGURE)

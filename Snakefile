@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from snakemake import logging as terminal
 from snakemake.utils import min_version
 
 from hadyounot.report import figures, output
@@ -27,6 +28,9 @@ from hadyounot.workflow.jobs import Jobs
 min_version("9.27")
 
 HERE = Path(workflow.basedir)
+# of a failed job the terminal shows the text, not the JSON of its notebook, which the text says how to open
+shows = terminal.show_logs
+terminal.show_logs = lambda logs: shows([log for log in logs if not str(log).endswith(".ipynb")])
 
 
 if not workflow.configfiles:  # else what the named study leaves out would be study.yaml's, not the default

@@ -180,8 +180,8 @@ def test_embeddings_and_weights_are_those_that_score():
 def test_equal_ratings_rank_nothing():
     ratings = Ratings.from_arrays(["a", "a", "b"], ["x", "y", "x"], [4, 4, 4])
     said = (
-        r"^all 3 ratings are 4, so .*: add lower ratings .* negatives=4, .* ALS: ImplicitALS of hadyounot.retrain.peers, "
-        r"as BlackBox\(ImplicitALS\), or in a study as the factory hadyounot.retrain.peers:ImplicitALS of a blackbox$"
+        r"^all 3 ratings are 4, so .*: add lower ratings .* negatives=4, .* ALS: ImplicitALS of hadyounot.retrain.peers"
+        r", as BlackBox\(ImplicitALS\), or in a study as the factory hadyounot.retrain.peers:ImplicitALS of a blackbox$"
     )
     for train in (NCF.fit, lambda ratings: NCF.retrain(ratings, [Deletion(0, ())])):
         with pytest.raises(ValueError, match=said):

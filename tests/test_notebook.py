@@ -191,7 +191,11 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_a_failing_notebook_is_kept_and_said_how_to_run_again(tmp_path, monkeypatch):
+@pytest.mark.parametrize("study", ["", "a shop"])
+def test_a_failing_notebook_is_kept_and_said_how_to_run_again(tmp_path, monkeypatch, study):
+    path = os.pathsep.join([study, *filter(None, [os.environ.get("PYTHONPATH")])])
+    for name, value in {"HADYOUNOT_STUDY": study, "PYTHONPATH": path}.items():
+        monkeypatch.setenv(name, value) if study else monkeypatch.delenv(name, raising=False)
     folder = tmp_path / 'it\'s "cost$HOME" `x` {2}'
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -202,8 +206,13 @@ def test_a_failing_notebook_is_kept_and_said_how_to_run_again(tmp_path, monkeypa
     assert lines[0] == f"{book}, cell [4], line 3:"  # parameters, given ones, deep, this
     assert lines[1].strip() == "x = deep()  # here"
     assert lines[2] == "KeyError: 'missing'"
-    assert words_in_bash(lines[3].partition(":  ")[2]) == ["cd", str(folder), "then", "jupyter", "lab", log]
+    assert words_in_bash(lines[3].partition(":  ")[2]) == [
+        *("cd", str(folder), "then", sys.executable, "-m", "jupyter", "lab", log)
+    ]
     words = words_in_bash(lines[4].partition(":  ")[2])
+    if study:  # beside which a module of its own may lie
+        assert words[3:6] == ["env", "HADYOUNOT_STUDY=a shop", f"PYTHONPATH={path}"]
+        del words[3:6]
     assert words[:6] == ["cd", str(folder), "then", sys.executable, "-m", "hadyounot.workflow.notebook"]
     assert words[6:10] == [book, "--params", '{"seed": 5}', "--log"]
     assert words[10:] == [log, "--html", str(folder / "x.html"), "--threads", "1"]

@@ -1,5 +1,8 @@
 """Methods as data and what the stages make of them, on the toy world."""
 
+import shlex
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -484,6 +487,32 @@ def test_a_finished_run_is_read_and_shows_the_same(cell, finished, monkeypatch):
 def test_what_a_run_has_not_come_to_is_said_with_the_command_that_makes_it(finished):
     with pytest.raises(StoreError, match=r"has not come so far; make it: snakemake results/toy/mf/separability.csv"):
         finished.read(paths.SEPARABILITY)
+
+
+def test_the_command_that_makes_what_is_missing_works(tmp_path):
+    """What follows --configfile is read as further ones: the target is first."""
+    (tmp_path / "run").mkdir()
+    smoke = open_cell("80_tsne", {}, "smoke", "toy", "mf", str(tmp_path / "run"))
+    said = rf"come so far; make it: snakemake results/\S+ --directory {tmp_path}/run --configfile config/smoke.yaml$"
+    with pytest.raises(StoreError, match=said) as error:
+        smoke.read(paths.SEPARABILITY)
+    words = shlex.split(str(error.value).partition("make it: ")[2])
+    command = [sys.executable, "-m", *words, "--dry-run"]
+    done = subprocess.run(command, cwd=paths.PROJECT, capture_output=True, text=True)
+    assert "80_tsne on toy/mf" in done.stdout + done.stderr
+    nowhere = open_cell("80_tsne", {}, "study", "ml-100k", "mf", str(tmp_path / "nowhere"))
+    with pytest.raises(StoreError, match=r"^there is no folder \S+/nowhere: name that of a run, or make it: snakemake"):
+        nowhere.read(paths.SEPARABILITY)
+    default = open_cell("80_tsne", {}, "study", "ml-100k", "mf", str(paths.PROJECT))
+    with pytest.raises(StoreError, match=r"make it: snakemake results/ml-100k/mf/separability.csv$"):
+        default.read(paths.SEPARABILITY)
+
+
+def test_a_misspelt_study_is_told_which_there_are():
+    with pytest.raises(
+        ConfigError, match=r"config/studdy.yaml: cannot be read .*; \S+ has .*study.yaml.*; write \S+/study.yaml"
+    ):
+        open_cell("80_tsne", {}, "studdy", "toy", "mf", "")
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------

@@ -494,7 +494,16 @@ def test_a_changed_row_of_a_registry_runs_again_what_reads_it(copied, file, old,
 # -- when it fails ----------------------------------------------------------------------------------------------------
 
 
-def test_a_failing_notebook_is_kept_and_the_log_says_what_to_change_and_how_to_see_it(finished):
+def test_make_survey_of_another_study_asks_for_its_page(tmp_path):
+    told = f"{shlex.quote(sys.executable)} -m snakemake --dry-run"
+    given = ["survey", f"CONFIG={SMOKE}", "CELL=toy/mf", f"FOLDER={tmp_path}/a run", f"SNAKEMAKE={told}"]
+    done = subprocess.run(["make", "-o", ".venv/ready", *given], cwd=paths.PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert any(job.startswith("85_survey on toy/mf") for job in jobs(done.stdout + done.stderr))
+
+
+def test_a_failing_notebook_is_kept_and_the_log_says_what_to_change_and_how_to_see_it(tmp_path):
+    finished = tmp_path / "failed run"
     block = paths.OUTCOMES.format(dataset="toy", model="mf", block="003")
     # no user is left, which is not known before the data are read
     settings = TOY_CELL | {"explanation": {"explanation_size": 30}, "counterfactual": {"training_users": 39}}
@@ -505,8 +514,9 @@ def test_a_failing_notebook_is_kept_and_the_log_says_what_to_change_and_how_to_s
         said,
     )
     log = "logs/toy/mf/30_simulate_003.ipynb"
-    assert f"cd {shlex.quote(str(finished))} && jupyter lab {log}" in said
-    assert "39: lower it" in printed
+    assert f"cd {shlex.quote(str(finished))} && {shlex.quote(sys.executable)} -m jupyter lab {log}" in said
+    assert printed.count("39: lower it") == 1
+    assert "cell_type" not in printed  # the notebook's JSON, of hundreds of lines
     outputs = [output for c in json.loads((finished / log).read_text())["cells"] for output in c.get("outputs", [])]
     assert [output["ename"] for output in outputs if output["output_type"] == "error"] == ["ConfigError"]
     assert not (finished / block).exists()

@@ -44,6 +44,7 @@ class Cell:
         dataset, model: its names.
         folder: of the run.
         makes: whether the run is being made, so that artefacts are written; a finished one is only read.
+        file: the study's, where it is known.
     """
 
     study: StudyConfig
@@ -51,12 +52,13 @@ class Cell:
     model: str
     folder: Path
     makes: bool = False
+    file: Path | None = None
 
     @classmethod
-    def all_of(cls, study: StudyConfig, folder: Path) -> list[Self]:
-        """The cells of a study whose run is finished."""
+    def all_of(cls, study: StudyConfig, folder: Path, file: Path | None = None) -> list[Self]:
+        """The cells of a study, of that file, whose run is finished."""
         pairs = [(cell.dataset, cell.model) for cell in study.cells]
-        return [cls(study.of(*pair), *pair, folder) for pair in pairs]
+        return [cls(study.of(*pair), *pair, folder, file=file) for pair in pairs]
 
     @property
     def name(self) -> str:
@@ -87,8 +89,10 @@ class Cell:
         try:
             return store.read(path, schemas.BY_PATH.get(pattern))
         except FileNotFoundError:
-            target = path.relative_to(self.folder)
-            said = f"{path} is not there: this run has not come so far; make it: snakemake {target}"
+            command = paths.command(str(path.relative_to(self.folder)), self.folder, self.file)
+            said = f"{path} is not there: this run has not come so far; make it: {command}"
+            if not self.folder.is_dir():
+                said = f"there is no folder {self.folder}: name that of a run, or make it: {command}"
             raise store.StoreError(said) from None
 
     def kept(self, make: Callable[[], tuple], *patterns: str, **names: str) -> tuple:

@@ -4,6 +4,7 @@ The braces are Snakemake's wildcards; ``str.format`` fills them. Snakefile and l
 """
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -73,6 +74,16 @@ def enter(study: Path) -> None:
     os.environ.update(HADYOUNOT_STUDY=folder, PYTHONPATH=os.pathsep.join(modules))
     if folder not in sys.path:
         sys.path.insert(0, folder)
+
+
+def command(target: str, folder: Path, study: Path | None) -> str:
+    """What makes the ``target`` of a run of the file ``study``, if known, when called in the project's folder."""
+    words = ["snakemake", target]  # first, as --configfile takes all that follow
+    for option, path, default in (("directory", folder, PROJECT), ("configfile", study, PROJECT / "config/study.yaml")):
+        if path and (absolute := path.resolve()) != default:
+            inside = absolute.is_relative_to(PROJECT)
+            words += [f"--{option}", str(absolute.relative_to(PROJECT) if inside else absolute)]
+    return shlex.join(words)
 
 
 def block_name(block: int) -> str:

@@ -48,7 +48,7 @@ def open_cell(notebook: str, settings: dict[str, Any], config: str, dataset: str
         return Cell(StudyConfig.given(settings), dataset, model, Path(folder), makes=True)
     study = _study(config)
     if folder:
-        return Cell(study.of(dataset, model), dataset, model, Path(folder))
+        return Cell(study.of(dataset, model), dataset, model, Path(folder), file=_file(config))
     return Cell(
         study.of(dataset, model), dataset, model, _made(study, [(dataset, model)], STAGES[notebook].needs), makes=True
     )
@@ -63,11 +63,12 @@ def open_cells(settings: dict[str, Any], config: str, folder: str) -> list[Cell]
     if settings:
         return Cell.all_of(StudyConfig.given(settings), Path(folder))
     found = []
-    for study in map(_study, dict.fromkeys([config, "toy"])):
+    for each in dict.fromkeys([config, "toy"]):
+        study = _study(each)
         one_each = {cell.dataset: cell.model for cell in study.cells}
         ready = [pair for pair in one_each.items() if at_hand(pair[0], data_folder(), study.datasets)]
         run = Path(folder) if folder else _made(study, ready, ["10_dataset"])
-        found += [cell for cell in Cell.all_of(study, run) if cell.path(paths.RATINGS).exists()]
+        found += [cell for cell in Cell.all_of(study, run, _file(each)) if cell.path(paths.RATINGS).exists()]
     return found
 
 
@@ -76,9 +77,13 @@ def _show_whole_texts() -> None:
     pd.set_option("display.max_colwidth", None)
 
 
+def _file(config: str) -> Path:
+    named, path = CONFIG_FOLDER / f"{config}.yaml", Path(config)
+    return path if not named.exists() and (path.suffix or path.exists()) else named  # of a misspelt name too
+
+
 def _study(config: str) -> StudyConfig:
-    named = CONFIG_FOLDER / f"{config}.yaml"
-    return load_study(named if named.exists() else Path(config))
+    return load_study(_file(config))
 
 
 def _silently() -> contextlib.AbstractContextManager:

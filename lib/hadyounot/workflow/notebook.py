@@ -248,17 +248,19 @@ def _failure(notebook: Path, parameters: dict, options: dict, executed: Any, fai
     errors = [output for output in cell.outputs if output.output_type == "error"]
     traceback = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(line for error in errors for line in error.traceback))
     lines = [int(line) for line in re.findall(rf"Cell In\[{count}\], line (\d+)", traceback)] or [1]
-    again = [sys.executable, "-m", "hadyounot.workflow.notebook", str(notebook), "--params", json.dumps(parameters)]
+    beside = [f"{name}={os.environ[name]}" for name in ("HADYOUNOT_STUDY", "PYTHONPATH") if os.environ.get(name)]
+    again = ["env", *beside] if beside else []
+    again += [sys.executable, "-m", "hadyounot.workflow.notebook", str(notebook), "--params", json.dumps(parameters)]
     for name, value in options.items():
         if value is not None:
             again += [f"--{name}", str(value)]
     last = [line for line in traceback.splitlines() if line.strip()]
-    folder = shlex.quote(os.getcwd())
+    folder, lab = shlex.quote(os.getcwd()), [sys.executable, "-m", "jupyter", "lab", str(options["log"])]
     return (
         f"{notebook}, cell [{count}], line {lines[-1]}:\n"
         f"    {(cell.source.splitlines() or [''])[lines[-1] - 1].strip()}\n"
         f"{last[-1] if last else f'{errors[-1].ename}: {errors[-1].evalue}'}\n"
-        f"Open what was done so far:  cd {folder} && {shlex.join(['jupyter', 'lab', str(options['log'])])}\n"
+        f"Open what was done so far:  cd {folder} && {shlex.join(lab)}\n"
         f"Run it again:  cd {folder} && {shlex.join(again)}"
     )
 
