@@ -302,6 +302,13 @@ def test_one_figure_of_a_snapshot_is_drawn_alone(kept, capsys):
     assert capsys.readouterr().err.startswith(f"figure9: {kept} has no such table or figure; it has table1_user_study,")
 
 
+def test_a_folder_that_is_no_snapshot_is_said_to_be_none(capsys):
+    for folder in (paths.PROJECT / "docs/results/worlds", paths.PROJECT / "docs/results/worlds/worlds.yaml"):
+        assert snapshot.main(["draw", str(folder)]) == 1
+        said = f"{folder} is no snapshot, as it has no study.yaml; name the folder of one, such as docs/results/paper\n"
+        assert capsys.readouterr().err == said
+
+
 def test_a_study_that_names_a_file_of_datasets_stands_alone_where_it_is_copied_to(tmp_path, monkeypatch):
     monkeypatch.setenv("HADYOUNOT_STUDY", "")
     study = config.load_study(paths.PROJECT / "examples/my-shop/study.yaml")

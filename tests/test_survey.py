@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from hadyounot.report.tables import table1
 from hadyounot.settings import ConfigError
-from hadyounot.study import paths, published, yaml_file
+from hadyounot.study import paths, published, schemas, store, yaml_file
 from hadyounot.study.cell import Cell
 from hadyounot.study.config import StudyConfig, check_study
 from hadyounot.study.methods import METHOD
@@ -108,6 +108,17 @@ def test_arms_of_ours_are_shown_if_asked_for_and_long_histories_are_not(cell, tm
     told = StudyConfig.given(few.study.part("survey"))  # all that the workflow tells it
     with pytest.raises(ConfigError, match=r"survey.longest_history: 0 test users .* write at least `longest_history: "):
         made_survey(Cell(told, few.dataset, few.model, few.folder, makes=True))
+
+
+def test_a_cell_without_influence_functions_has_no_survey_and_is_told_which_have(cell, tmp_path):
+    folder = shutil.copytree(cell.folder, tmp_path / "run")
+    other = Cell(cell.study, cell.dataset, cell.model, folder, makes=True)
+    tested = other.read(paths.EVALUATION)
+    store.write(other.path(paths.EVALUATION), tested[tested["method"] != "influence"], schemas.EVALUATION)
+    with pytest.raises(
+        ConfigError, match=r"influence explains nothing here; make the survey of a cell of kind mf or ncf"
+    ):
+        made_survey(other)
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 6])

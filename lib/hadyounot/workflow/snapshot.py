@@ -65,10 +65,13 @@ def draw(folder: Path, wanted: Iterable[str] = ()) -> list[str]:
         the names of what was drawn.
 
     Raises:
-        ConfigError: the study has nothing of such a name.
+        ConfigError: the folder is of no snapshot, or the study has nothing of such a name.
         DataError: a dataset whose titles are shown cannot be had.
         StoreError: a file of the snapshot is damaged, or not there.
     """
+    if not (folder / STUDY).is_file():
+        fix = "name the folder of one, such as docs/results/paper"
+        raise ConfigError(f"{folder} is no snapshot, as it has no {STUDY}; {fix}")
     study = load_study(folder / STUDY)
     known, wanted = names(study), tuple(wanted)
     for prefix in wanted:

@@ -36,7 +36,8 @@ def _survey(cell: Cell) -> Survey:
     config, tested, named = cell.study.survey, cell.read(paths.EVALUATION), f"{cell.dataset} × {cell.model}"
     methods = in_order([*PublishedUserStudyConfig.model_fields, *config.arms])
     if absent := [method for method in methods if method not in set(tested["method"])]:
-        raise ConfigError(f"{named}: {', '.join(absent)} explains nothing here; make the survey of another cell")
+        other = "a cell of kind mf or ncf" if "influence" in absent else "another cell"
+        raise ConfigError(f"{named}: {', '.join(absent)} explains nothing here; make the survey of {other}")
     history = pd.Series({user: len(cell.train.history(user)) for user in tested["user"].unique()})
     users = history.index[history <= config.longest_history]
     if len(users) < config.questions:
