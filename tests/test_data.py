@@ -751,6 +751,11 @@ RECORD = '{"user": "ann", "item": "x", "rating": 4}\n'
             )
             for orient in ("columns", "index", "split", "table")
         ),
+        (
+            "a.json",
+            '{"usr": 1}\n',
+            "the header has 'usr'; write `user: usr, item: ..., rating: ...` in the registry row",
+        ),
         ("a.json", '{"usr": 1, "tags": [2]}\n', "a.json, line 1: there is no column 'user', 'item', 'rating'; "),
         ("a.zip", RECORD, "a.zip is truncated, locked or no zip archive (File is not a zip file); get it again"),
         ("a.zip", zipped(CSV * 9)[:-40], "a.zip is truncated, locked or no zip archive"),
@@ -897,7 +902,10 @@ def test_whatever_a_file_holds_it_is_ratings_or_one_error(tmp_path_factory, path
         (bytes(range(256)) * 4, "stars.csv is no text: it has zero bytes; write the ratings as text, CSV say, first"),
         ("a\nb" + "\0", "stars.csv is no text: it has zero bytes; write"),
         (HEADER.encode("utf-16-be"), "write `encoding: utf-16-be` in the registry row"),
-        ("user;item;rating\nann;x;4\n", "and `separator` if ',' is not it"),
+        (
+            "user;item;rating\nann;x;4\n",
+            "the header has 'user;item;rating'; write `separator: ;` in the registry row, by",
+        ),
         (HEADER + LINE + "bob,x,four\n", "stars.csv, line 3: rating 'four' is not a finite number; write one such as"),
         (HEADER + LINE + "bob,x,nan\n", "stars.csv, line 3: rating 'nan' is not a finite number"),
         (HEADER + LINE + "bob,x,\n", "stars.csv, line 3: rating '' is not a finite number"),
@@ -921,7 +929,7 @@ def test_whatever_a_file_holds_it_is_ratings_or_one_error(tmp_path_factory, path
         (HEADER, "stars.csv has a header and nothing else"),
         (
             HEADER.replace(",", ";", 2) + "x,4\n",
-            "there is no column 'user', 'item', 'rating'; the header has 'user;item;rating'; correct",
+            "the header has 'user;item;rating'; correct `separator` in the registry row, as ',' is not it",
         ),
         ("user,item,rating;a;b\nann,x\n", "write `rating: rating;a;b` in the registry row"),
         (
@@ -957,7 +965,7 @@ FILMS = "1::Up: A (1)::Drama\n2::Why (2)::War\n"
         (
             "user\titem\trating\nann\tx\t4\n",
             {},
-            "correct `user, item, rating` in the registry row, and `separator` if ',' is not",
+            "there is no column 'user', 'item', 'rating'; the header has 'user\\titem\\trating'; write ",
             {"separator": "\t"},
         ),
         ("ann;x;4\nbob;x;3\n", NUMBERS, "line 1: 1 columns where there should be 3; ", {"separator": ";"}),
@@ -994,6 +1002,12 @@ FILMS = "1::Up: A (1)::Drama\n2::Why (2)::War\n"
             {"user": 2, "item": 3, "rating": 4},
             "line 1: rating 'rating' is not a finite number; if the line is a header",
             {"user": "userId", "item": "movieId", "rating": "rating"},
+        ),
+        (
+            ",user,item,rating\n0,a,x,2.5\n1,b,x,3\n",  # where no rating would be a number
+            NUMBERS,
+            "line 1: rating 'item' is not a finite number; if the line is a header",
+            {"user": "user", "item": "item", "rating": "rating"},
         ),
         (
             "User,Item,Rating\n1,2,3\n2,2,3\n",
@@ -1144,6 +1158,9 @@ def test_a_number_far_from_all_others_is_said(tmp_path, capsys):
 
 
 def test_ratings_that_are_words_make_no_header(tmp_path):
+    put(tmp_path, "1,2,x\n2,2,3\n")  # nor do numbers
+    with pytest.raises(DataError, match="line 1: rating 'x' is not a finite number; write one such as"):
+        obtain("mine", tmp_path, {"mine": row(local(**NUMBERS))})
     put(tmp_path, "ann,x,good\nbob,y,fine\n")
     with pytest.raises(DataError, match="line 1: rating 'good' is not a finite number; write one such as"):
         obtain("mine", tmp_path, {"mine": row(local(**NUMBERS))})

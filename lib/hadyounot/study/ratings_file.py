@@ -73,8 +73,8 @@ def read_ratings(
     table, columns = _table(ratings_file, read(ratings_file.parts[0]), where)
     with np.errstate(over="ignore"):  # a number beyond float32 is no rating either
         values = pd.to_numeric(pd.Series(columns["rating"]), errors="coerce").to_numpy(np.float32)
-    if _headed(table, columns, values):  # before what else is wrong with it, as read on it would be a rating less
-        raise DataError(f"{table.at(0)}: {_no_rating(ratings_file, table, columns, values, 0)}")
+    if _headed(table, columns):  # before what else may be wrong with the row, and deleted
+        raise DataError(f"{table.at(0)}: {_no_rating(ratings_file, table, columns, 0)}")
     for what in ("user", "item"):
         if "" in columns[what]:
             place = table.at(columns[what].index(""))
@@ -98,7 +98,7 @@ def read_ratings(
             )
     wrong = frame.index[~np.isfinite(frame["rating"])]
     if wrong.size:
-        raise DataError(f"{table.at(wrong[0])}: {_no_rating(ratings_file, table, columns, values, wrong[0])}")
+        raise DataError(f"{table.at(wrong[0])}: {_no_rating(ratings_file, table, columns, wrong[0])}")
     repeated = frame.duplicated(["user", "item"], keep=ratings_file.duplicates or "first")
     if repeated.any() and not ratings_file.duplicates:
         second = frame.index[repeated][0]
@@ -127,15 +127,16 @@ def read_ratings(
     return Ratings.from_arrays(frame["user"], frame["item"], frame["rating"], titles)
 
 
-def _headed(table: _Table, columns: dict[str, list[str]], values: np.ndarray) -> bool:
-    """Whether the first row looks like a header, which the file was not said to have."""
+def _headed(table: _Table, columns: dict[str, list[str]]) -> bool:
+    """Whether the first row looks like a header, which the file was not said to have: of no number, unlike the next."""
     said_none = not table.header and columns["rating"][0] != ""
-    return bool(said_none and np.isnan(values[0]) and np.isfinite(values[1:2]).any())
+    numbers = [pd.to_numeric(pd.Series(row), errors="coerce").notna().any() for row in table.rows[:2]]
+    return said_none and numbers == [False, True]
 
 
-def _no_rating(file: RatingsFile, table: _Table, columns: dict[str, list[str]], values: np.ndarray, row: int) -> str:
+def _no_rating(file: RatingsFile, table: _Table, columns: dict[str, list[str]], row: int) -> str:
     said = f"rating {columns['rating'][row]!r} is not a finite number"
-    if row == 0 and _headed(table, columns, values):
+    if row == 0 and _headed(table, columns):
         header, numbers = table.rows[0], file.columns()
         if not all(header[number - 1] for number in numbers.values()):
             header = [name for name in header if name]  # an index, as pandas writes it, was not counted
@@ -227,10 +228,10 @@ def _no_column(file: _File, table: _Table, missing: dict[str, str | int]) -> str
     header = table.header
     more = f" and {len(header) - 20} more" if len(header) > 20 else ""
     said = f"the header has {', '.join(map(_SHORT.repr, header[:20]))}{more}; "
-    if len(header) == 1:
-        separator = f"`separator` if {_separator(file, table.path)!r} is not it"
+    if len(header) == 1 and suffix(table.path) not in _READERS:  # names are right or wrong where they are parted
         other = _other_separator(file, table.path, header, table.rows[0] if table.rows else header)
-        return f"{said}correct `{', '.join(missing)}` in the registry row, and {separator}" + f": {other}" * bool(other)
+        wrong = f"correct `separator` in the registry row, as {_separator(file, table.path)!r} is not it"
+        return said + (other or wrong)
     if any(f'"{column}"' in header for column in missing.values()):
         return f"{said}its names are in quotes: leave out `quoted: false` in the registry row"
     free, names = [name for name in header if name not in file.columns().values()], {}
