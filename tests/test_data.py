@@ -473,6 +473,11 @@ def test_a_file_beside_the_study_is_written_with_a_dot(tmp_path, monkeypatch):
     fix = f"put {tmp_path}/data/loans.csv there, or write `path: ./loans.csv`, as {tmp_path}/shop/loans.csv is there;"
     assert fix in str(error.value)
     assert len(obtain("stars", tmp_path / "data", {"stars": row(local("./loans.csv"))}).ratings) == 3
+    titled = local("loans.csv") | {"titles": {"path": "loans.csv", "item": "item", "title": "name"}}
+    with pytest.raises(
+        DataError, match=r", or write `path: ./loans.csv`, as \S+ is there, and `path: ./loans.csv`, as "
+    ):
+        obtain("stars", tmp_path / "data", {"stars": row(titled)})
 
 
 def test_no_source_left(tmp_path):

@@ -183,6 +183,11 @@ def test_a_factory_that_is_not_there_is_said_before_its_code_is_looked_at(shop, 
         shop("shop:", new)
 
 
+def test_a_factory_of_no_cell_may_be_missing():
+    models = {"mf": {"kind": "mf"}, "own": {"kind": "blackbox", "factory": "shap:Similar"}}
+    Jobs(check_study({"models": models, "cells": [{"dataset": "toy", "model": "mf"}]}, "here"), PROJECT)
+
+
 def test_more_users_than_a_dataset_must_have_are_refused_unread(tmp_path, monkeypatch):
     monkeypatch.setenv("HADYOUNOT_DATA", str(tmp_path))
     study = {"models": {"mf": {"kind": "mf"}}, "cells": [{"dataset": "ml-100k", "model": "mf", "training_users": 744}]}

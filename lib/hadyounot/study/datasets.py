@@ -258,11 +258,12 @@ def _by_hand(row: DatasetConfig, folder: Path, name: str) -> str:
     wanted = [place for source in row.sources if isinstance(source, FolderSource) for place in _places(source, folder)]
     steps = [f"put {' and '.join(map(str, wanted))} there"] if wanted else []
     files = [file for source in row.sources if isinstance(source, FolderSource) for file in _files(source)]
-    steps += [
-        f"write `path: ./{file.path}`, as {beside} is there"
+    dotted = [
+        f"`path: ./{file.path}`, as {beside} is there"
         for file in files
         if not file.path.startswith(("./", "~")) and (beside := beside_study(file.parts[0])).is_file()
     ]
+    steps += [f"write {', and '.join(dotted)}"] if dotted else []
     steps += [
         f"download {' and '.join(f'{url} to {folder / name / _archive_name(url)}' for url in source.downloads)}"
         for source in row.sources

@@ -40,8 +40,8 @@ class Jobs:
         for folder in (project, Path.cwd()):
             if {"{", "}"} & {*str(folder)}:
                 raise ConfigError(f"{folder}: Snakemake takes braces in a folder's name for wildcards; rename it")
-        for settings in study.models.values():
-            if isinstance(settings, BlackBoxConfig):
+        for cell in study.cells:
+            if isinstance(settings := study.models[cell.model], BlackBoxConfig):
                 factory.located(settings)  # here one line, where Snakemake asks for a digest a traceback
 
     def given(self, fields: Sequence[str], wildcards: Mapping[str, str]) -> str:
