@@ -509,10 +509,8 @@ def test_the_command_that_makes_what_is_missing_works(tmp_path):
 
 
 def test_a_misspelt_study_is_told_which_there_are():
-    with pytest.raises(
-        ConfigError,
-        match=r"config/studdy.yaml: cannot be read .*; .*config has .*study.yaml.*; write .*config/study.yaml",
-    ):
+    said = r"config/studdy.yaml: cannot be read .*; .*config has .*study.yaml.*; write .*config/study.yaml"
+    with pytest.raises(ConfigError, match=said):
         open_cell("80_tsne", {}, "studdy", "toy", "mf", "")
 
 
