@@ -114,7 +114,7 @@ def _row(axes: Axes, place: float, rows: pd.DataFrame) -> None:
     printed = by_method["paper"].get(PAPER)
     if pd.notna(printed):
         axes.plot([printed] * 2, [place - 0.5, place + 0.5], color=style.INK, linewidth=1.1, linestyle=":", zorder=2)
-    for number, (name, apart) in enumerate(zip(HEADLINES, np.linspace(-half, half, len(HEADLINES)), strict=True)):
+    for number, (name, apart) in enumerate(zip(HEADLINES, np.linspace(-0.28, 0.28, len(HEADLINES)), strict=True)):
         if name in shares:
             axes.plot(
                 *(shares[name], place + apart),  # equals stay apart
