@@ -504,8 +504,8 @@ def test_the_command_that_makes_what_is_missing_works(tmp_path):
     with pytest.raises(StoreError, match=r"^there is no folder \S+/nowhere: name that of a run, or make it: snakemake"):
         nowhere.read(paths.SEPARABILITY)
     default = open_cell("80_tsne", {}, "study", "ml-100k", "mf", str(paths.PROJECT))
-    with pytest.raises(StoreError, match=r"make it: snakemake results/ml-100k/mf/separability.csv$"):
-        default.read(paths.SEPARABILITY)
+    with pytest.raises(StoreError, match=r"make it: snakemake results/ml-100k/mf/ablations/none.parquet$"):
+        default.read(paths.ABLATION, family="none")  # which no run of the project itself has
 
 
 def test_a_misspelt_study_is_told_which_there_are():
