@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import sys
 from contextlib import contextmanager
 
 # so that tests of many threads have many on any machine, whatever was set; read when numba is first imported
@@ -34,15 +35,11 @@ def numba_threads(count: int):
         numba.set_num_threads(before)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(autouse=True)
 def one_torch_thread():
-    """Importing Cornac gives torch as many as there are cores: on a busy machine they wait for each other, and long."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    """Numba gives torch, with which it shares OpenMP, as many as its own: on fewer cores they wait for each other."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Influence on neural collaborative filtering, against dense linear algebra and real leave-one-out retraining."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from hadyounot.retrain.ratings import Deletion, Ratings
 from hadyounot.rng import generator
 from hadyounot.study import datasets
 from test_mf import world
-from torch.autograd.functional import hessian, jacobian
+from torch.autograd import functional
 from torch.nn.functional import softplus
 
+hessian = partial(functional.hessian, vectorize=True)  # all rows at once: a tenth of the time
+jacobian = partial(functional.jacobian, vectorize=True)
 EXACT = InfluenceConfig(damping=1e-5, tolerance=1e-10, max_iterations=5000)
 SMALL = {"gmf_factors": 2, "mlp_layers": (4, 2), "batch_size": 128, "init_scale": 0.1}
 EARLY = NeuralCollaborativeFiltering(**SMALL, epochs=20)

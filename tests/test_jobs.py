@@ -8,6 +8,7 @@ import sys
 import tempfile
 
 import pytest
+import yaml
 from hadyounot.settings import ConfigError
 from hadyounot.study.config import check_study, load_study
 from hadyounot.study.paths import PROJECT
@@ -20,6 +21,7 @@ MF, NCF, SURPRISE = (
     {"dataset": "ml-100k-slice", "model": "ncf"},
     {"dataset": "toy", "model": "surprise-svd"},
 )
+PEER = {"kind": "blackbox", "factory": "hadyounot.retrain.peers:SurpriseSVD", "settings": {"n_factors": 4}}
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +34,11 @@ def copied(tmp_path_factory):
 def edited(copied, monkeypatch):
     """Whether an edit of a module of the library changes what is asked of the jobs."""
     monkeypatch.setattr(digest, "PACKAGE", copied)
+    said = yaml.safe_load(SMOKE.read_text())
+    study = check_study(said | {"models": said["models"] | {"surprise-svd": PEER}}, "this test")
 
     def changes(module, asked):
-        jobs = Jobs(load_study(SMOKE), PROJECT)
+        jobs = Jobs(study, PROJECT)
         before = asked(jobs)
         path = copied / f"{module}.py"
         text = path.read_text()

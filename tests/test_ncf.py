@@ -12,8 +12,6 @@ from hadyounot.retrain.simd import LANES
 from test_mf import some_deletions, world
 from torch.nn.functional import binary_cross_entropy
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
-
 NCF = NeuralCollaborativeFiltering(
     gmf_factors=3, mlp_layers=(6, 5, 4), epochs=3, batch_size=16, learning_rate=0.01, init_scale=0.3, seed=4
 )

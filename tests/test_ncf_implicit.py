@@ -10,8 +10,6 @@ from hadyounot.retrain.ratings import Deletion, Ratings
 from test_mf import some_deletions, world
 from test_ncf import reference_scores
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
-
 NCF = NeuralCollaborativeFiltering(
     gmf_factors=3, mlp_layers=(6, 4), epochs=3, batch_size=32, learning_rate=0.01, init_scale=0.3, negatives=4, seed=4
 )

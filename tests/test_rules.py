@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 from hadyounot.study import paths
 from hadyounot.study.config import load_study
+from hadyounot.study.methods import METHOD
 from snakemake.api import ConfigSettings, ResourceSettings, SnakemakeApi
-from test_workflow import CONFIG, SMOKE, jobs, snakemake
+from test_workflow import CONFIG, SMOKE, VALIDITY, jobs, snakemake
 
 pytestmark = pytest.mark.slow
 
@@ -53,11 +54,15 @@ def test_a_run_says_where_data_are_before_it_starts_and_a_missing_dataset_says_w
 def test_a_study_of_an_own_recommender_on_own_ratings(tmp_path):
     printed = snakemake(tmp_path, "--cores", "2", study=SHOP)
     assert printed.index("my-shop, similar: 1 blocks; data found: ") < re.search(r"^Job \d", printed, re.M).start()
-    tested = pd.read_csv(tmp_path / "tables/validity_blackbox.csv").query("top_k == 1").set_index("method")["validity"]
+    table = pd.read_csv(tmp_path / "tables/validity_blackbox.csv")
+    assert ",".join(table.columns) == VALIDITY
+    assert set(table["method"]) == set(METHOD) - {"influence", "influence_block"}  # nobody knows its parameters
+    tested = table.query("top_k == 1").set_index("method")["validity"]
     assert tested["reseed"] == 0
     assert tested["random"] < tested["linear_reg_aware"] <= tested["oracle"]
     assert pd.read_csv(tmp_path / "tables/recommenders.csv")[["train_rmse", "test_rmse"]].isna().all(axis=None)
-    assert (tmp_path / "figures/example_card.png").exists()
+    for figure in ("example_card", "figure6_validity_blackbox"):
+        assert (tmp_path / f"figures/{figure}.png").exists()
     told = {path.stem: path.read_text() for path in (tmp_path / "tables").glob("*.md")}
     assert not {name for name, text in told.items() if "paper" in text.lower()}
     assert "had you not rated" in told["examples"]

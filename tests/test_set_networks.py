@@ -15,8 +15,6 @@ from hadyounot.retrain.ratings import Deletion
 from hadyounot.rng import generator
 from sklearn.metrics import r2_score
 
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
-
 CONFIG = SetNetworkConfig(hidden=16, learning_rates=[1e-2], batch_size=64, max_epochs=12, patience=3)
 TARGETS = 3
 RNG = generator(0, "sets")

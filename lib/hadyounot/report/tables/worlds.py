@@ -116,7 +116,7 @@ def expected(table: pd.DataFrame, expectations: Iterable[tuple[str, dict[str, An
         places = sides[0][by].drop_duplicates().itertuples(index=False)
         known = len(rows)
         for place in places:
-            found = [side[(side[by] == place).all(axis=1)] for side in sides]
+            found = [side[(side[by] == list(place)).all(axis=1)] for side in sides]
             if [len(each) for each in found] != [1, 1]:
                 continue
             shares = [tuple(each[["validity", "ci_low", "ci_high"]].iloc[0]) for each in found]
