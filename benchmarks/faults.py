@@ -35,7 +35,9 @@ CLOCKED = re.compile(r"as a multiple of", re.IGNORECASE)  # claims of the verdic
 ROOM = 12 * 1024  # bytes: with less no run begins, as Snakemake copies the Snakefile first
 VICTIMS = {"the workflow": "snakemake", "a runner": "hadyounot.workflow.notebook", "a kernel": "ipykernel_launcher"}
 PROJECT = HERE.parent
-STUDY = [  # of the smoke study; a job has one thread, so that a black box is retrained in the job's kernel
+STUDY = [  # of the smoke study, and a black box, which jobs of one thread retrain in their kernel
+    'models={"surprise-svd": {"kind": "blackbox", "factory": "hadyounot.retrain.peers:SurpriseSVD",'
+    ' "settings": {"n_factors": 4, "n_epochs": 60, "lr_all": 0.02, "reg_all": 0.05}}}',
     'cells=[{"dataset": "toy", "model": "mf", "analysed": true},'
     ' {"dataset": "toy", "model": "surprise-svd", "training_users": 10}]',
     'ablations={"families": ["effect"]}',
@@ -43,7 +45,7 @@ STUDY = [  # of the smoke study; a job has one thread, so that a black box is re
 
 
 def command(folder: Path, *targets: str) -> list[str | Path]:
-    """What runs two cells of the smoke study in ``folder``, which is unlocked."""
+    """What runs the two cells in ``folder``, which is unlocked."""
     run = [sys.executable, "-m", "snakemake", *targets, "--snakefile", PROJECT / "Snakefile", "--cores", "2"]
     run += ["--directory", folder, "--configfile", PROJECT / "config/smoke.yaml", "--config", *STUDY]
     subprocess.run([*run, "--unlock"], capture_output=True, check=False)
