@@ -34,7 +34,7 @@ FOLDER = runs/$(shell name=$$(basename "$(CONFIG)" .yaml); test "$$name" != stud
 define RUN
 	mkdir -p "$(1)"
 	$(SNAKEMAKE) --directory "$(1)" --configfile "$(2)"
-	test "$(1)/report.html" -nt "$(1)/tables/runtime.csv" || $(SNAKEMAKE) --directory "$(1)" --configfile "$(2)" --report report.html
+	test -f "$(1)/report.html" && test -z "$$(find "$(1)/tables" "$(1)/figures" "$(1)/results/html" notebooks/captions -newer "$(1)/report.html" -print -quit)" || $(SNAKEMAKE) --directory "$(1)" --configfile "$(2)" --report report.html
 	@cat "$(1)/tables/runtime.md"
 	@echo "Tables: $(1)/tables    Figures: $(1)/figures    Report: $(1)/report.html"
 endef
@@ -59,16 +59,16 @@ figures: $(READY)
 
 archive: $(READY)
 	mkdir -p dist
-	$(BIN)/python -m hadyounot.workflow.archive build $(or $(CONFIG),config/paper.yaml) "$(if $(CONFIG),$(FOLDER),runs/paper)" dist/outcomes
+	$(BIN)/python -m hadyounot.workflow.archive build "$(or $(CONFIG),config/paper.yaml)" "$(if $(CONFIG),$(FOLDER),runs/paper)" dist/outcomes
 
 verify: $(READY)
 	$(BIN)/python -m hadyounot.workflow.archive verify dist/outcomes --rows $(ROWS)
 
 site: $(READY)
-	$(BIN)/python -m hadyounot.workflow.site $(or $(CONFIG),config/study.yaml) "$(if $(CONFIG),$(FOLDER),.)" "$(if $(CONFIG),$(FOLDER)/)site"
+	$(BIN)/python -m hadyounot.workflow.site "$(or $(CONFIG),config/study.yaml)" "$(if $(CONFIG),$(FOLDER),.)" "$(if $(CONFIG),$(FOLDER)/)site"
 
 plan: $(READY)
-	$(BIN)/python -m hadyounot.workflow.plan $(or $(CONFIG),config/paper.yaml)
+	$(BIN)/python -m hadyounot.workflow.plan "$(or $(CONFIG),config/paper.yaml)"
 
 test: $(READY)
 	$(BIN)/python -m pytest $(TESTS)

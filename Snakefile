@@ -23,6 +23,7 @@ from hadyounot.report import figures, output
 from hadyounot.study import paths
 from hadyounot.study.cell import Cell
 from hadyounot.study.config import check_study
+from hadyounot.study.yaml_file import parsed_yaml
 from hadyounot.workflow.jobs import Jobs
 
 min_version("9.27")
@@ -39,6 +40,7 @@ if not workflow.configfiles:  # else what the named study leaves out would be st
 
 
 paths.enter(workflow.configfiles[-1])
+parsed_yaml(Path(workflow.configfiles[-1]))  # it refuses a key that is there twice; Snakemake takes the last
 study = check_study(config, "the study's configuration")
 jobs = Jobs(study, HERE)
 # in no command and no path, so a run that was moved or copied is still up to date

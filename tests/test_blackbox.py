@@ -279,6 +279,12 @@ def test_masked_items_are_no_candidates():
     same(scores[seen], np.delete(scores, seen).min())
 
 
+def test_a_user_who_rated_everything_may_have_all_masked():
+    ratings = Ratings.from_arrays("aab", "xyx", [3, 4, 5])
+    masks = returning(np.full(2, -np.inf))
+    same(BlackBox(masks).fit(ratings).scores([0]), [[0, 0]])
+
+
 def test_an_item_that_others_rated_cannot_be_masked():
     ratings = world()
     unseen = int(np.setdiff1d(np.arange(20), ratings.history(7))[0])

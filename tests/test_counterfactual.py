@@ -118,6 +118,7 @@ def test_a_users_deletions_depend_on_the_seed_and_the_user_alone():
     assert one == sample_deletions(ratings, 4, 3, 12, seed=0) != other
     both = simulate(MF, ratings, [2, 4], 3, 12, n_targets=2, seed=0).deletions
     assert [deletion for deletion in both if deletion.user == 4] == one
+    assert simulate(MF, ratings, np.array([2, 4], np.int32), 3, 12, n_targets=2, seed=0).deletions == both
 
 
 def test_every_user_has_draws_of_its_own():

@@ -29,6 +29,7 @@ def world(n_users=20, n_items=14, length=6, seed=0) -> hyn.Ratings:
 
 
 RATINGS = world()
+FEW = RATINGS.from_arrays("aab", "xyx", [3, 4, 5])
 
 
 class Neighbours:
@@ -238,6 +239,14 @@ SEEN = int(RATINGS.history(0)[0])
         ),
         ({"recommender": hyn.TruncatedSVD}, r"recommender is the class TruncatedSVD: make one, TruncatedSVD\(\)$"),
         ({"trained": Neighbours()}, r"trained is a Neighbours: give what the recommender's fit\(ratings\) returns"),
+        (
+            {"recommender": hyn.TruncatedSVD(factors=2), "trained": hyn.BlackBox(Neighbours).fit(RATINGS)},
+            "trained is a BlackBoxModel, which no TruncatedSVD makes: give what",
+        ),
+        (
+            {"recommender": hyn.TruncatedSVD(factors=1), "trained": hyn.TruncatedSVD(factors=1).fit(FEW)},
+            r"trained has 2 users, and the ratings \d+: give what",
+        ),
     ],
 )
 def test_a_question_without_an_answer_is_refused_before_any_training(asked, said):

@@ -229,6 +229,17 @@ def test_what_a_block_is_given_does_not_hang_on_later_blocks():
         assert (few.given(fields, MF | {"block": block}) == many.given(fields, MF | {"block": block})) == same
 
 
+def test_what_snakemake_cannot_work_on_is_said(tmp_path, monkeypatch):
+    study, folder = load_study(SMOKE), tmp_path / "answers"
+    folder.mkdir()
+    (folder / "a{1}.json").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"^answers/a\{1\}.json: Snakemake takes braces .*; rename it$"):
+        _ = Jobs(study.model_copy(update={"answers": "answers"}), PROJECT).answers
+    with pytest.raises(ConfigError, match=r"^the study has no cell of netflix-small; it has "):
+        Jobs(study, PROJECT).given(("train_share",), {"dataset": "netflix-small"})
+
+
 def test_a_family_is_given_its_own_settings_alone():
     given = json.loads(Jobs(load_study(SMOKE), PROJECT).given(("ablations.families",), MF | {"family": "search"}))
     assert set(given["settings"]["ablations"]) == {"families", "candidates", "beam_width"}

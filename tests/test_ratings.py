@@ -85,6 +85,8 @@ def test_titles():
         ([1, 2], [1, 2], [3, None], "row 1: rating None is not a finite number"),
         ([1, 2], [1, 2], [3, 1e39], r"row 1: rating 1e\+39 is not a finite number of float32, .*: scale the ratings"),
         (["a", None], [1, 2], [3, 4], "row 1: the user is missing"),
+        (np.ma.array([7, 8], mask=[0, 1]), [1, 2], [3, 4], "row 1: the user is missing"),
+        ([1, 2], [1, 2], np.ma.array([3.0, 4.0], mask=[0, 1]), "row 1: rating None is not a finite number"),
         (["a", ["b"]], [1, 2], [3, 4], "row 1: the user is a list, which is no id: give a string or a number"),
         (["a", "b"], [float("nan"), 2], [3, 4], "row 0: the item is missing"),
         (["a", "b", "a"], ["x", "x", "x"], [3, 4, 3], "row 2: user 'a' already rated item 'x' in row 0"),
@@ -145,6 +147,7 @@ def test_a_single_item_is_no_collection(item):
     ("deletions", "message"),
     [
         (Deletion(0, (0,)), r"^Deletion\(user=0, items=\(0,\)\) is a single deletion: give a list"),
+        ((each for each in []), "^deletions is a generator: give a list$"),
         ([(0, (0,))], r"^\(0, \(0,\)\) is no deletion: write Deletion\(user, \(item, ...\)\)"),
         (
             [Deletion(1, (1, 2))],
@@ -155,6 +158,13 @@ def test_a_single_item_is_no_collection(item):
 def test_what_is_no_deletion_is_named(deletions, message):
     with pytest.raises(ValueError, match=message):
         Ratings.from_arrays([1, 1, 1, 2, 2], [1, 2, 3, 1, 2], [5, 4, 3, 2, 1]).deleted_rows(deletions)
+
+
+def test_rows_are_those_of_the_user_however_small_the_integer_and_nobody_else_s_to_change():
+    ratings = Ratings.from_arrays(range(300), [0] * 300, [1] * 300)
+    assert ratings.rows_of(np.int8(127)).tolist() == [127]
+    ratings.rows_of(np.uint8(255))[:] = 0
+    assert ratings.rows_of(255).tolist() == [255]
 
 
 @pytest.mark.parametrize("user", [-1, 2, "a", 0.0, True])
@@ -185,6 +195,7 @@ def test_an_id_in_place_of_an_index_is_told_how_to_become_one():
         (np.array([True, False]), r"^users is a mask: give indices, np.flatnonzero\(mask\)"),
         ([0, -1], "^unknown user index -1 "),
         ([2], "^unknown user index 2 "),
+        ([10**30], "^unknown user index 10+ "),
     ],
 )
 def test_users_that_are_no_indices(users, message):

@@ -21,6 +21,7 @@ from hadyounot.report.tables.validity import indifferent
 from hadyounot.study import config, paths, schemas, store, yaml_file
 from hadyounot.study.cell import Cell
 from hadyounot.study.methods import METHOD, SURROGATES
+from hadyounot.study.ratings_file import DataError
 from hadyounot.study.stages import learn
 from hadyounot.study.stages.simulate import simulated
 from hadyounot.workflow import archive, snapshot
@@ -300,6 +301,18 @@ def test_one_figure_of_a_snapshot_is_drawn_alone(kept, capsys):
     assert changed == {*twins, "figure6_validity_mf.png", "figure6_validity_mf.pdf"}
     assert snapshot.main(["draw", str(kept), "figure9"]) == 1
     assert capsys.readouterr().err.startswith(f"figure9: {kept} has no such table or figure; it has table1_user_study,")
+
+
+@pytest.mark.slow
+def test_what_shows_no_titles_is_drawn_where_a_dataset_cannot_be_had(kept, capsys, monkeypatch):
+    def absent(*given, **named):
+        raise DataError("nowhere to be had")
+
+    monkeypatch.setattr(snapshot.STAGES["10_dataset"].__class__, "run", absent)
+    (kept / "tables/mcnemar.csv").unlink()
+    assert snapshot.main(["draw", str(kept), "examples", "mcnemar"]) == 1
+    assert capsys.readouterr().err == f"{kept}: drew mcnemar\nnot examples: nowhere to be had\n"
+    assert (kept / "tables/mcnemar.csv").exists()
 
 
 def test_a_folder_that_is_no_snapshot_is_said_to_be_none(capsys):

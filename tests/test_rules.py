@@ -84,10 +84,17 @@ def test_what_cannot_be_run_is_said_before_any_job(tmp_path):
         ({"sede": 1}, "write `seed: 1`"),
         ({"counterfactual": {"training_users": 1}}, "counterfactual.training_users: "),
         ({"cells": [{"dataset": "toi", "model": "mf"}]}, "write `dataset: toy`"),
+        ({"models": {"My mf": {"kind": "mf"}}}, "write `my-mf:`"),
     ],
 )
 def test_a_wrong_configuration_is_refused_with_the_fix(tmp_path, settings, message):
     assert message in snakemake(tmp_path, "--dry-run", settings=settings, code=1)
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path):
+    study = tmp_path / "study.yaml"
+    study.write_text(SMOKE.read_text() + "explanation: {test_users: 7}\n")
+    assert "the key 'explanation' is on line" in snakemake(tmp_path, "--dry-run", study=study, code=1)
 
 
 # -- the rules --------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from hadyounot.method.outcomes import Outcomes
 from hadyounot.report import output
 from hadyounot.report.figures.card import verified_example
 from hadyounot.report.tables import analyses, read, table, validity
+from hadyounot.report.tables.common import stand_ins
 from hadyounot.report.tables.examples import examples_of
 from hadyounot.retrain.ratings import Deletion
 from hadyounot.study import config, paths, published, schemas, store, yaml_file
@@ -213,6 +214,13 @@ def test_a_stand_in_has_the_papers_numbers_under_a_dagger(tmp_path, cell):
     assert "(paper: " not in second
     assert f"|\n\n{footnote}" in second
     assert "exact for 3 of these users" in second
+
+
+def test_a_split_of_a_stand_in_is_one_too():
+    again = {"again": {"sources": [{"kind": "same", "dataset": "netflix-sample", "split": 1}]}}
+    cells = [{"dataset": dataset, "model": "mf"} for dataset in ("again", "ml-100k")]
+    study = config.check_study({"models": {"mf": {"kind": "mf"}}, "cells": cells, "datasets": again}, "this test")
+    assert stand_ins(study) == dict.fromkeys(("again", "netflix-sample"), "netflix-small")
 
 
 def test_validity_counts_the_targets_that_left(tmp_path, cell):

@@ -251,10 +251,11 @@ def claimed(kind, **fields):
 
 def study_of(*claims, models=("mf", "mf-loose"), dataset="ml-100k", **fields) -> config.StudyConfig:
     """A study of some named recommenders, all analysed, that judges these claims alone."""
-    kinds = {name: {"kind": name.partition("-")[0]} for name in models}
+    own = {"mf-loose": {"epochs": 7}, "ncf-2": {"epochs": 8}, "ncf-3": {"epochs": 9}}
+    own |= {key: {"seed": 1} for key in ("mf-seed1", "ncf-seed1")}
     return config.check_study(
         {
-            "models": kinds,
+            "models": {name: {"kind": name.partition("-")[0]} | own.get(name, {}) for name in models},
             "cells": [{"dataset": dataset, "model": name, "analysed": True} for name in models],
             "ablations": {"families": ["effect", "search"]},
             "claims": {"tolerance": 5, "correlation_tolerance": 0.05, "claims": list(claims)},
@@ -537,8 +538,6 @@ def test_other_splits_and_seeds_are_no_worlds_of_their_own(tmp_path):
     fall = claimed("fall", method="linear_reg", top_k=5, datasets=["ml-100k"], recommenders=["mf"])
     gap = claimed("gap", better="linear_reg", worse="influence", datasets=["ml-100k"])
     said = study_of(LINEAR, BEATS, fall, gap, models=["mf", "mf-seed1", "ncf", "ncf-seed1"])
-    seeded = {name: model.model_copy(update={"seed": int("seed1" in name)}) for name, model in said.models.items()}
-    said = said.model_copy(update={"models": seeded})
     planted = ({"valid": VALID | {"linear_reg": count, "random": 9}} for count in (20, 40, 50, 60))
     frame = judged(said, tmp_path, *planted)
     assert frame["ours"].tolist() == pytest.approx([30, -6, -30, (-16 - 14 + 4 - 24) / 2])

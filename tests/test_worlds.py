@@ -11,7 +11,7 @@ from hadyounot.method.outcomes import compare, simulate
 from hadyounot.report import output, tables
 from hadyounot.report.figures import draw, marks
 from hadyounot.report.figures.worlds import protocols
-from hadyounot.report.tables.worlds import best, expected
+from hadyounot.report.tables.worlds import best, expected, renumbered_markdown
 from hadyounot.retrain.mf import MatrixFactorization
 from hadyounot.retrain.ratings import Deletion, Ratings
 from hadyounot.rng import generator
@@ -230,6 +230,20 @@ def test_replication_is_a_mean_over_splits_and_seeds(study, folder):
 def test_a_repetition_that_is_missing_is_named_before_anything_runs():
     with pytest.raises(ConfigError, match=r"mf on toy is repeated in part; give it .* of the seeds \[0, 1\] on"):
         check_study(STUDY | {"cells": STUDY["cells"][:-1]}, "this test")
+
+
+@pytest.mark.parametrize("other", [{}, {"protocol": "warm", "warm_epochs": 20}])
+def test_two_cells_that_no_table_could_tell_apart_are_refused(other):
+    models = {"mf": MF | other, "mf-again": MF | other | ({"warm_epochs": 2} if other else {})}
+    cells = [{"dataset": "toy", "model": model} for model in models]
+    with pytest.raises(ConfigError, match="cells: mf on toy and mf-again on toy are the same world, retrained"):
+        check_study({"models": models, "cells": cells}, "this test")
+
+
+def test_rebuilt_worlds_may_be_repeated(study, folder):
+    table = tables.read("renumbered", folder)
+    again = pd.concat([table, table.assign(model_seed=1)])
+    assert renumbered_markdown(again, study) == renumbered_markdown(table, study)
 
 
 @pytest.mark.parametrize(

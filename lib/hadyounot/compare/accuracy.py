@@ -32,7 +32,7 @@ def ndcg(scores: np.ndarray, train: Ratings, test: Ratings, k: int = 10) -> floa
     relevant &= candidates
     counted = relevant.any(axis=1)
     # below every candidate, and with gain 0, an item might as well not be ranked
-    ranked = np.where(candidates, scores, scores.min() - 1)
+    ranked = np.where(candidates, scores, np.nextafter(scores.min(), -np.inf))
     return float(ndcg_score(relevant[counted], ranked[counted], k=k))
 
 

@@ -168,7 +168,8 @@ def surrogate_quality(
     of_top = {name: frame[[name]].to_numpy() for name in beside}
     of_top |= {name: of_rows[:, :1] for name, of_rows in predicted.items()}
     rows = []
-    for n_targets, some in ((truth.shape[1], predicted), (1, of_top)):
+    of_every = predicted if truth.shape[1] > 1 else {}
+    for n_targets, some in ((truth.shape[1], of_every), (1, of_top)):
         for name, of_rows in some.items():
             row = {"predictor": name, "n_targets": n_targets} | quality(users, truth[:, :n_targets], of_rows)
             if name not in regressions:

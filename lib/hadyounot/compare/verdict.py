@@ -18,7 +18,7 @@ class Measurement(NamedTuple):
 
     Attributes:
         estimate: the number.
-        low, high: its 95 % interval; NaN where so little data have none, which bears nothing out.
+        low, high: its 95 % interval; NaN where so little data have none, which bears no side out.
         units: between which numbers 95 % of single units (users) lie, where the paper's number is of one; else None.
     """
 

@@ -17,6 +17,7 @@ from .proposals import POOL, best_subsets, changes, corrected
 
 LARGEST = 5  # explanation that is looked for where no size is asked for
 RUNNERS_UP = 200  # other candidates that proposals reckon with: those with the highest scores before
+FITTED = "give what the recommender's fit(ratings) returns, or leave it out"
 TRIED = ["items", "predicted_margin", "rank_after"]
 
 
@@ -33,7 +34,8 @@ class Explanation:
         rank_before: of the target among the candidates of the original model, 1 is the best.
         rank_after: likewise of the model retrained without the items; a deleted item is no candidate where the
             recommender removes what was seen.
-        retrained: how many models were retrained.
+        retrained: how many models were retrained; a ``BlackBox`` retrains one of each batch once more, to see that it
+            repeats.
         seconds: of wall time, the original's training included where it was not given.
         tried: a row for each retrained model, in order: ``items``; ``predicted_margin``, by how much the K-th best
             other candidate was expected to lead before the target, in units of the scores; ``rank_after``.
@@ -89,6 +91,8 @@ def explain(
     started = perf_counter()
     _check_kinds(recommender, ratings, trained)
     history, eligible = _checked(recommender, ratings, user, target, top_k, size, budget)
+    user, top_k, budget = int(user), int(top_k), int(budget)  # small NumPy integers overflow
+    size = None if size is None else int(size)
     model = recommender.fit(ratings) if trained is None else trained
     before = model.scores([user])[0]
     target = int(top_items(before, eligible, 1)[0] if target is None else target)
@@ -127,10 +131,10 @@ def explain(
     items, (_, rank_after, _) = max(tried.items(), key=lambda each: each[1][1:])
     table = pd.DataFrame([(items, *row[:2]) for items, row in tried.items()], columns=TRIED)
     return Explanation(
-        user=int(user),
+        user=user,
         target=target,
         items=items,
-        top_k=int(top_k),
+        top_k=top_k,
         valid=bool(rank_after > top_k),
         rank_before=rank_before,
         rank_after=rank_after,
@@ -155,8 +159,11 @@ def _check_kinds(recommender: Recommender, ratings: Ratings, trained: Model | No
         fix = "give Ratings.from_arrays(users, items, values), of three columns"
         raise ValueError(f"ratings is a {type(ratings).__name__}: {fix}")
     if trained is not None and (hasattr(trained, "fit") or not hasattr(trained, "user_embeddings")):
-        fix = "give what the recommender's fit(ratings) returns, or leave it out"
-        raise ValueError(f"trained is a {type(trained).__name__}: {fix}")
+        raise ValueError(f"trained is a {type(trained).__name__}: {FITTED}")
+    if trained is not None and not isinstance(trained, getattr(recommender, "makes", object)):
+        raise ValueError(f"trained is a {type(trained).__name__}, which no {kind} makes: {FITTED}")
+    if trained is not None and (users := len(trained.user_embeddings)) != ratings.n_users:
+        raise ValueError(f"trained has {users} users, and the ratings {ratings.n_users}: {FITTED}")
 
 
 def _checked(

@@ -214,8 +214,10 @@ def record(
         trained: what ``recommender`` makes of all ratings; it is trained where this is not given.
 
     Raises:
-        ValueError: a user has fewer candidates, which is told before any training.
+        ValueError: there are no deletions, or a user has fewer candidates, which is told before any training.
     """
+    if not len(deletions):
+        raise ValueError("there are no deletions to record")
     users = sorted({deletion.user for deletion in deletions})
     for user in users:
         enough_candidates(ratings, user, n_targets, recommender.remove_seen)
@@ -259,7 +261,7 @@ def subsets(n: int, size: int, count: int, rng: np.random.Generator) -> np.ndarr
 def sample_deletions(ratings: Ratings, user: int, size: int, count: int, seed: int) -> list[Deletion]:
     """D_u^tr: distinct ``size``-item subsets of the user's history; all C(n, size) of them where at most ``count``."""
     history = ratings.history(user)
-    chosen = subsets(len(history), size, count, generator(seed, "deletions", user))
+    chosen = subsets(len(history), size, count, generator(seed, "deletions", int(user)))
     return [Deletion(user, tuple(items)) for items in history[chosen].tolist()]
 
 
@@ -288,6 +290,6 @@ def simulate(
     Raises:
         ValueError: a user is unknown, or has fewer than ``size`` ratings or ``n_targets`` candidates.
     """
-    known_users(users, ratings.n_users)
+    users = known_users(users, ratings.n_users).tolist()
     deletions = [deletion for user in users for deletion in sample_deletions(ratings, user, size, count, seed)]
     return record(recommender, ratings, deletions, n_targets, trained)

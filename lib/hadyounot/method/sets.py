@@ -240,7 +240,7 @@ def fit_set_network(
             best = min(losses), learning_rate, 1 + int(np.argmin(losses)), net.module_
     loss, learning_rate, epoch, module = best
     variance = float(standardised[held_out].var(dtype=np.float64))
-    report = {"learning_rate": learning_rate, "epoch": epoch, "r2": 1 - loss / variance}
+    report = {"learning_rate": learning_rate, "epoch": epoch, "r2": 1 - loss / variance if variance else 0.0}
     return Fit(
         SetSurrogate(encoder, config.hidden, module.eval(), mean, scale), pd.concat(curves, ignore_index=True), report
     )

@@ -86,11 +86,10 @@ def known_users(users: Sequence[int], n_users: int) -> np.ndarray:
     wrong = next((user for user in given.tolist() if not is_index(user)), None)
     if wrong is not None:
         raise ValueError(f"user {wrong!r} is not an index; .user_ids of the ratings holds the id of each")
-    users = given.astype(np.int64)
-    unknown = users[(users < 0) | (users >= n_users)]
-    if unknown.size:
-        raise ValueError(f"unknown user index {unknown[0]} (there are {n_users} users)")
-    return users
+    unknown = next((user for user in given.tolist() if not 0 <= user < n_users), None)
+    if unknown is not None:
+        raise ValueError(f"unknown user index {unknown} (there are {n_users} users)")
+    return given.astype(np.int64)
 
 
 def require_finite(

@@ -91,6 +91,8 @@ class BlackBox:
         remove_seen: see ``Recommender``.
     """
 
+    makes = BlackBoxModel
+
     def __init__(self, factory: Callable[[], Scorer] | Scorer, factors: int = 16, remove_seen: bool = True):
         is_object = hasattr(factory, "fit") and not isinstance(factory, type)
         self.factory = partial(_copied, factory) if is_object else factory
@@ -162,6 +164,8 @@ def svd_embeddings(ratings: Ratings, factors: int) -> tuple[np.ndarray, np.ndarr
     if min(shape) < 2:
         raise ValueError(f"{shape[0]} users and {shape[1]} items have no truncated SVD: give embeddings of your own")
     table = csr_matrix((ratings.values.astype(np.float64), (ratings.users, ratings.items)), shape=shape)
+    if not table.count_nonzero():
+        return tuple(np.zeros((side, min(factors, min(shape) - 1)), np.float32) for side in shape)
     start = generator(0, "svd").normal(size=min(shape))  # where ARPACK starts
     u, s, vt = svds(table, k=min(factors, min(shape) - 1), v0=start, rng=generator(0, "svd restart"))
     u, vt = svd_flip(u[:, ::-1], vt[::-1])
@@ -270,7 +274,8 @@ def _scores(fitted: Scorer, users: Sequence[int], ratings: Ratings) -> np.ndarra
             masked = seen[np.isneginf(given[seen])]
             if masked.size:
                 given = given.copy()
-                given[masked] = given[np.isfinite(given)].min(initial=np.inf)
+                finite = given[np.isfinite(given)]
+                given[masked] = finite.min() if finite.size else 0
         _require(given.shape == row.shape, fitted, what, given, f"({ratings.n_items},)")
         row[:] = given
     return scores

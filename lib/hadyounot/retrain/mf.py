@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -62,6 +62,8 @@ class MatrixFactorization(MatrixFactorizationConfig):
     Raises:
         ValueError: a setting is out of range; the message names it.
     """
+
+    makes: ClassVar[type] = MatrixFactorizationModel
 
     def fit(self, ratings: Ratings) -> MatrixFactorizationModel:
         """The model trained on all ratings.

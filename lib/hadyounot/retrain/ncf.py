@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -134,6 +134,8 @@ class NeuralCollaborativeFiltering(NeuralCollaborativeFilteringConfig):
     Raises:
         ValueError: a setting is out of range; the message names it.
     """
+
+    makes: ClassVar[type] = NeuralCollaborativeFilteringModel
 
     def fit(self, ratings: Ratings) -> NeuralCollaborativeFilteringModel:
         """The model trained on all ratings.

@@ -12,9 +12,13 @@ TOO_LARGE = f" of float32, which ends at {np.finfo(np.float32).max:.1e}: scale t
 
 
 def _unboxed(column: Iterable) -> list:
-    """The elements, and in place of a 0-d tensor, which equals no other as a key, the Python scalar that it holds."""
+    """The elements: in place of a 0-d tensor, which equals no other as a key, the Python scalar that it holds, and None
+    where one is masked.
+    """
 
     def unboxed(value: object) -> object:
+        if value is np.ma.masked:
+            return None
         return value.item() if getattr(value, "shape", None) == () and not isinstance(value, np.generic) else value
 
     return [unboxed(value) for value in column]
@@ -161,7 +165,8 @@ class Ratings:
             known = f"unknown user index {user!r} (there are {self.n_users} users); .user_ids holds the ids"
             raise ValueError(known + index_of("user", user, self.user_ids))
         order, starts = self.rows_by_user
-        return order[starts[user] : starts[user + 1]]
+        user = int(user)  # a small NumPy integer has no successor
+        return order[starts[user] : starts[user + 1]].copy()
 
     def history(self, user: int) -> np.ndarray:
         """I_u: the items (indices, int32) that the user rated, in the order given."""
@@ -176,11 +181,13 @@ class Ratings:
         """Row numbers that each deletion skips.
 
         Raises:
-            ValueError: one is no deletion, a user or item is no index or an unknown one, an item is named twice, or
-                the user never rated it.
+            ValueError: they are no list, or one is no deletion; a user or item is no index or an unknown one; or an
+                item is named twice, or the user never rated it.
         """
         if isinstance(deletions, Deletion):
             raise ValueError(f"{deletions} is a single deletion: give a list, even of one")
+        if not hasattr(deletions, "__len__"):
+            raise ValueError(f"deletions is a {type(deletions).__name__}: give a list")
         found = []
         for deletion in deletions:
             if not isinstance(deletion, Deletion):

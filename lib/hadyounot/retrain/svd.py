@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -56,6 +57,8 @@ class TruncatedSVD(TruncatedSVDConfig):
     Raises:
         ValueError: a setting is out of range; the message names it.
     """
+
+    makes: ClassVar[type] = TruncatedSVDModel
 
     @threadpool_limits.wrap(limits=1)  # the bits depend on the number of BLAS threads
     def fit(self, ratings: Ratings) -> TruncatedSVDModel:

@@ -8,7 +8,7 @@ from pydantic import (
 )
 
 from ..settings import Strict
-from .registry import DatasetName
+from .registry import FolderName
 from .yaml_file import CONFIG_FOLDER, load
 
 Names = Annotated[list[str], Field(min_length=1)]
@@ -30,7 +30,7 @@ class PeopleClaim(_Claim):
 
 
 class _OfWorlds(_Claim):
-    datasets: list[DatasetName] = Field(
+    datasets: list[FolderName] = Field(
         ["ml-100k", "netflix-small", "amazon-music"], min_length=1, description="The paper's datasets it is about."
     )
     recommenders: list[Literal["mf", "ncf"]] = Field(

@@ -32,7 +32,15 @@ from ..survey.settings import SurveyConfig
 from .claims import ClaimsConfig, load_claims
 from .paths import beside_study, enter
 from .published import PublishedConfig, load_published
-from .registry import CountsConfig, DatasetConfig, DatasetName, PlantedSource, ancestors, load_datasets
+from .registry import (
+    CountsConfig,
+    DatasetConfig,
+    FolderName,
+    PlantedSource,
+    ancestors,
+    load_datasets,
+    unknown_others,
+)
 from .yaml_file import CONFIG_FOLDER, parsed_yaml, problems_of, report, unknown_name
 
 
@@ -57,8 +65,13 @@ class CounterfactualConfig(Strict):
 class AblationsConfig(Strict):
     """Notebook 70: one choice changed at a time, on cells that are `analysed`."""
 
-    families: list[
-        Literal["effect", "deletion_size", "representation", "penalty", "products", "search", "sample_size", "reading"]
+    families: Annotated[
+        list[
+            Literal[
+                "effect", "deletion_size", "representation", "penalty", "products", "search", "sample_size", "reading"
+            ]
+        ],
+        Distinct,
     ] = Field(
         ["effect", "deletion_size", "representation", "penalty", "products", "search", "sample_size", "reading"],
         description="What is varied.",
@@ -126,7 +139,9 @@ class StudyConfig(Strict):
 
     seed: int = Field(0, ge=0, description="Root of every random number.")
     train_share: float = Field(0.7, gt=0, lt=1, description="Share of the ratings that recommenders are trained on.")
-    models: dict[str, ModelConfig] = Field(min_length=1, description="Named recommenders; a new setting is a new name.")
+    models: dict[FolderName, ModelConfig] = Field(
+        min_length=1, description="Named recommenders; a new setting is a new name."
+    )
     cells: list[CellConfig] = Field(min_length=1, description="Which (dataset, model) pairs to run.")
     counterfactual: CounterfactualConfig = Field(CounterfactualConfig(), description="Step 1: simulated deletions.")
     surrogates: SurrogateConfig = Field(SurrogateConfig(), description="Step 2: surrogates.")
@@ -146,7 +161,7 @@ class StudyConfig(Strict):
         description="Folder, below the run's, of people's answers and the survey.json that they answered; none by "
         "default, so that Table 1 and Figure 2 are as published alone.",
     )
-    datasets: dict[DatasetName, DatasetConfig] = Field(
+    datasets: dict[FolderName, DatasetConfig] = Field(
         {},
         description="Datasets beside those of datasets.yaml, in its form, or the path of a file of such rows, from the "
         "folder of the study's file; one of the same name replaces its row.",
@@ -399,7 +414,7 @@ def check_study(parsed: object, source: Path | str, datasets: Path = CONFIG_FOLD
     """
     registry = load_datasets(datasets)
     if isinstance(parsed, dict) and isinstance(parsed.get("datasets"), str):
-        parsed = parsed | {"datasets": load_datasets(beside_study(parsed["datasets"]))}
+        parsed = parsed | {"datasets": load_datasets(beside_study(parsed["datasets"]), registry)}
     try:
         study = StudyConfig.model_validate(parsed)
     except ValidationError as error:
@@ -408,7 +423,8 @@ def check_study(parsed: object, source: Path | str, datasets: Path = CONFIG_FOLD
             problems = _unknown_names(parsed, registry | parsed.get("datasets", {})) or problems
         raise ConfigError(report(source, problems)) from None
     registry |= study.datasets
-    if problems := _unknown_names(parsed, registry):
+    unknown = {f"datasets.{field}": said for field, said in unknown_others(study.datasets, registry).items()}
+    if problems := unknown or _unknown_names(parsed, registry):
         raise ConfigError(report(source, problems))
     used = dict.fromkeys(name for cell in study.cells for name in ancestors(cell.dataset, registry))
     whole = study.model_copy(
@@ -420,9 +436,25 @@ def check_study(parsed: object, source: Path | str, datasets: Path = CONFIG_FOLD
     )
     try:
         whole.repetitions()
+        _one_cell_at_each_place(whole)
     except ValueError as error:
         raise ConfigError(f"{source}: {error}") from None
     return whole
+
+
+def _one_cell_at_each_place(study: StudyConfig) -> None:
+    """Raises:
+    ValueError: no column of table ``worlds`` would tell two cells from each other.
+    """
+    found: dict[tuple, CellConfig] = {}
+    for cell in study.cells:
+        other = found.setdefault(tuple(study.place(cell.dataset, cell.model).values()), cell)
+        if other is not cell:
+            raise ValueError(
+                f"cells: {other.model} on {other.dataset} and {cell.model} on {cell.dataset} are the same world, "
+                "retrained and read in the same way, of the same split and seed (warm_epochs and names do not count); "
+                "remove one, or give it a study of its own"
+            )
 
 
 def _unknown_names(parsed: dict, registry: dict[str, DatasetConfig]) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ..settings import Strict
-from .registry import CountsConfig, DatasetName
+from .registry import CountsConfig, FolderName
 from .yaml_file import CONFIG_FOLDER, load
 
 Percentages = Annotated[list[Annotated[float, Field(ge=0, le=100)]], Field(min_length=3, max_length=3)]
@@ -66,16 +66,14 @@ class PublishedConfig(Strict):
     """The numbers printed in the paper."""
 
     user_study: PublishedUserStudyConfig = Field(description="The user study.")
-    table2: dict[DatasetName, CountsConfig] = Field(description="Sizes, by dataset.")
-    table3: dict[DatasetName, PublishedValidityConfig] = Field(description="Matrix factorisation, by dataset.")
-    table4: dict[DatasetName, PublishedValidityConfig] = Field(
-        description="Neural collaborative filtering, by dataset."
-    )
-    ablations: dict[DatasetName, dict[str, dict[str, float]]] = Field(
+    table2: dict[FolderName, CountsConfig] = Field(description="Sizes, by dataset.")
+    table3: dict[FolderName, PublishedValidityConfig] = Field(description="Matrix factorisation, by dataset.")
+    table4: dict[FolderName, PublishedValidityConfig] = Field(description="Neural collaborative filtering, by dataset.")
+    ablations: dict[FolderName, dict[str, dict[str, float]]] = Field(
         description="Change of validity in percentage points at K = 1 on matrix factorisation, by dataset, family and "
         "variant of notebook 70."
     )
-    figure7: dict[DatasetName, PublishedCorrelationConfig] = Field(
+    figure7: dict[FolderName, PublishedCorrelationConfig] = Field(
         description="Correlations on matrix factorisation, by dataset."
     )
 

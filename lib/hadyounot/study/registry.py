@@ -3,8 +3,10 @@
 import codecs
 import os
 import re
+from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path, PurePath
+from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -276,24 +278,36 @@ class DatasetConfig(Strict):
         return (first.dataset, first.split) if isinstance(first, SameSource) else None
 
 
-DatasetName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+FolderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 
 
-def load_datasets(path: Path = CONFIG_FOLDER / "datasets.yaml") -> dict[str, DatasetConfig]:
-    """The registry of datasets, by name.
+def load_datasets(
+    path: Path = CONFIG_FOLDER / "datasets.yaml", others: Mapping[str, DatasetConfig] = MappingProxyType({})
+) -> dict[str, DatasetConfig]:
+    """The registry of datasets, by name; its rows may name ``others`` too.
 
     Raises:
         ConfigError: the file is missing or no YAML, or a field is wrong.
     """
-    rows = load(path, dict[DatasetName, DatasetConfig])
-    problems = {
-        f"{name}.stands_for": unknown_name("stands_for", row.stands_for, rows)
-        for name, row in rows.items()
-        if row.stands_for not in (None, *rows)
-    }
-    if problems:
+    rows = load(path, dict[FolderName, DatasetConfig])
+    if problems := unknown_others(rows, {**others, **rows}):
         raise ConfigError(report(path, problems))
     return rows
+
+
+def unknown_others(rows: Mapping[str, DatasetConfig], registry: Mapping[str, DatasetConfig]) -> dict[str, list[str]]:
+    """Problems, by field, with the datasets that ``rows`` say they stand for or are cut from."""
+    named = {(name, "stands_for"): row.stands_for for name, row in rows.items()}
+    named |= {
+        (name, f"sources.{number}.dataset"): getattr(source, "dataset", None)
+        for name, row in rows.items()
+        for number, source in enumerate(row.sources)
+    }
+    return {
+        ".".join(field): unknown_name(field[1].rpartition(".")[2], other, registry)
+        for field, other in named.items()
+        if other not in (None, *registry)
+    }
 
 
 def ancestors(name: str, registry: dict[str, DatasetConfig]) -> list[str]:

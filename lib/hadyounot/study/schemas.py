@@ -292,7 +292,10 @@ RECOMMENDERS = Schema(
     {
         "dataset": _DATASET,
         "model": _MODEL,
-        "factors": _count("length of an embedding; empty where the recommender has none", nullable=True),
+        "factors": _count(
+            "length of an embedding; where a black box has none, of the truncated SVD that stands in for it",
+            nullable=True,
+        ),
         "epochs": _count("passes over the training ratings; empty where the recommender has none", nullable=True),
         **_ERRORS,
         "ndcg_10": _share("normalised discounted cumulative gain of the top 10"),

@@ -51,7 +51,7 @@ def build(file: Path, run: Path, folder: Path) -> None:
     if folder.exists():
         raise ConfigError(f"{folder} is there; remove it, or name another folder")
     with store.atomic(folder.with_name(f"{folder.name}.zip")) as archive, tempfile.TemporaryDirectory() as temporary:
-        place, cells, rows = Path(temporary), Cell.all_of(study, run), []
+        place, cells, rows = Path(temporary), Cell.all_of(study, run, file), []
         for cell in cells:
             frame = pd.concat([cell.read(paths.OUTCOMES, block=block) for block in cell.blocks], ignore_index=True)
             store.write_parquet(place / _name(cell), frame, schemas.OUTCOMES)

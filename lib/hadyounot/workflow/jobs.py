@@ -52,6 +52,8 @@ class Jobs:
         if not names:
             return json.dumps({"settings": self.study.part(), "folder": "."})
         cells = [cell for cell in self.study.cells if cell.dataset == names["dataset"]]
+        if not cells:
+            raise ConfigError(f"the study has no cell of {names['dataset']}; it has {sorted(self.study.titles)}")
         block, varied = names.get("block"), names.get("family")
         if varied:
             fields = [*fields, *(f"ablations.{field}" for field in FAMILIES[varied][1])]
@@ -86,14 +88,17 @@ class Jobs:
         """Files of people's answers; none where the study names no folder of any.
 
         Raises:
-            ConfigError: it is not there.
+            ConfigError: it is not there, or a name in it has braces.
         """
         if not self.study.answers:
             return []
         folder = Path(self.study.answers)
         if not folder.is_dir():
             raise ConfigError(f"answers: there is no folder {folder} below {Path.cwd()}; make it, or leave answers out")
-        return sorted(map(str, folder.iterdir()))
+        found = sorted(map(str, folder.iterdir()))
+        if braced := next((each for each in found if {"{", "}"} & {*each}), None):
+            raise ConfigError(f"{braced}: Snakemake takes braces in a file's name for wildcards; rename it")
+        return found
 
     @property
     def drawing(self) -> str:

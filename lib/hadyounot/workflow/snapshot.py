@@ -18,6 +18,7 @@ from ..settings import ConfigError
 from ..study import paths, store
 from ..study.cell import Cell
 from ..study.config import StudyConfig, digest, load_study, standalone
+from ..study.ratings_file import DataError
 from ..study.stages import STAGES
 
 STUDY, PROVENANCE = "study.yaml", "provenance.json"
@@ -66,7 +67,7 @@ def draw(folder: Path, wanted: Iterable[str] = ()) -> list[str]:
 
     Raises:
         ConfigError: the folder is of no snapshot, or the study has nothing of such a name.
-        DataError: a dataset whose titles are shown cannot be had.
+        DataError: a dataset whose titles are shown cannot be had; what shows none of them is drawn all the same.
         StoreError: a file of the snapshot is damaged, or not there.
     """
     if not (folder / STUDY).is_file():
@@ -85,11 +86,21 @@ def draw(folder: Path, wanted: Iterable[str] = ()) -> list[str]:
         place = Path(temporary)
         shutil.copytree(folder / "results", place / "results")
         done: list[str] = []
+        missing: dict[str, DataError] = {}
         for name in chosen:
-            _draw(name, study, place, done)
+            try:
+                _draw(name, study, place, done)
+            except DataError as error:  # of data that others need not
+                missing[name] = error
+                continue
             for file in _files(name, study):
                 (folder / file).parent.mkdir(exist_ok=True)
                 shutil.copy(place / file, folder / file)
+    if missing:
+        drawn = ", ".join(name for name in chosen if name not in missing) or "nothing"
+        raise DataError(
+            "\n".join([f"{folder}: drew {drawn}", *(f"not {name}: {error}" for name, error in missing.items())])
+        )
     return chosen
 
 

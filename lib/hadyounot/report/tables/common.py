@@ -62,8 +62,9 @@ def span(counts: pd.Series) -> str:
 
 
 def stand_ins(study: StudyConfig) -> dict[str, str]:
-    """The paper's dataset, by the dataset that stands in for it."""
-    return {name: row.stands_for for name, row in study.datasets.items() if row.stands_for}
+    """The paper's dataset, by the dataset that stands in for it, or is a split of one that does."""
+    whole = {name: row.same[0] if row.same else name for name, row in study.datasets.items()}
+    return {name: study.original(name) for name in study.datasets if study.original(name) != whole[name]}
 
 
 def mark(dataset: str, standing: Mapping[str, str]) -> str:

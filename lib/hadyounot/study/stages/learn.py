@@ -16,6 +16,7 @@ from ...method.mlp import MlpSurrogate, fit_mlp_clf, fit_mlp_reg
 from ...method.outcomes import Outcomes, record, sample_deletions
 from ...method.surrogates import Fit, Surrogate
 from ...rng import generator
+from ...settings import ConfigError
 from .. import paths, schemas
 from ..cell import Cell
 from ..methods import SURROGATES, Learner, Method, Sample
@@ -126,6 +127,12 @@ class Fits:
             size = int(sample.size) if sample.size >= 1 else max(1, round(sample.size * n))
             if size <= n:
                 deletions += sample_deletions(cell.train, user, size, sample.deletions, cell.study.seed)
+        long_enough, folds = len({deletion.user for deletion in deletions}), cell.study.surrogates.folds
+        if long_enough < folds:
+            raise ConfigError(
+                f"ablations.deletion_sizes: {long_enough} training users of {cell.title} have {sample.size} items, too "
+                f"few for surrogates.folds = {folds}; remove {sample.size}"
+            )
         self.simulated[sample] = len(deletions)
         counts = cell.study.counterfactual
         return record(cell.recommender(), cell.train, deletions, counts.n_targets, cell.trained)

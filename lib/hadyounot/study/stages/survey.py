@@ -41,10 +41,11 @@ def _survey(cell: Cell) -> Survey:
     history = pd.Series({user: len(cell.train.history(user)) for user in tested["user"].unique()})
     users = history.index[history <= config.longest_history]
     if len(users) < config.questions:
+        longer = f"`longest_history: {history.nsmallest(config.questions).iloc[-1]}`"
+        more = f"at least {longer}" if len(history) >= config.questions else "a larger explanation.test_users"
         raise ConfigError(
             f"survey.longest_history: {len(users)} test users of {named} watched at most {config.longest_history}"
-            f" movies, but survey.questions is {config.questions}; write at least"
-            f" `longest_history: {history.nsmallest(config.questions).iloc[-1]}`, or fewer questions"
+            f" movies, but survey.questions is {config.questions}; write {more}, or fewer questions"
         )
     drawn = generator(cell.study.seed, "survey", "users").permutation(users)[: config.questions]
     by_user = {user: told.set_index("method").loc[methods].reset_index() for user, told in tested.groupby("user")}
