@@ -199,6 +199,11 @@ def test_ndcg_agrees_with_its_definition(seed):
     assert ndcg(scores, train, test, 4) == pytest.approx(np.mean(each))
 
 
+def test_ndcg_leaves_out_what_is_no_candidate_however_large_scores_are():
+    train, test = split(generator(0, "ndcg"), 12, 25)
+    assert ndcg(np.full((12, 25), 3e7, np.float32), train, test) == ndcg(np.zeros((12, 25), np.float32), train, test)
+
+
 def test_ndcg_of_a_clairvoyant_is_one_and_skips_users_with_nothing_held_out():
     train = Ratings.from_arrays([0, 0, 1, 1, 1], list("abcde"), [3] * 5)
     test = Ratings(np.array([0]), np.array([3]), np.array([5.0]), train.user_ids, train.item_ids, train.titles)

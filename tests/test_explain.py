@@ -101,7 +101,7 @@ def brute(user: int, target: int, size: int) -> dict[tuple[int, ...], int]:
 def test_nothing_is_missed_where_the_budget_allows_for_every_deletion(top_k):
     trained, both = MF.fit(RATINGS), set()
     for user in range(8):
-        found = hyn.explain(MF, RATINGS, user, top_k=top_k, size=2, budget=comb(6, 2), trained=trained)
+        found = hyn.explain(MF, RATINGS, user, top_k=np.uint8(top_k), size=2, budget=comb(6, 2), trained=trained)
         ranks = brute(user, found.target, 2)
         assert found.valid == (max(ranks.values()) > top_k)
         both.add(found.valid)

@@ -42,6 +42,13 @@ def fit(encoder, recorded, effects, config=CONFIG):
     return fit_set_network(encoder, Representation(USERS, ITEMS), recorded, effects, config, generator(1))
 
 
+def test_where_held_out_users_show_no_difference_there_is_none_to_explain(recorded):
+    users = np.array([deletion.user for deletion in recorded.deletions])
+    unseen = held_out_users(users, CONFIG.held_out_share, generator(1))
+    effects = np.where(unseen, 0, users)[:, None].repeat(TARGETS, axis=1).astype(np.float32)
+    assert fit("mean", recorded, effects, CONFIG.model_copy(update={"max_epochs": 1})).report["r2"] == 0
+
+
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_learns_the_set_whatever_its_order_and_reports_unseen_users(encoder, recorded, effects):
     found = fit(encoder, recorded, effects)

@@ -108,6 +108,8 @@ def test_arms_of_ours_are_shown_if_asked_for_and_long_histories_are_not(cell, tm
     told = StudyConfig.given(few.study.part("survey"))  # all that the workflow tells it
     with pytest.raises(ConfigError, match=r"survey.longest_history: 0 test users .* write at least `longest_history: "):
         made_survey(Cell(told, few.dataset, few.model, few.folder, makes=True))
+    with pytest.raises(ConfigError, match=r"questions is 500; write a larger explanation.test_users, or fewer quest"):
+        made_survey(narrowed(other, questions=500))
 
 
 def test_a_cell_without_influence_functions_has_no_survey_and_is_told_which_have(cell, tmp_path):

@@ -64,7 +64,7 @@ def span(counts: pd.Series) -> str:
 def stand_ins(study: StudyConfig) -> dict[str, str]:
     """The paper's dataset, by the dataset that stands in for it, or is a split of one that does."""
     whole = {name: row.same[0] if row.same else name for name, row in study.datasets.items()}
-    return {name: study.original(name) for name in study.datasets if study.original(name) != whole[name]}
+    return {name: paper for name, one in whole.items() if (paper := study.datasets[one].stands_for)}
 
 
 def mark(dataset: str, standing: Mapping[str, str]) -> str:
