@@ -4,7 +4,8 @@
 # make paper      the paper's own counts, in runs/paper; stop it and start it again as you like
 # make worlds     what decides the numbers: many recommenders, protocols, splits and seeds, in runs/worlds; likewise
 # make survey     the survey of section 6 from the explanations of a cell (CELL=ml-100k/mf), as a page in results/
-# make figures    every table (but runtime) and figure of the run in docs/results/paper again, in place, without retraining; FIGURE=figure7
+# make figures    every table (but runtime) and figure of the run in docs/results/paper again, in place, without retraining; FIGURE=figure7;
+#                 SNAPSHOT=docs/results/worlds for another
 # make archive    the outcomes of make paper as a folder and a zip in dist/, to be given away (CONFIG=... for another study)
 # make verify     retrain ROWS=100 random rows of each cell of that archive, and compare them bit for bit
 # make site       the executed notebooks of that study as a site that needs no network, in site/ (CONFIG=... for another study)
@@ -22,6 +23,7 @@ READY := .venv/ready
 CONFIG :=
 CELL ?= ml-100k/mf
 ROWS ?= 100
+SNAPSHOT ?= docs/results/paper
 SNAKEMAKE := $(BIN)/snakemake
 TESTS := --numprocesses 2 --dist loadfile
 
@@ -55,7 +57,7 @@ survey: $(READY)
 	$(SNAKEMAKE) $(if $(CONFIG),--directory "$(FOLDER)" --configfile "$(CONFIG)" --) results/$(CELL)/survey.html
 
 figures: $(READY)
-	$(BIN)/python -m hadyounot.workflow.snapshot draw docs/results/paper $(FIGURE)
+	$(BIN)/python -m hadyounot.workflow.snapshot draw "$(SNAPSHOT)" $(FIGURE)
 
 archive: $(READY)
 	mkdir -p dist

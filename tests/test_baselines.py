@@ -121,21 +121,27 @@ def dense_changes(predict, loss, penalty, parameters, ratings, user, target, dam
     return changes[torch.from_numpy(ratings.rows_of(user))].numpy()
 
 
-@pytest.mark.parametrize("block", [differentiated.BLOCK, 100])
-def test_influence_on_factorization_equals_the_dense_computation(ratings, block, monkeypatch):
+@pytest.mark.parametrize(("block", "biased"), [(differentiated.BLOCK, True), (100, True), (100, False)])
+def test_influence_on_factorization_equals_the_dense_computation(ratings, block, biased, monkeypatch):
+    """Without biases of the embeddings alone: there is nothing else to move."""
     monkeypatch.setattr(differentiated, "BLOCK", block)
     rng = generator(2, "any model")  # nowhere near an optimum
     arrays = [rng.normal(0, 0.5, shape) for shape in (N_USERS, N_ITEMS, (N_USERS, FACTORS), (N_ITEMS, FACTORS))]
-    model = MatrixFactorizationModel(3.2, *arrays)
+    mean = 3.2 * biased
+    model = MatrixFactorizationModel(mean, *(biased * each for each in arrays[:2]), *arrays[2:])
 
-    def predict(b_u, b_i, p, q, u, i):
-        return 3.2 + b_u[u] + b_i[i] + torch.einsum("...f,...f->...", p[u], q[i])
+    def predict(*given):
+        *biases, p, q, u, i = given
+        own = biases[0][u] + biases[1][i] if biases else 0
+        return mean + own + torch.einsum("...f,...f->...", p[u], q[i])
 
-    def penalty(b_u, b_i, p, q, u, i):
-        return REGULARIZATION * (b_u[u] ** 2 + b_i[i] ** 2 + (p[u] ** 2).sum(-1) + (q[i] ** 2).sum(-1))
+    def penalty(*given):
+        *biases, p, q, u, i = given
+        own = biases[0][u] ** 2 + biases[1][i] ** 2 if biases else 0
+        return REGULARIZATION * (own + (p[u] ** 2).sum(-1) + (q[i] ** 2).sum(-1))
 
-    influence = factorization_influence(model, ratings, MF, EXACT)
-    parameters = [torch.from_numpy(array) for array in arrays]
+    influence = factorization_influence(model, ratings, MF.model_copy(update={"biased": biased}), EXACT)
+    parameters = [torch.from_numpy(array) for array in arrays[0 if biased else 2 :]]
     for user, target in ((0, 3), (7, 11)):
         expected = dense_changes(
             predict, lambda f, r: (r - f) ** 2, penalty, parameters, ratings, user, target, EXACT.damping
@@ -216,6 +222,17 @@ def test_block_is_the_derivative_of_the_users_own_ridge_regression(ratings, trai
     ]
     # at the optimum of everything the user's own parameters are at that of their block
     assert factorization_block(model, ratings, MF, user, target) == pytest.approx(expected, rel=1e-2, abs=1e-4)
+
+    # without biases p_u alone, at its own optimum with all items held as they are
+    gram = design[:, 1:].T @ design[:, 1:] + len(rows) * REGULARIZATION * np.eye(FACTORS)
+    own = np.linalg.solve(gram, design[:, 1:].T @ ratings.values[rows])
+    users = np.where(np.arange(N_USERS)[:, None] == user, own, model.user_embeddings)
+    unbiased = MatrixFactorizationModel(0.0, np.zeros(N_USERS), np.zeros(N_ITEMS), users, model.item_embeddings)
+    target_embedding = model.item_embeddings[target]
+    errors = ratings.values[rows] - design[:, 1:] @ own
+    expected = (REGULARIZATION * own - errors[:, None] * design[:, 1:]) @ np.linalg.solve(gram, target_embedding)
+    found = factorization_block(unbiased, ratings, MF.model_copy(update={"biased": False}), user, target)
+    assert found == pytest.approx(expected)
 
 
 def test_block_without_regularization_bears_a_history_shorter_than_its_parameters(ratings, trained):

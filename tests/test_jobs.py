@@ -91,6 +91,15 @@ def test_code_that_decides_a_stage_counts_and_no_other(edited, module, notebook,
     assert edited(module, lambda jobs: jobs.code(notebook, fields, wildcards)) == counts
 
 
+@pytest.mark.parametrize(("fields", "counts"), [(("survey",), True), (("projection",), False)])
+def test_a_survey_s_page_counts_where_a_survey_is_written(fields, counts, tmp_path, monkeypatch):
+    jobs = Jobs(load_study(SMOKE), PROJECT)
+    before = jobs.code("85_survey", fields, MF)
+    (tmp_path / "page.template").write_text("another page")
+    monkeypatch.setattr("hadyounot.workflow.jobs.TEMPLATE", tmp_path / "page.template")
+    assert (jobs.code("85_survey", fields, MF) != before) == counts
+
+
 @pytest.mark.parametrize(
     "module", ["report/style", "report/tables/validity", "report/figures/figure6", "method/effects"]
 )

@@ -130,6 +130,19 @@ def test_the_mean_is_each_models_own():
     np.testing.assert_allclose(still.retrain(ratings, deletions), np.repeat(expected, 20).reshape(40, 20), rtol=1e-7)
 
 
+@pytest.mark.parametrize("biased", [True, False])
+def test_the_objective_is_the_sum_over_ratings_that_each_step_goes_down(biased):
+    ratings = world()
+    mf = MF.model_copy(update={"biased": biased})
+    model, total = mf.fit(ratings), 0.0
+    for user, item, value in zip(ratings.users, ratings.items, ratings.values, strict=True):
+        p, q = model.user_embeddings[user].astype(float), model.item_embeddings[item].astype(float)
+        biases = [float(model.user_biases[user]), float(model.item_biases[item])]
+        total += (value - model.mean - sum(biases) - p @ q) ** 2
+        total += mf.regularization * (sum(each**2 for each in biases) + p @ p + q @ q)
+    assert mf.objective(model, ratings) == pytest.approx(total / len(ratings), rel=1e-6)
+
+
 def test_no_deletions_no_rows():
     assert MF.retrain(world(), []).shape == (0, 20)
 

@@ -304,6 +304,31 @@ def test_one_figure_of_a_snapshot_is_drawn_alone(kept, capsys):
 
 
 @pytest.mark.slow
+def test_a_snapshot_of_some_holds_and_draws_those_alone(kept, run, tmp_path, capsys):
+    file, some = kept.parent / "tiny.yaml", tmp_path / "some"
+    asked = [str(file), str(run.folder), str(some)]
+    assert snapshot.main(["keep", *asked, "mcnemar", "figure9"]) == 1
+    assert capsys.readouterr().err.startswith(f"figure9: {file} has no such table or figure; it has table1_user_study,")
+    assert not some.exists()
+    assert snapshot.main(["keep", *asked, "mcnemar", "what_decides"]) == 0
+    held = {str(path.relative_to(some)): path.read_bytes() for path in some.rglob("*") if path.is_file()}
+    twins = {f"tables/{name}.{kind}" for name in ("mcnemar", "worlds") for kind in ("csv", "md")}
+    drawn = twins | {"figures/what_decides_validity.png"}
+    read = {f"results/toy/mf/{name}" for name in ("evaluation.parquet", "quality.json")}
+    assert {name for name in held if not name.startswith("results/")} == drawn | {"study.yaml", "provenance.json"}
+    assert read < held.keys() < {str(path.relative_to(kept)) for path in kept.rglob("*")}
+    for name in drawn:
+        (some / name).unlink()
+    assert snapshot.main(["draw", str(some)]) == 0
+    assert capsys.readouterr().out == f"{some}: drew mcnemar, worlds, what_decides_validity\n"
+    assert {name: (some / name).read_bytes() for name in held} == held
+    assert snapshot.main(["draw", str(some), "table3"]) == 1
+    assert capsys.readouterr().err == (
+        f"table3: {some} has no such table or figure; it has mcnemar, worlds, what_decides_validity\n"
+    )
+
+
+@pytest.mark.slow
 def test_what_shows_no_titles_is_drawn_where_a_dataset_cannot_be_had(kept, capsys, monkeypatch):
     def absent(*given, **named):
         raise DataError("nowhere to be had")
@@ -316,7 +341,7 @@ def test_what_shows_no_titles_is_drawn_where_a_dataset_cannot_be_had(kept, capsy
 
 
 def test_a_folder_that_is_no_snapshot_is_said_to_be_none(capsys):
-    for folder in (paths.PROJECT / "docs/results/worlds", paths.PROJECT / "docs/results/worlds/worlds.yaml"):
+    for folder in (paths.PROJECT / "docs/results", paths.PROJECT / "docs/results/README.md"):
         assert snapshot.main(["draw", str(folder)]) == 1
         said = f"{folder} is no snapshot, as it has no study.yaml; name the folder of one, such as docs/results/paper\n"
         assert capsys.readouterr().err == said

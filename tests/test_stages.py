@@ -1,9 +1,12 @@
 """Methods as data and what the stages make of them, on the toy world."""
 
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from math import comb
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,9 +14,10 @@ import pytest
 import torch
 import yaml
 from hadyounot.compare import verified
+from hadyounot.compare.accuracy import ndcg
 from hadyounot.compare.influence import removals
 from hadyounot.compare.settings import InfluenceConfig
-from hadyounot.method import effects
+from hadyounot.method import effects, search
 from hadyounot.method.choices import ENCODERS, PRODUCT_SETS
 from hadyounot.method.linear import fit_lasso
 from hadyounot.method.outcomes import Outcomes
@@ -28,8 +32,9 @@ from hadyounot.study.config import AblationsConfig, StudyConfig, check_study
 from hadyounot.study.methods import BASE, FAMILIES, METHOD, METHODS, Learner, Method, Sample, family
 from hadyounot.study.stages import STAGES
 from hadyounot.study.stages.ablate import quality
-from hadyounot.study.stages.explain import explain
+from hadyounot.study.stages.explain import BASELINES, explain
 from hadyounot.study.stages.learn import Fits, kept_fits, learn, representation, surrogates
+from hadyounot.study.stages.project import project
 from hadyounot.study.stages.recommender import recommender
 from hadyounot.study.stages.verification import verification
 from hadyounot.study.stages.verify import verify
@@ -330,6 +335,34 @@ def test_a_variant_learns_its_own_effect(cell, fits, effect):
         np.testing.assert_array_equal(ours[key], array)
 
 
+def test_a_surrogate_of_another_reading_learns_and_is_measured_on_it(cell, fits):
+    settings, learned = cell.study.surrogates, fits.learned(Learner(readmitted=True))
+    other = effects.reg(fits.outcomes.readmitted())
+    assert (other != effects.reg(fits.outcomes)).any()
+    data = representation(cell, BASE.learner).data(fits.outcomes, other)
+    expected = fit_lasso(data, settings.folds, settings.lasso, generator(cell.study.seed, "surrogate", "linear_reg"))
+    for key, array in expected.surrogate.to_arrays().items():
+        np.testing.assert_array_equal(learned.surrogate.to_arrays()[key], array)
+    unseen = Outcomes.of(cell.read(paths.CORRELATION_OUTCOMES))
+    found = quality(cell, learned, unseen)
+    assert found == quality(cell, replace(learned, learner=BASE.learner), unseen.readmitted())
+    assert found != quality(cell, replace(learned, learner=BASE.learner), unseen)
+
+
+def test_variants_of_the_penalty_the_folds_and_the_embeddings_are_what_they_are_called(cell, fits):
+    settings, base = cell.study.surrogates, fits.learned(BASE.learner)
+    least = fits.learned(Learner(least_penalty=True))
+    assert least.report["penalty"] == fits.curves[least.learner.key]["penalty"].min() < base.report["penalty"]
+    biased = fits.learned(Learner(biases=True))
+    assert len(biased.surrogate.item_weights) == len(base.surrogate.item_weights) + 1
+    np.testing.assert_array_equal(biased.representation.item_embeddings[:, -1], cell.trained.item_biases)
+    leaky = fits.learned(Learner(ungrouped=True))
+    data = representation(cell, BASE.learner).data(fits.outcomes, effects.reg(fits.outcomes))
+    rng = generator(cell.study.seed, "surrogate", "linear_reg")
+    expected = fit_lasso(data, settings.folds, settings.lasso, rng, grouped=False)
+    assert leaky.report == expected.report != base.report
+
+
 def test_a_mask_weighs_every_item_by_itself(cell, fits):
     found = fits.learned(Learner(mask=True))
     assert found.surrogate.item_weights.shape == (cell.train.n_items,)
@@ -351,7 +384,8 @@ def test_quality_is_that_of_the_studys_own_surrogate_on_users_never_seen(cell):
     learned = kept_fits(cell).learned(BASE.learner)
     assert quality(cell, learned, unseen) == pytest.approx({"r2": row.r2, "spearman": row.spearman})
     other = replace(learned, learner=Learner(effect="rank"))
-    assert quality(cell, other, unseen)["r2"] is None
+    sized = replace(learned, learner=Learner(sample=Sample(size=1)))
+    assert quality(cell, other, unseen)["r2"] is quality(cell, sized, unseen)["r2"] is None
     assert not set(owners(unseen)) & set(cell.training_users)
 
 
@@ -377,6 +411,40 @@ def test_every_test_user_is_explained_from_the_history_and_again_the_same(cell, 
         assert set(row.items) <= set(cell.train.history(row.user).tolist())
     assert (times["seconds"] > 0).all()
     pd.testing.assert_frame_equal(explain(cell, [method], learned)[0], explained)
+
+
+@pytest.mark.parametrize(("way", "budget"), [("beam", 1), ("sampled", 5)])
+def test_a_method_searches_its_own_way_with_its_own_budget(cell, way, budget):
+    method = replace(METHOD["mlp_reg"], name="other", search=way, budget=budget)
+    learned = learn(kept_fits(cell), [method])
+    explained, _ = explain(cell, [method], learned)
+    surrogate, told = learned["other"].surrogate, learned["other"].representation
+    for row in explained.itertuples():
+        history = cell.train.history(row.user)
+        of = told.user_embeddings[row.user], told.item_features(row.user, row.target, history)
+        rng = generator(cell.study.seed, "explain", "other", row.user)
+        assert row.items == getattr(search, way)(
+            surrogate, *of, told.item_embeddings[row.target], history, 3, budget, rng
+        )
+    usual, _ = explain(cell, [METHOD["mlp_reg"]], learn(kept_fits(cell), [METHOD["mlp_reg"]]))
+    assert (explained["items"].map(sorted) != usual["items"].map(sorted)).any()
+
+
+def test_a_method_s_seconds_are_its_own(cell, monkeypatch):
+    clock = [0.0]
+
+    def takes(seconds):
+        def explainer(user, target, rng):
+            clock[0] += seconds
+            return (0, 1, 2)
+
+        return lambda cell: lambda option: explainer
+
+    monkeypatch.setattr("hadyounot.study.stages.explain.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    for name, seconds in (("slow", 8.0), ("fast", 0.5)):
+        monkeypatch.setitem(BASELINES, name, takes(seconds))
+    _, times = explain(cell, [Method(name, baseline=name) for name in ("slow", "fast")], {})
+    assert times.groupby("method")["seconds"].unique().map(list).to_dict() == {"slow": [8.0], "fast": [0.5]}
 
 
 def proof(cell, user, top_k, size=3, budget=64):
@@ -450,6 +518,47 @@ def test_an_explanation_of_what_is_not_recommended_first_is_refused(cell):
     row = pd.DataFrame([(user, items[0], "odd", items)], columns=["user", "target", "method", "items"])
     with pytest.raises(ValueError, match=f"odd explains item {items[0]} to user {user}, whose top recommendation is"):
         verify(cell, row)
+
+
+def test_a_reseeding_deletes_nothing_and_is_another_model(cell):
+    tested = cell.read(paths.EVALUATION)
+    rows = tested[tested["method"] == "reseed"]
+    assert rows["user"].tolist() == cell.test_users.tolist()
+    assert not rows["items"].map(len).any()
+    models = cell.trained, cell.recommender("reseed").fit(cell.train)
+    before, after = (model.scores(cell.test_users)[range(len(rows)), rows["target"]] for model in models)
+    np.testing.assert_array_equal(rows["score_before"], before)
+    np.testing.assert_array_equal(rows["score_after"], after)
+    assert (before != after).all()
+
+
+def test_an_oracle_is_exact_for_those_of_whom_every_subset_is_tried(cell):
+    most = cell.study.explanation.oracle.exhaustive
+    exact = sum(comb(len(cell.train.history(user)), 3) <= most for user in cell.test_users)
+    assert cell.read(paths.RETRAININGS)["exact_oracles"] == exact
+    assert 0 < exact < len(cell.test_users)
+
+
+# -- what is explained ------------------------------------------------------------------------------------------------
+
+
+def test_the_quality_that_is_kept_is_that_of_the_model_on_ratings_held_out(cell):
+    kept, scores = cell.read(paths.QUALITY), cell.trained.scores(np.arange(cell.train.n_users))
+    for name, ratings in (("train_rmse", cell.train), ("test_rmse", cell.test)):
+        errors = ratings.values.astype(float) - scores[ratings.users, ratings.items]
+        assert kept[name] == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-6)
+    assert kept["ndcg_10"] == ndcg(scores, cell.train, cell.test, 10) != ndcg(scores, cell.train, cell.test, 5)
+    scores[cell.train.users, cell.train.items] = -np.inf
+    counts = np.bincount(scores[np.isfinite(scores).any(axis=1)].argmax(axis=1))
+    assert (kept["distinct_top1"], kept["same_top1_share"]) == (np.count_nonzero(counts), counts.max() / counts.sum())
+
+
+def test_figure_8_shows_the_effect_that_the_linear_surrogate_learns(cell, tmp_path):
+    shutil.copytree(cell.folder, tmp_path / "run")
+    points, _ = project(replace(cell, folder=tmp_path / "run"))
+    shown, outcomes = points["effect"], Fits(cell).outcomes
+    assert set(shown) <= set(effects.reg(outcomes).ravel().tolist())
+    assert not set(shown) <= set(effects.score(outcomes).ravel().tolist())
 
 
 # -- a model of choices -----------------------------------------------------------------------------------------------

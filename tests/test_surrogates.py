@@ -12,7 +12,7 @@ from hadyounot.retrain.ratings import Deletion
 from hadyounot.rng import generator
 from scipy.optimize import check_grad
 from sklearn.linear_model import Lasso, LogisticRegression
-from sklearn.metrics import accuracy_score, log_loss
+from sklearn.metrics import accuracy_score, log_loss, mean_squared_error, r2_score
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -83,16 +83,18 @@ def test_folds_are_whole_users_and_balanced():
     assert (fold_of != surrogates.grouped_folds(users, FOLDS, generator(1))).any()
 
 
-@pytest.mark.parametrize("n_crossed", [0, 2])
-def test_lasso_equals_scikit_learn_on_materialised_rows(n_crossed):
+@pytest.mark.parametrize(("n_crossed", "grouped"), [(0, True), (2, True), (0, False)])
+def test_lasso_equals_scikit_learn_on_materialised_rows(n_crossed, grouped):
     data, config = planted(n_crossed=n_crossed), LassoConfig(penalties=50, path_ratio=1e-3)
-    fit = fit_lasso(data, FOLDS, config, generator(7))
+    fit = fit_lasso(data, FOLDS, config, generator(7), grouped=grouped)
     features, effects, _ = materialised(data)
 
-    fold_of = np.repeat(surrogates.grouped_folds(data.users, FOLDS, generator(7)), N_TARGETS)
+    whole_users = surrogates.grouped_folds(data.users, FOLDS, generator(7))
+    leaky = generator(7).permutation(len(data.users)) % FOLDS
+    fold_of = np.repeat(whole_users if grouped else leaky, N_TARGETS)
     penalties = np.sort(fit.curve["penalty"].unique())[::-1]
     search = GridSearchCV(
-        make_pipeline(StandardScaler(), Lasso(tol=1e-10, max_iter=100_000)),
+        make_pipeline(StandardScaler(), Lasso(tol=1e-14, max_iter=100_000)),
         {"lasso__alpha": penalties},
         scoring=["neg_mean_squared_error", "r2"],
         refit="neg_mean_squared_error",
@@ -111,7 +113,7 @@ def test_lasso_equals_scikit_learn_on_materialised_rows(n_crossed):
     assert fit.report["weights"] == np.count_nonzero(search.best_estimator_["lasso"].coef_)
     assert fit.report["mse"] == pytest.approx(-search.best_score_)
 
-    least = fit_lasso(data, FOLDS, config, generator(7), least_penalty=True)
+    least = fit_lasso(data, FOLDS, config, generator(7), least_penalty=True, grouped=grouped)
     assert least.report["penalty"] == penalties[-1]
     assert least.report["mse"] == pytest.approx(-found["mean_test_neg_mean_squared_error"][-1])
     oracle = search.best_estimator_.set_params(lasso__alpha=penalties[-1]).fit(features, effects)
@@ -286,6 +288,35 @@ def test_what_is_reported_of_a_fold_is_of_users_left_out(monkeypatch):
     for fold, effects in enumerate(seen[:-1]):
         assert not effects & set(scaled[fold_of == fold].ravel().tolist())
     assert all(seen[-1] & set(scaled[fold_of == fold].ravel().tolist()) for fold in range(FOLDS))  # the last has all
+
+
+@pytest.mark.parametrize(("fit", "kind"), [(fit_mlp_reg, "MLPRegressor"), (fit_mlp_clf, "MLPClassifier")])
+def test_an_mlp_s_figures_are_scikit_learn_s_of_users_left_out(fit, kind, monkeypatch):
+    made, networks = getattr(mlp, kind), []
+
+    def recorded(*arguments, **named):
+        networks.append(made(*arguments, **named))
+        return networks[-1]
+
+    monkeypatch.setattr(mlp, kind, recorded)
+    data = planted("clf" if fit is fit_mlp_clf else "reg", noise=2.0)
+    found = fit(data, FOLDS, MLP.model_copy(update={"max_epochs": 1}), generator(3))
+    features, effects, users = materialised(data)
+    fold_of = np.repeat(surrogates.grouped_folds(data.users, FOLDS, generator(3)), N_TARGETS)
+    assert len(networks) == FOLDS + 1  # the last learnt from all
+    for row in found.curve.itertuples():
+        left_out, network = fold_of == row.fold, networks[row.fold]
+        assert not set(users[left_out]) & set(users[~left_out])
+        unseen, due = StandardScaler().fit(features[~left_out]).transform(features[left_out]), effects[left_out]
+        assert row.n_rows == left_out.sum()
+        if fit is fit_mlp_clf:
+            assert row.log_loss == pytest.approx(log_loss(due, network.predict_proba(unseen)), rel=1e-4)
+            assert row.accuracy == pytest.approx(accuracy_score(due, network.predict(unseen)), abs=2 / left_out.sum())
+        else:
+            predicted = network.predict(unseen) * effects.std() + effects.mean()
+            assert row.mse == pytest.approx(mean_squared_error(due, predicted), rel=1e-4)
+            assert row.r2 == pytest.approx(r2_score(due, predicted), abs=1e-4)
+    assert found.report["epoch"] == 1
 
 
 @pytest.mark.parametrize(("effect", "n_crossed"), [("clf", 0), ("binary", 0), ("clf", 2)])

@@ -10,8 +10,10 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import psutil
@@ -20,7 +22,8 @@ from hadyounot.report import output
 from hadyounot.study import paths, schemas, store
 from hadyounot.study.config import load_study
 from hadyounot.study.methods import METHOD, SURROGATES
-from hadyounot.workflow import site
+from hadyounot.workflow import plan, site
+from hadyounot.workflow.demo import open_cell
 from test_notebook import wait_for
 
 pytestmark = pytest.mark.slow
@@ -207,6 +210,25 @@ def test_the_survey_is_made_where_it_is_asked_for_and_answers_are_read(finished)
 
 def test_a_second_run_has_nothing_to_do(smoke):
     assert "Nothing to be done" in snakemake(smoke, "--cores", "2")
+
+
+@pytest.mark.parametrize("epochs", [600, 3, 1])
+def test_a_plan_tells_what_a_model_costs_from_what_an_epoch_does(epochs, monkeypatch):
+    """Where a model costs a second, and a tenth of one for each epoch."""
+    clock = [0.0]
+
+    def retrained(settings, seed):
+        def retrain(train, deletions):
+            clock[0] += (1 + 0.1 * settings.epochs) * len(deletions)
+
+        return SimpleNamespace(retrain=retrain)
+
+    cell = open_cell("30_simulate", {}, "toy", "toy", "mf", "")
+    models = {"mf": cell.study.models["mf"].model_copy(update={"epochs": epochs})}
+    monkeypatch.setattr(plan, "recommender", retrained)
+    monkeypatch.setattr(plan, "time", SimpleNamespace(process_time=lambda: clock[0]))
+    study = cell.study.model_copy(update={"models": models})
+    assert plan.seconds_each(replace(cell, study=study)) == pytest.approx(1 + 0.1 * epochs)
 
 
 def test_the_plan_is_an_upper_bound_of_what_was_retrained(smoke):

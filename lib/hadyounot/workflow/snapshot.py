@@ -1,7 +1,9 @@
 """The small files of a run, from which all its tables and figures are drawn again, without any retraining.
 
-    python -m hadyounot.workflow.snapshot keep STUDY RUN FOLDER    copy them from the folder of a finished run
-    python -m hadyounot.workflow.snapshot draw FOLDER [NAME ...]   all tables and figures; or those of such names
+    python -m hadyounot.workflow.snapshot keep STUDY RUN FOLDER [NAME ...]   copy them from the folder of a finished run
+    python -m hadyounot.workflow.snapshot draw FOLDER [NAME ...]             draw them again
+
+All that the study has, or the tables and figures of such names alone.
 
 No dataset is in a snapshot: what shows titles of a history is drawn where the dataset can be had.
 """
@@ -32,17 +34,35 @@ def names(study: StudyConfig) -> list[str]:
     return [name for name in output.names(study) if name not in UNDRAWN]
 
 
-def keep(file: Path, run: Path, folder: Path) -> None:
+def _chosen(known: Iterable[str], wanted: Iterable[str], whose: object) -> list[str]:
+    """Those of the ``known`` names that begin as one ``wanted``; all where there is none."""
+    known, wanted = list(known), tuple(wanted)
+    for prefix in wanted:
+        if not any(name.startswith(prefix) for name in known):
+            raise ConfigError(f"{prefix}: {whose} has no such table or figure; it has {', '.join(known)}")
+    return [name for name in known if name.startswith(wanted or "")]
+
+
+def keep(file: Path, run: Path, folder: Path, wanted: Iterable[str] = ()) -> None:
     """Copy what tables and figures of the finished ``run`` of the study ``file`` are made from to ``folder``, and them.
 
+    Args:
+        file: the study's YAML.
+        run: folder of the run.
+        folder: of the snapshot.
+        wanted: names of tables and figures, or how they begin; all where there are none.
+
     Raises:
-        ConfigError: the study is wrong, or the run not finished.
+        ConfigError: the study is wrong, has nothing of such a name, or the run is not finished.
     """
     study = load_study(file)
+    chosen = _chosen(output.names(study), wanted, file)
+    needs = {name: output.needs(name, study) for name in output.names(study)}
+    chosen += [name for name in needs if any(paths.TABLE.format(table=name) in needs[each] for each in chosen)]
     datasets = {cell.dataset for cell in study.cells}
     ratings = {path.format(dataset=dataset) for path in paths.RATED for dataset in datasets}
-    copied = {each for name in names(study) for each in output.needs(name, study)} - ratings
-    for name in output.names(study):
+    copied = {each for name in chosen if name not in UNDRAWN for each in needs[name]} - ratings
+    for name in chosen:
         copied |= {str(each) for each in _files(name, study) if each.suffix not in UNKEPT}
     if absent := sorted(each for each in copied if not (run / each).exists()):
         raise ConfigError(f"{run} has no {', '.join(absent)}; finish it: run snakemake again")
@@ -60,13 +80,13 @@ def draw(folder: Path, wanted: Iterable[str] = ()) -> list[str]:
 
     Args:
         folder: of the snapshot.
-        wanted: names, or how they begin; all where there are none.
+        wanted: names, or how they begin; all that it has where there are none.
 
     Returns:
         the names of what was drawn.
 
     Raises:
-        ConfigError: the folder is of no snapshot, or the study has nothing of such a name.
+        ConfigError: the folder is of no snapshot, or the snapshot has nothing of such a name.
         DataError: a dataset whose titles are shown cannot be had; what shows none of them is drawn all the same.
         StoreError: a file of the snapshot is damaged, or not there.
     """
@@ -74,12 +94,10 @@ def draw(folder: Path, wanted: Iterable[str] = ()) -> list[str]:
         fix = "name the folder of one, such as docs/results/paper"
         raise ConfigError(f"{folder} is no snapshot, as it has no {STUDY}; {fix}")
     study = load_study(folder / STUDY)
-    known, wanted = names(study), tuple(wanted)
-    for prefix in wanted:
-        if not any(name.startswith(prefix) for name in known):
-            raise ConfigError(f"{prefix}: {folder} has no such table or figure; it has {', '.join(known)}")
-    chosen = [name for name in known if name.startswith(wanted or "")]
-    for file, due in store.read_json(folder / PROVENANCE)["files"].items():
+    sums = store.read_json(folder / PROVENANCE)["files"]
+    kept = [name for name in names(study) if any(str(file) in sums for file in _files(name, study))]
+    chosen = _chosen(kept, wanted, folder)
+    for file, due in sums.items():
         if file.startswith("results/") and store.sha256(folder / file) != due:
             raise store.StoreError(f"{folder / file}: its sha256 is not the one in {PROVENANCE}; restore the file")
     with tempfile.TemporaryDirectory() as temporary:
@@ -130,13 +148,14 @@ def main(arguments: list[str] | None = None) -> int:
     keeping = commands.add_parser("keep", help="copy the small files of a finished run")
     for name, meaning in (("study", "its YAML"), ("run", "its folder"), ("folder", "where to, of the snapshot")):
         keeping.add_argument(name, type=Path, help=meaning)
+    keeping.add_argument("names", nargs="*", help="tables or figures, or how their names begin; all by default")
     drawing = commands.add_parser("draw", help="write the tables and figures of a snapshot")
     drawing.add_argument("folder", type=Path, help="of the snapshot")
     drawing.add_argument("names", nargs="*", help="tables or figures, or how their names begin; all by default")
     given = parser.parse_args(arguments)
     try:
         if given.command == "keep":
-            keep(given.study, given.run, given.folder)
+            keep(given.study, given.run, given.folder, given.names)
         else:
             print(f"{given.folder}: drew {', '.join(draw(given.folder, given.names))}")
     except (OSError, ValueError) as error:  # ConfigError, and what stores and readers raise
