@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from hadyounot.method import effects
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +32,12 @@ def test_by_hand():
     np.testing.assert_array_equal(effects.rank(outcomes), [[2, -1, -1, 0]])
     np.testing.assert_array_equal(effects.score(outcomes), [[2, -1, -1, 0]])
     np.testing.assert_allclose(effects.cross(outcomes), [[1 - 2 / 4, 3 / 4 - 1, 2 / 4 - 3 / 4, 0]])
+
+
+@pytest.mark.parametrize(("before", "after"), [([2.0, 1.0], [0.0, -1.0]), ([-1.0, -2.0], [-3.0, -2.0])])
+def test_a_fall_in_units_of_a_score_that_is_not_above_0_is_refused(before, after):
+    with pytest.raises(ValueError, match=r"divides by the top recommendation's score, which is (0|-2) of one of these"):
+        effects.cross(outcomes_of(before, after, 2))
 
 
 scores = st.lists(st.integers(0, 1000), min_size=6, max_size=6, unique=True)

@@ -204,6 +204,14 @@ def test_ndcg_leaves_out_what_is_no_candidate_however_large_scores_are():
     assert ndcg(np.full((12, 25), 3e7, np.float32), train, test) == ndcg(np.zeros((12, 25), np.float32), train, test)
 
 
+def test_ndcg_without_anything_to_rank_is_said_to_have_none():
+    train = Ratings.from_arrays([0, 0, 1], list("aba"), [3] * 3)
+    test = Ratings(np.array([1]), np.array([2]), np.array([5.0]), train.user_ids, np.array(list("abc")), None)
+    train = Ratings(train.users, train.items, train.values, train.user_ids, test.item_ids, None)
+    with pytest.raises(ValueError, match="no held-out item has a training rating of another user"):
+        ndcg(np.zeros((2, 3), np.float32), train, test)
+
+
 def test_ndcg_of_a_clairvoyant_is_one_and_skips_users_with_nothing_held_out():
     train = Ratings.from_arrays([0, 0, 1, 1, 1], list("abcde"), [3] * 5)
     test = Ratings(np.array([0]), np.array([3]), np.array([5.0]), train.user_ids, train.item_ids, train.titles)

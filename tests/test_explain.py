@@ -11,6 +11,7 @@ import pytest
 from conftest import numba_threads
 from hadyounot.compare import proposals, verified
 from hadyounot.compare.influence import factorization_block
+from hadyounot.compare.naive import naive
 from hadyounot.compare.proposals import best_subsets, changes, corrected
 from hadyounot.compare.verified import LARGEST
 from hadyounot.retrain.simd import LANES
@@ -138,6 +139,20 @@ def test_what_a_size_cannot_use_of_its_share_is_for_the_others():
 def test_sizes_share_a_budget_that_does_not_suffice_for_all():
     found = hyn.explain(hyn.BlackBox(Popular), RATINGS, 0, size=None, budget=10)
     assert found.tried["items"].map(len).tolist() == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+
+
+@pytest.mark.parametrize("budget", [1, 2, 3, 4])
+def test_the_smallest_sizes_are_tried_first_where_not_all_can_be(budget):
+    found = hyn.explain(hyn.BlackBox(Popular), RATINGS, 0, size=None, budget=budget)
+    assert found.tried["items"].map(len).tolist() == [*range(1, budget + 1)]
+
+
+def test_something_is_left_to_train_on():
+    alone = hyn.Ratings.from_arrays([0] * 3, list("abc"), [5, 3, 1])
+    recommender = MF.model_copy(update={"learning_rate": 1e-30, "init_scale": 0.0, "remove_seen": False})  # all equal
+    found = hyn.explain(recommender, alone, 0, size=None)
+    assert (found.valid, found.retrained) == (False, 3 + 3)
+    assert set(naive(recommender, alone, [0], 3, [1])["size"]) == {1, 2}
 
 
 class Popular(Neighbours):

@@ -117,7 +117,9 @@ def test_scores_of_resamples_are_those_of_the_rows_drawn():
         np.testing.assert_allclose(resampled(times, of_user, values, guess), expected, rtol=1e-6)
 
 
-def test_effects_of_which_most_are_the_largest_are_refused():
-    features = RNG(0).normal(size=(20, 2))
-    with pytest.raises(ValueError, match="no effect is above the median"):
-        scores(np.zeros(20), features, np.arange(20) % 5)
+@pytest.mark.parametrize("effects", [[0] * 20, [1] * 8 + [0] * 12, [0] * 12 + [1] * 8])
+def test_effects_that_are_on_one_side_of_the_median_for_all_but_a_user_are_refused(effects):
+    of_one = max(effects.count(0), 8) if effects[0] == 0 else 8
+    users = np.where(np.arange(20) < of_one, 0, 1 + np.arange(20) % 4)
+    with pytest.raises(ValueError, match="fewer than two users have an effect above the median, or one at most there"):
+        scores(np.array(effects, float), RNG(0).normal(size=(20, 2)), users)

@@ -24,6 +24,9 @@ def ndcg(scores: np.ndarray, train: Ratings, test: Ratings, k: int = 10) -> floa
         train: what the recommender was trained on.
         test: the ratings held out.
         k: length of the recommendation list.
+
+    Raises:
+        ValueError: no held-out item can be ranked.
     """
     candidates = np.tile(train.rated, (train.n_users, 1))
     candidates[train.users, train.items] = False
@@ -31,6 +34,10 @@ def ndcg(scores: np.ndarray, train: Ratings, test: Ratings, k: int = 10) -> floa
     relevant[test.users, test.items] = True
     relevant &= candidates
     counted = relevant.any(axis=1)
+    if not counted.any():
+        raise ValueError(
+            "no held-out item has a training rating of another user, so there is nothing to rank: take more ratings"
+        )
     # below every candidate, and with gain 0, an item might as well not be ranked
     ranked = np.where(candidates, scores, np.nextafter(scores.min(), -np.inf))
     return float(ndcg_score(relevant[counted], ranked[counted], k=k))

@@ -23,10 +23,9 @@ def predictions(surrogate: Surrogate, representation: Representation, outcomes: 
 
     A user's targets are always the same, and deletions of one size.
     """
-    users = np.array([deletion.user for deletion in outcomes.deletions])
     predicted = np.empty(outcomes.targets.shape)
-    for user in np.unique(users).tolist():
-        rows = np.flatnonzero(users == user)
+    for user in np.unique(outcomes.users).tolist():
+        rows = np.flatnonzero(outcomes.users == user)
         deleted = np.array([outcomes.deletions[row].items for row in rows])
         items, places = np.unique(deleted, return_inverse=True)
         for k, target in enumerate(outcomes.targets[rows[0]].tolist()):
@@ -59,7 +58,7 @@ def measured(
         changes: of ``influence.removals``, by name.
         predicted: (n, N) by surrogate, see ``predictions``.
     """
-    users = np.array([deletion.user for deletion in outcomes.deletions], dtype=np.int32)
+    users = outcomes.users
     columns = {name: np.full(len(users), np.nan) for name in (*distances, *changes)}
     place = np.empty(ratings.n_items, dtype=np.int64)  # of an item in the user's history
     for user in np.unique(users).tolist():

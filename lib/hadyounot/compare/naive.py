@@ -33,7 +33,7 @@ def naive(
     deletions = [
         Deletion(user, items)
         for user, history in histories.items()
-        for size in range(1, max_size + 1)
+        for size in range(1, min(max_size, len(ratings) - 1) + 1)  # without any rating nothing can be trained
         for items in combinations(history, size)
     ]
     if not deletions:

@@ -69,7 +69,7 @@ def separability(points: Points, folds: int, rng: np.random.Generator) -> pd.Dat
         0.5: a fold that lies high is predicted from others that lie low.
 
     Raises:
-        ValueError: fewer users than folds, or more than half of the effects are the largest one.
+        ValueError: fewer users than folds, or fewer than two users have an effect above the median, or at most there.
     """
     seed = int(rng.integers(2**31))
     _, of_user = np.unique(points.users, return_inverse=True)
@@ -83,8 +83,11 @@ def separability(points: Points, folds: int, rng: np.random.Generator) -> pd.Dat
         ),
     }
     effects, above = points.effects, points.effects > np.median(points.effects)
-    if not above.any():
-        raise ValueError("no effect is above the median: record more deletions or users before comparing probes")
+    if min(len(np.unique(points.users[side])) for side in (above, ~above)) < 2:  # whoever has them is held out once
+        raise ValueError(
+            "fewer than two users have an effect above the median, or one at most there: record more deletions or "
+            "users before comparing probes"
+        )
     held_out = {"groups": points.users, "cv": GroupKFold(folds)}
     rows = []
     for name, (regressor, classifier) in probes.items():

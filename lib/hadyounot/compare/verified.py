@@ -78,9 +78,10 @@ def explain(
         target: index of an item among the user's top K; None is the first of them.
         top_k: K.
         size: how many items to delete. None looks for the fewest, up to ``LARGEST``: sizes are tried from 1 on, each
-            with an equal share of the budget that is left.
-        budget: models retrained at most. Where it suffices for all subsets of the history (of all sizes, where none is
-            given), a valid explanation is found if there is one, and the smallest; elsewhere one may be missed.
+            with an equal share of the budget that is left, and at least one model.
+        budget: models retrained at most. Where it suffices for all subsets of the history (where no size is given, of
+            all sizes up to ``LARGEST``), a valid explanation is found if there is one, and the smallest; elsewhere one
+            may be missed.
         trained: what ``recommender`` makes of the ratings; it is trained where this is not given.
 
     Raises:
@@ -108,11 +109,12 @@ def explain(
     scores, prior = before[contenders].astype(np.float64), changes(model, ratings, recommender, user)[:, contenders]
     deleted, seen = np.empty((0, len(history))), np.empty((0, len(contenders)))
     tried: dict[tuple[int, ...], tuple[float, int, float]] = {}
-    sizes = range(1, min(LARGEST, len(history)) + 1) if size is None else range(size, size + 1)
+    most = min(LARGEST, len(history), len(ratings) - 1)  # without any rating nothing can be trained
+    sizes = range(1, most + 1) if size is None else range(size, size + 1)
     found = False
     for each in sizes:
         left, later = budget - len(tried), sum(comb(len(history), larger) for larger in sizes if larger > each)
-        share = max(left // (sizes.stop - each), left - later)  # what larger ones cannot use is for this one
+        share = max(left // (sizes.stop - each), left - later, min(1, left))  # what larger ones cannot use is for this
         while share > 0 and not found:
             expected = corrected(prior, deleted, seen)
             subsets, predicted = best_subsets(scores, expected, each, top_k, max(POOL, budget))

@@ -32,6 +32,17 @@ def score(outcomes: Outcomes) -> np.ndarray:
 
 
 def cross(outcomes: Outcomes) -> np.ndarray:
-    """Δŷ_cross, eq. (12): float32 (n, N), the fall of the target's score in units of the top recommendation's."""
+    """Δŷ_cross, eq. (12): float32 (n, N), the fall of the target's score in units of the top recommendation's.
+
+    Raises:
+        ValueError: the top recommendation's score is not above 0, as may be that of a model which predicts no rating:
+            in such units a fall is none.
+    """
+    least = min(outcomes.top1_score_before.min(), outcomes.top1_score_after.min())
+    if not least > 0:
+        raise ValueError(
+            f"eq. (12) divides by the top recommendation's score, which is {least:g} of one of these models and must "
+            "be above 0: learn another effect (leave effect out of ablations.families)"
+        )
     before = outcomes.score_before / outcomes.top1_score_before[:, None]
     return before - outcomes.score_after / outcomes.top1_score_after[:, None]

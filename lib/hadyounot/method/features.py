@@ -141,7 +141,7 @@ class Representation:
 
     def data(self, outcomes: Outcomes, effects: np.ndarray) -> SurrogateData:
         """The rows of eq. (7) for recorded outcomes and their Δŷ (n, N); a user's deletions are of one size."""
-        users = np.array([deletion.user for deletion in outcomes.deletions], dtype=np.int32)
+        users = outcomes.users
         order = np.argsort(users, kind="stable")
         sums = []
         for rows in np.split(order, np.flatnonzero(np.diff(users[order])) + 1):

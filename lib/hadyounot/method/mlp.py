@@ -131,7 +131,7 @@ def fit_mlp_reg(data: SurrogateData, folds: int, config: MlpConfig, rng: np.rand
         ValueError: fewer users than folds, or all effects are equal.
     """
     mean, scale = data.effects.mean(dtype=np.float64), data.effects.std(dtype=np.float64)
-    if not scale > 0:
+    if not np.ptp(data.effects) > 0:
         raise ValueError("all effects are equal; record more deletions or users before fitting a surrogate")
 
     def score(network: MLPRegressor, features: np.ndarray, effects: np.ndarray) -> dict[str, float]:

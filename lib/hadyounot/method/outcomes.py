@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from math import comb
 from typing import Self
 
@@ -69,6 +69,11 @@ class Outcomes:
             deletions=tuple(self.deletions[row] for row in rows),
             **{name: getattr(self, name)[list(rows)] for name in arrays},
         )
+
+    @cached_property
+    def users(self) -> np.ndarray:
+        """int32 (n,): of whom each deletion is."""
+        return np.array([deletion.user for deletion in self.deletions], dtype=np.int32)
 
     def readmitted(self) -> Self:
         """The same on another reading: what was deleted may be recommended again."""
@@ -140,7 +145,10 @@ def top_items(scores: np.ndarray, candidates: np.ndarray, n: int) -> np.ndarray:
 
 
 def ranks(scores: np.ndarray, candidates: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """int32, shaped like ``targets``: 1 + the number of candidates that score higher (n_items scores and mask)."""
+    """int32, shaped like ``targets``: 1 + the number of candidates that score higher (n_items scores and mask).
+
+    Of equals each has the best of their ranks: a deletion after which another item does as well has not removed it.
+    """
     ordered = np.sort(scores[candidates])
     return (1 + len(ordered) - np.searchsorted(ordered, scores[targets], side="right")).astype(np.int32)
 

@@ -102,7 +102,7 @@ class _Rows(torch.utils.data.Dataset):
 
     def __init__(self, representation: Representation, outcomes: Outcomes, effects: np.ndarray):
         self.users, self.items = representation.user_embeddings, representation.item_embeddings
-        self.user_of = np.array([deletion.user for deletion in outcomes.deletions])
+        self.user_of = outcomes.users
         self.deleted = np.array([deletion.items for deletion in outcomes.deletions])
         self.targets, self.effects = outcomes.targets, effects
 
@@ -202,7 +202,7 @@ def fit_set_network(
     Raises:
         ValueError: there are fewer than two users, or all effects are equal.
     """
-    users = np.array([deletion.user for deletion in outcomes.deletions])
+    users = outcomes.users
     held_out = held_out_users(users, config.held_out_share, rng)
     mean, scale = float(effects[~held_out].mean(dtype=np.float64)), float(effects[~held_out].std(dtype=np.float64))
     if not scale > 0:

@@ -57,9 +57,8 @@ def quality(cell: Cell, learned: Learned, unseen: Outcomes) -> dict[str, float |
     """
     if learned.learner.readmitted:
         unseen = unseen.readmitted()
-    users = np.array([deletion.user for deletion in unseen.deletions])
     predicted = correlation.predictions(learned.surrogate, learned.representation, unseen)
-    found = correlation.quality(users, effects.reg(unseen), predicted)
+    found = correlation.quality(unseen.users, effects.reg(unseen), predicted)
     comparable = learned.learner.effect == "reg" and learned.learner.sample.size is None
     known = {"r2": found["r2"] if comparable else np.nan, "spearman": found["spearman"]}
     return {name: float(value) if np.isfinite(value) else None for name, value in known.items()}

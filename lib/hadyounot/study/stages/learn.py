@@ -118,8 +118,7 @@ class Fits:
         if sample.size is None:
             if sample.users is sample.deletions is None:
                 return self.outcomes
-            owners = np.array([deletion.user for deletion in self.outcomes.deletions])
-            rows = [np.flatnonzero(owners == user)[: sample.deletions] for user in users]
+            rows = [np.flatnonzero(self.outcomes.users == user)[: sample.deletions] for user in users]
             return self.outcomes.select(np.concatenate(rows))
         deletions = []
         for user in users:
@@ -172,7 +171,7 @@ def surrogates(cell: Cell) -> tuple[dict[str, Any], pd.DataFrame]:
         by name, ``fits``: the report of each by ``Learner.key``; ``methods``: the key of each method's;
         ``indifferent``: see there; ``retrained``: models, for samples of deletions that step 1 has not, the original
         included; and ``additive_r2``: how well held-out deletions of the same user are predicted where each user and
-        target has a model of its own; and schema ``schemas.SURROGATE_CURVES``.
+        target has a model of its own, None where nobody has deletions enough; and schema ``schemas.SURROGATE_CURVES``.
     """
 
     def make() -> tuple:
@@ -184,12 +183,13 @@ def surrogates(cell: Cell) -> tuple[dict[str, Any], pd.DataFrame]:
             for name, array in found.surrogate.to_arrays().items()
         }
         folds, rng = cell.study.surrogates.folds, generator(cell.study.seed, "surrogate", "control")
+        ceiling = additive_r2(fits.outcomes, effects.reg(fits.outcomes), folds, rng)
         facts = {
             "fits": {key: found.report for key, found in fits.fitted.items()},
             "methods": {name: found.learner.key for name, found in learned.items()},
             "indifferent": indifferent(learned),
             "retrained": sum(fits.simulated.values()) + bool(fits.simulated),
-            "additive_r2": additive_r2(fits.outcomes, effects.reg(fits.outcomes), folds, rng),
+            "additive_r2": None if np.isnan(ceiling) else ceiling,
         }
         curves = pd.concat([curve.assign(surrogate=key) for key, curve in fits.curves.items()], ignore_index=True)
         return arrays, facts, curves.reindex(columns=list(schemas.SURROGATE_CURVES.columns))
