@@ -15,6 +15,7 @@ RATINGS = Ratings.from_arrays(
 RESIDUALS = RNG.normal(size=36).astype(np.float32)
 OUTCOMES = SimpleNamespace(  # users alternate, and have deletions of their own size
     deletions=(Deletion(2, (0, 5, 8)), Deletion(3, (1, 2)), Deletion(2, (4, 5, 6)), Deletion(3, (7, 0))),
+    users=np.array([2, 3, 2, 3]),
     targets=np.array([[3, 6], [7, 4], [3, 6], [7, 4]]),
 )
 EFFECTS = np.arange(8.0).reshape(4, 2)
