@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from hadyounot.compare.statistics import hierarchical_interval
+from hadyounot.compare.statistics import _times_drawn, hierarchical_interval
 from hadyounot.method import effects
 from hadyounot.method.outcomes import compare, simulate
 from hadyounot.report import output, tables
@@ -14,7 +14,6 @@ from hadyounot.report.figures.worlds import protocols
 from hadyounot.report.tables.worlds import best, expected, renumbered_markdown
 from hadyounot.retrain.mf import MatrixFactorization
 from hadyounot.retrain.ratings import Deletion, Ratings
-from hadyounot.rng import generator
 from hadyounot.settings import ConfigError
 from hadyounot.study import paths
 from hadyounot.study.cell import Cell
@@ -348,7 +347,7 @@ def test_the_best_of_a_world_is_no_control(worlds):
 
 def test_with_one_split_and_seed_users_alone_are_drawn():
     valid = np.random.default_rng(0).random((1, 1, 200)) < 0.3
-    low, high = hierarchical_interval(valid, generator(0, "test"))
+    low, high = hierarchical_interval(valid, 0)
     half = 1.96 * np.sqrt(valid.mean() * (1 - valid.mean()) / 200)
     assert (low, high) == (pytest.approx(valid.mean() - half, abs=0.012), pytest.approx(valid.mean() + half, abs=0.012))
 
@@ -357,14 +356,31 @@ def test_seeds_that_differ_widen_the_interval_and_users_that_do_not_add_nothing(
     alike = np.zeros((3, 3, 400), dtype=bool)
     alike[:, :, :200] = True
     apart = np.broadcast_to(np.array([0, 0, 1], bool)[None, :, None], (3, 3, 400))  # each seed all or nothing
-    widths = [np.diff(hierarchical_interval(each, generator(0, "test")))[0] for each in (alike, apart)]
+    widths = [np.diff(hierarchical_interval(each, 0))[0] for each in (alike, apart)]
     assert widths[0] < 0.1 < 0.4 < widths[1]
-    again = hierarchical_interval(apart, generator(0, "test"))
-    assert again == hierarchical_interval(apart, generator(0, "test"))
+    again = hierarchical_interval(apart, 0)
+    assert again == hierarchical_interval(apart, 0)
 
 
 def test_splits_are_drawn_with_replacement():
     """Three splits, one all valid: the mean of three draws is 0 with probability 8/27, so the interval begins there."""
     valid = np.zeros((3, 1, 50), dtype=bool)
     valid[0] = True
-    assert hierarchical_interval(valid, generator(0, "test")) == (0, 1)
+    assert hierarchical_interval(valid, 0) == (0, 1)
+
+
+def test_resamples_are_those_of_a_plain_loop():
+    """Splits, and in each of them seeds and users, which are crossed: their means have the same quantiles."""
+    rng = np.random.default_rng(0)
+    values = (rng.random((3, 3, 40)) < rng.random((3, 3, 1))).astype(int) - (rng.random((3, 3, 40)) < 0.2)
+    means = []
+    for _ in range(4000):
+        splits = values[rng.integers(3, size=3)]
+        drawn = [split[np.ix_(rng.integers(3, size=3), rng.integers(40, size=40))] for split in splits]
+        means.append(np.mean(drawn))
+    expected = np.quantile(means, [0.025, 0.1, 0.9, 0.975])
+    found = sorted([*hierarchical_interval(values, 0), *hierarchical_interval(values, 0, 0.8)])
+    np.testing.assert_allclose(found, expected, atol=0.02)
+    times = _times_drawn(3, 3, 40, 0).reshape(-1, 3, 3, 40)
+    assert (times.sum(axis=(1, 2, 3)) == 360).all()
+    assert (times.sum(axis=3).sum(axis=2) % (3 * 40) == 0).all()  # a split is drawn with as many as it has

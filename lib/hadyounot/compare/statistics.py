@@ -1,6 +1,7 @@
 """Validity, eq. (2), of really retrained models: shares, differences and medians with their intervals, and tests."""
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -8,6 +9,8 @@ import pandas as pd
 from scipy.stats import binomtest, norm, quantile_test, ttest_1samp
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
+
+from ..rng import generator
 
 RESAMPLES = 5000  # of a bootstrap
 
@@ -86,9 +89,7 @@ def paired_change(valid: np.ndarray, base: np.ndarray, confidence: float = 0.95)
     return (gained - lost) / n, max(more - less - half, -1.0), min(more - less + half, 1.0)
 
 
-def hierarchical_interval(
-    values: np.ndarray, rng: np.random.Generator, confidence: float = 0.95
-) -> tuple[float, float]:
+def hierarchical_interval(values: np.ndarray, seed: int, confidence: float = 0.95) -> tuple[float, float]:
     """Percentile interval of a mean that was measured again and again, by the hierarchical bootstrap.
 
     Splits are drawn with replacement, and for each of them its seeds and its users, which are crossed (Davison and
@@ -96,16 +97,25 @@ def hierarchical_interval(
 
     Args:
         values: (splits, seeds, users): whether an explanation is valid, or the difference of two.
-        rng: draws.
+        seed: of the draws.
         confidence: of the interval.
     """
-    splits, seeds, users = values.shape
-    drawn = values[rng.integers(splits, size=(RESAMPLES, splits))]
-    for axis, count in ((2, seeds), (3, users)):
-        chosen = rng.integers(count, size=(RESAMPLES, splits, count))
-        drawn = np.take_along_axis(drawn, np.expand_dims(chosen, 5 - axis), axis)
-    low, high = np.quantile(drawn.mean(axis=(1, 2, 3)), [(1 - confidence) / 2, (1 + confidence) / 2])
+    sums = _times_drawn(*values.shape, seed) @ values.ravel().astype(np.float32)
+    low, high = np.quantile(sums.astype(np.float64) / values.size, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+@cache
+def _times_drawn(splits: int, seeds: int, users: int, seed: int) -> np.ndarray:
+    """float32 (RESAMPLES, splits · seeds · users): how often each value is in each resample, the same for all methods.
+    Sums of so many whole numbers are exact, in whatever order a matrix product takes them.
+    """
+    rng = generator(seed, "hierarchical bootstrap")
+    times = np.zeros((RESAMPLES, splits, seeds, users), np.float32)
+    for chosen in rng.integers(splits, size=(splits, RESAMPLES)):
+        of_seeds, of_users = (rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES) for n in (seeds, users))
+        times[np.arange(RESAMPLES), chosen] += of_seeds[:, :, None] * of_users[:, None, :]
+    return times.reshape(RESAMPLES, -1)
 
 
 def independent_difference(a: tuple[float, float, float], b: tuple[float, float, float]) -> tuple[float, float, float]:

@@ -21,7 +21,6 @@ from ...compare.verdict import (
     over_worlds,
     weakest,
 )
-from ...rng import generator
 from ...study import paths, schemas
 from ...study.cell import Cell
 from ...study.claims import (
@@ -159,9 +158,7 @@ def _over_runs(at: Iterable[tuple[int, int]], values: Sequence[pd.Series], seed:
     """The mean over splits, seeds and users, in percent, as table ``replication`` has it."""
     splits, seeds = (len(set(each)) for each in zip(*at, strict=True))
     found = np.array([each.to_numpy() for each in values]).reshape(splits, seeds, -1)
-    return _percent(
-        (found.mean(), *statistics.hierarchical_interval(found, generator(seed, "replication"), confidence))
-    )
+    return _percent((found.mean(), *statistics.hierarchical_interval(found, seed, confidence)))
 
 
 def _percent(found: tuple[float, float, float]) -> Measurement:

@@ -9,7 +9,6 @@ import pandas as pd
 from ...compare import statistics
 from ...retrain.protocols import Numbering
 from ...retrain.ratings import Deletion
-from ...rng import generator
 from ...study import paths, schemas
 from ...study.cell import Cell
 from ...study.config import StudyConfig
@@ -68,7 +67,7 @@ def replication(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
             for k in study.explanation.top_k:
                 valid = np.array([[ranks[split, seed][method] > k for seed in seeds] for split in splits])
                 shares = valid.mean(axis=2)
-                low, high = statistics.hierarchical_interval(valid, generator(study.seed, "replication"))
+                low, high = statistics.hierarchical_interval(valid, study.seed)
                 deviation = shares.std(axis=1, ddof=1).mean() if len(seeds) > 1 else np.nan
                 counts, found = valid.shape, (valid.mean(), low, high, shares.min(), shares.max(), deviation)
                 rows.append((*name, method, k, *counts, *found, paper.get((method, k), np.nan)))
