@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 from hadyounot.study import paths
+from hadyounot.study.store import StoreError
 from hadyounot.workflow.demo import open_cells
 from hadyounot.workflow.explore import TOP, Exploration, claim, listed
 from hadyounot.workflow.live import Live
@@ -47,6 +48,13 @@ def test_by_hand_it_has_the_cells_whose_data_are_at_hand_and_the_toy_world(tmp_p
     (folder / "u.item").write_text("\n".join(f"{item}|Film {item}|" for item in range(1, 9)))
     with pytest.raises(ValueError, match="ml-100k"):  # found, and not as the registry has them
         open_cells({}, "study", "")
+
+
+def test_a_folder_of_no_run_is_said_to_be_none(tmp_path):
+    with pytest.raises(
+        StoreError, match="nowhere is no folder of a run of study: name that of one, or leave folder em"
+    ):
+        open_cells({}, "study", str(tmp_path / "nowhere"))
 
 
 def test_a_finished_run_is_read_as_it_was_split(cells):
@@ -159,6 +167,7 @@ def test_the_widgets_ask_and_show(cells):
     live.search.value = "u7"
     live.matches.value = live.matches.options[0][1]
     assert live.user.value == live.exploration.user_id == "u7"
+    assert (live.matches.options, live.matches.layout.display, live.search.value) == ((), "none", "")  # of the former
     first = live.lists.value, live.chart.value
     for item in live.exploration.history["item"][:3]:
         live.ticks[item].value = True

@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from hadyounot.report import figures, style
-from hadyounot.report.figures import ablations
+from hadyounot.report.figures import ablations, slope
 from hadyounot.report.figures.card import example_card, notice
-from hadyounot.report.figures.slope import slope
 from hadyounot.report.tables import table
 from hadyounot.retrain.ratings import Ratings
 from hadyounot.study import published, schemas
@@ -70,6 +69,20 @@ def card(**changes):
         "footer": "MovieLens-100K, user 196, linear surrogate (reg)",
     }
     return example_card(**(given_ | changes))
+
+
+def test_a_card_marks_the_target_and_what_is_deleted_where_others_have_the_same_title():
+    figure = card(
+        rated=[("Hits", 5.0), ("Hits", 5.0), ("B", 4.0)],
+        explanation=[("Hits", 5.0)],
+        before=["Hits", "B", "Hits"],
+        after=["B", "C", "Hits"],
+        rank_after=9,
+    )
+    assert [text for text in texts(figure) if text in ("⋮", "9")] == ["⋮", "9"]  # the third is another one
+    bold = [text for text in figure.findobj(matplotlib.text.Text) if text.get_text() == "Hits"]
+    bold = [text for text in bold if text.get_weight() == "bold"]
+    assert len(bold) == 1 + 1 + 2  # above, of those rated, before and after
 
 
 def texts(figure) -> list[str]:

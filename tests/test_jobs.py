@@ -163,6 +163,18 @@ def test_what_lies_beside_a_study_is_found_by_it_and_by_what_it_starts(shop, cap
     assert started.stdout.endswith("/a shop/shop.py\n")
 
 
+def test_a_dataset_is_read_once_before_any_job_whatever_the_number_of_its_cells(shop, monkeypatch):
+    from hadyounot.study.stages import dataset
+
+    read, original = [], dataset.dataset
+    monkeypatch.setattr(dataset, "dataset", lambda cell: read.append(cell.model) or original(cell))
+    study = shop().study
+    more = {"again": study.models["similar"], "more": study.models["similar"]}
+    cells = [study.cells[0], *(study.cells[0].model_copy(update={"model": name}) for name in more)]
+    Jobs(study.model_copy(update={"models": study.models | more, "cells": cells}), PROJECT).start([])
+    assert len(read) == 1
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

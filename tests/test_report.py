@@ -329,6 +329,33 @@ def test_a_snapshot_of_some_holds_and_draws_those_alone(kept, run, tmp_path, cap
 
 
 @pytest.mark.slow
+def test_a_snapshot_of_what_the_paper_prints_needs_no_results(kept, run, tmp_path, capsys):
+    some = tmp_path / "some"
+    assert snapshot.main(["keep", str(kept.parent / "tiny.yaml"), str(run.folder), str(some), "table1_user"]) == 0
+    assert not (some / "results").exists()
+    (some / "tables/table1_user_study.csv").unlink()
+    assert snapshot.main(["draw", str(some)]) == 0
+    assert (some / "tables/table1_user_study.csv").is_file()
+    shutil.copytree(kept, tmp_path / "kept")
+    (tmp_path / "kept/results/toy/mf/quality.json").unlink()
+    capsys.readouterr()
+    assert snapshot.main(["draw", str(tmp_path / "kept"), "recommenders"]) == 1
+    assert capsys.readouterr().err.endswith("quality.json: is not there, but in provenance.json; restore the file\n")
+
+
+def test_a_table_that_a_run_has_not_come_to_is_said_with_what_makes_it(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    report = open_report("90_tables", {}, str(tmp_path / "tiny.yaml"), str(tmp_path))
+    command = f"snakemake tables/table2_datasets.md --directory {tmp_path} --configfile {tmp_path}/tiny.yaml"
+    with pytest.raises(store.StoreError, match=re.escape(f"make it: {command}")):
+        report.table("table2_datasets")
+    with pytest.raises(
+        store.StoreError, match=re.escape(f"make it: snakemake tables/worlds.csv --directory {tmp_path}")
+    ):
+        tables.read("worlds", tmp_path)
+
+
+@pytest.mark.slow
 def test_what_shows_no_titles_is_drawn_where_a_dataset_cannot_be_had(kept, capsys, monkeypatch):
     def absent(*given, **named):
         raise DataError("nowhere to be had")
@@ -408,6 +435,14 @@ def test_an_archive_holds_what_was_recorded_and_the_same_bytes_each_time(run, ar
     for path in archived.iterdir():
         assert (tmp_path / "unpacked/outcomes" / path.name).read_bytes() == path.read_bytes()
     assert archive.main(again) == 1  # never over what is there
+
+
+def test_what_is_no_file_of_outcomes_and_no_archive_is_said_to_be_none(run, tmp_path, capsys):
+    other = run.folder / "results/toy/mf/evaluation.parquet"
+    with pytest.raises(store.StoreError, match="; give a file of outcomes, or unpack the archive again"):
+        hadyounot.load_outcomes(other)
+    assert archive.main(["verify", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith(f"{tmp_path} has no SHA256SUMS: run `make archive` first, or name")
 
 
 def test_retraining_gives_the_rows_of_an_archive_again_and_finds_one_that_is_not_so(archived, capsys):

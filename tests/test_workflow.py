@@ -15,6 +15,7 @@ from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
+import nbformat
 import pandas as pd
 import psutil
 import pytest
@@ -310,6 +311,24 @@ def test_the_executed_notebooks_are_a_site_that_needs_no_network(smoke, tmp_path
     assert "<table" in explained
     assert site.main([str(SMOKE), str(tmp_path), str(tmp_path / "none")]) == 1
     assert f"{tmp_path} has no executed notebook of this study: run it first" in capsys.readouterr().err
+
+
+def test_a_site_has_no_notebook_of_a_former_study_and_none_that_failed(tmp_path):
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# 30 · Simulate")])
+    parts = "30_simulate_000", "30_simulate_007", "70_ablations_effect", "70_ablations_products", "20_recommender"
+    for part in parts:
+        executed, page = (
+            tmp_path / place.format(cell="toy/mf", notebook=part) for place in (paths.EXECUTED, paths.HTML)
+        )
+        for path in (executed, page):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(book, executed)
+        if part != "20_recommender":  # a notebook that fails has no page
+            page.touch()
+    (tmp_path / "source").mkdir()
+    assert site._write_source(load_study(paths.PROJECT / "config/toy.yaml"), tmp_path, tmp_path / "source") == 2
+    listed = (tmp_path / "source/index.md").read_text()
+    assert re.findall(r"<toy/mf/(.+)>", listed) == ["30_simulate_000", "70_ablations_effect"]
 
 
 # -- the same bytes, however it was run -------------------------------------------------------------------------------

@@ -182,8 +182,11 @@ def _unwritten(path: str | Path) -> Callable[[str], StoreError]:
     return lambda what: StoreError(f"{path}: {what}; nothing was written: the fault is in the code that made the table")
 
 
-def _unreadable(path: str | Path) -> Callable[[str], StoreError]:
-    return lambda what: StoreError(f"{path}: {what}; delete it and run snakemake again")
+AGAIN = "delete it and run snakemake again"
+
+
+def _unreadable(path: str | Path, fix: str = AGAIN) -> Callable[[str], StoreError]:
+    return lambda what: StoreError(f"{path}: {what}; {fix}")
 
 
 def _sidecar(path: Path) -> Path:
@@ -233,14 +236,15 @@ def write_parquet(path: str | Path, frame: pd.DataFrame | Mapping[str, Any], sch
         pq.write_table(table, temporary, compression="zstd", compression_level=3, write_page_checksum=True)
 
 
-def read_parquet(path: str | Path, schema: Schema) -> pd.DataFrame:
-    """Read a table; a list is a NumPy array, so ``np.stack(frame[name])`` is the matrix of equally long ones.
+def read_parquet(path: str | Path, schema: Schema, fix: str = AGAIN) -> pd.DataFrame:
+    """Read a table; a list is a NumPy array, so ``np.stack(frame[name])`` is the matrix of equally long ones. What is
+    wrong with the file is said with how to ``fix`` it.
 
     Raises:
         FileNotFoundError: there is no such file.
         StoreError: the file is damaged, or not as the schema says.
     """
-    content, complain = _intact(path), _unreadable(path)
+    content, complain = _intact(path), _unreadable(path, fix)
     try:
         with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
             table = file.read()

@@ -37,7 +37,8 @@ def load_outcomes(path: str | Path) -> Outcomes:
         FileNotFoundError: there is no such file.
         StoreError: it is damaged, or holds something else.
     """
-    return Outcomes.of(store.read_parquet(path, schemas.OUTCOMES))
+    fix = "give a file of outcomes, or unpack the archive again (of a run: delete it and run snakemake again)"
+    return Outcomes.of(store.read_parquet(path, schemas.OUTCOMES, fix))
 
 
 def build(file: Path, run: Path, folder: Path) -> None:
@@ -89,10 +90,14 @@ def verify(folder: Path, rows: int = ROWS) -> list[str]:
         a sentence for each cell.
 
     Raises:
-        ConfigError: a factory of a black box is not at hand.
+        ConfigError: the folder is of no archive, or a factory of a black box is not at hand.
         DataError: a dataset cannot be had.
         StoreError: a file is not the one that the checksums are of, or a row is not what retraining gives.
     """
+    if not (folder / SUMS).exists():
+        raise ConfigError(
+            f"{folder} has no {SUMS}: run `make archive` first, or name the folder of an unpacked archive"
+        )
     for line in (folder / SUMS).read_text(encoding="utf-8").splitlines():
         due, name = line.split("  ", 1)
         if store.sha256(folder / name) != due:

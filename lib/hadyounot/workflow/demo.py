@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ..report import figures, output
-from ..study import paths
+from ..study import paths, store
 from ..study.cell import Cell
 from ..study.config import StudyConfig, load_study
 from ..study.datasets import at_hand, data_folder
@@ -69,6 +69,8 @@ def open_cells(settings: dict[str, Any], config: str, folder: str) -> list[Cell]
         ready = [pair for pair in one_each.items() if at_hand(pair[0], data_folder(), study.datasets)]
         run = Path(folder) if folder else _made(study, ready, ["10_dataset"])
         found += [cell for cell in Cell.all_of(study, run, _file(each)) if cell.path(paths.RATINGS).exists()]
+    if not found:
+        raise store.StoreError(f"{folder} is no folder of a run of {config}: name that of one, or leave folder empty")
     return found
 
 
@@ -119,17 +121,19 @@ class Report:
         study: whose run.
         folder: where it is.
         makes: whether one is made when it is first shown, as of a toy run; else it is there, and only read.
+        file: of the study, if known: for what is not there.
     """
 
     study: StudyConfig
     folder: Path
     makes: bool = False
+    file: Path | None = None
 
     def table(self, *names: str) -> str:
         """The Markdown twins of those tables that the study has."""
         there = [name for name in names if name in output.names(self.study)]
-        twins = [self.folder / paths.TABLE.format(table=name) for name in map(self._ready, there)]
-        return "\n\n".join(twin.with_suffix(".md").read_text(encoding="utf-8") for twin in twins)
+        twins = [str(Path(paths.TABLE.format(table=name)).with_suffix(".md")) for name in map(self._ready, there)]
+        return "\n\n".join(self._there(twin).read_text(encoding="utf-8") for twin in twins)
 
     def show(self, *kinds: str) -> None:
         """Display those figures that the study has, of every cell that has one."""
@@ -144,7 +148,15 @@ class Report:
                         self._ready(table.stem)
                     with _silently():  # the PDF, which takes longer, is not shown
                         figures.save(figures.draw(name, self.study, self.folder), picture.with_suffix(""), ["png"])
-                display(Image(str(picture)))
+                display(Image(str(self._there(paths.FIGURE.format(figure=name)))))
+
+    def _there(self, path: str) -> Path:
+        if not (self.folder / path).exists():
+            command = paths.command(path, self.folder, self.file)
+            raise store.StoreError(
+                f"{self.folder / path} is not there: this run has not come so far; make it: {command}"
+            )
+        return self.folder / path
 
     def _ready(self, table: str) -> str:
         """The same name, once the table is there."""
@@ -161,5 +173,5 @@ def open_report(notebook: str, settings: dict[str, Any], config: str, folder: st
         return Report(StudyConfig.given(settings), Path(folder))
     study = _study(config)
     if folder:
-        return Report(study, Path(folder))
+        return Report(study, Path(folder), file=_file(config))
     return Report(study, _made(study, [(cell.dataset, cell.model) for cell in study.cells], REPORTS[notebook]), True)

@@ -120,8 +120,9 @@ class Jobs:
             settings = self.study.models[cell.model]
             if isinstance(settings, BlackBoxConfig):
                 factory.check(settings, self.study.seed)
-        for cell in self.study.cells:
-            self._check_users(self.study.of(cell.dataset, cell.model))
+        with tempfile.TemporaryDirectory() as folder:
+            for cell in self.study.cells:
+                self._check_users(self.study.of(cell.dataset, cell.model), Path(folder))
 
     def _tell_where_data_are(self) -> None:
         from ..study.datasets import availability, data_folder
@@ -131,7 +132,7 @@ class Jobs:
             blocks = len(self.outcomes([(cell.dataset, cell.model)]))
             print(f"{cell.dataset}, {cell.model}: {blocks} blocks; data {data}", file=sys.stderr)
 
-    def _check_users(self, study: StudyConfig) -> None:
+    def _check_users(self, study: StudyConfig, folder: Path) -> None:
         (cell,) = study.cells
         if expected := study.expected(cell.dataset):  # to count who can be explained, it would have to be read
             asked = study.counterfactual.training_users + study.explanation.test_users
@@ -144,10 +145,10 @@ class Jobs:
         from ..study.cell import Cell
         from ..study.stages.dataset import dataset
 
-        with tempfile.TemporaryDirectory() as folder:
-            made = Cell(study, cell.dataset, cell.model, Path(folder), makes=True)
+        made = Cell(study, cell.dataset, cell.model, folder, makes=True)
+        if not made.path(paths.DATASET).exists():  # for another cell
             dataset(made)
-            made.test_users  # noqa: B018, there are so many
+        made.test_users  # noqa: B018, there are so many
 
     def outcomes(self, cells: Iterable[tuple[str, str]]) -> list[str]:
         """Files of all blocks of some cells."""

@@ -89,6 +89,10 @@ class Live:
             for row in history.itertuples()
         }
         self.heading.value = f"<b>Rated by user {escape(self.exploration.user_id)}</b> ({len(history)} to train on)"
+        self.filling = True  # what was found is of another user's list
+        self.search.value, self.matches.options = "", []
+        self.filling = False
+        self.matches.layout.display = "none"
         self._draw()
 
     def _draw(self) -> None:

@@ -1,5 +1,6 @@
 """What a study will cost here, from its data and a short timing: ``make plan``."""
 
+import argparse
 import sys
 import tempfile
 import time
@@ -110,11 +111,14 @@ def estimate(study: StudyConfig, row: CellConfig, folder: Path) -> dict[str, str
     }
 
 
-def main(path: str) -> None:
-    """Print the estimate of every cell."""
+def main() -> None:
+    """Print the estimate of every cell of the study that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m hadyounot.workflow.plan", description=__doc__.split("\n")[0])
+    parser.add_argument("study", type=Path, help="its YAML")
+    given = parser.parse_args()
     numba.set_num_threads(1)
     try:
-        study = load_study(Path(path))
+        study = load_study(given.study)
         with tempfile.TemporaryDirectory() as folder:
             estimates = pd.DataFrame([estimate(study, cell, Path(folder)) for cell in study.cells])
     except (OSError, ValueError) as error:  # ConfigError, and what readers raise
@@ -127,4 +131,4 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -51,16 +51,24 @@ def site(study: StudyConfig, run: Path, folder: Path) -> int:
 
 
 def _write_source(study: StudyConfig, run: Path, source: Path) -> int:
-    """What Sphinx reads: a page for each notebook, and one that lists them. How many notebooks there are."""
+    """What Sphinx reads: a page for each notebook of the study that ran to its end, and one that lists them. How many
+    notebooks there are.
+    """
     import nbformat
 
     cells = Cell.all_of(study, run)
     places = {cell.dataset: study.titles[cell.dataset] for cell in cells}
     places |= {f"{cell.dataset}/{cell.model}": cell.title for cell in cells} | {"all": "All of them together"}
+    run_of_each = {f"{cell.dataset}/{cell.model}": cell for cell in cells} | {cell.dataset: cell for cell in cells}
     index, count = [f"# {TITLE}\n"], 0
     for place, title in places.items():
         entries = []
         for path in sorted(run.glob(paths.EXECUTED.format(cell=place, notebook="*"))):
+            stage = next((name for name in STAGES if path.stem.startswith(name)), path.stem)
+            part = path.stem.removeprefix(stage).removeprefix("_")  # of a stage in parts: which
+            former = stage in STAGES and part not in STAGES[stage].of(run_of_each[place])
+            if former or not (run / paths.HTML.format(cell=place, notebook=path.stem)).exists():  # or it failed
+                continue
             notebook = nbformat.read(path, as_version=4)
             for cell in notebook.cells:
                 if cell.cell_type == "markdown":
@@ -70,9 +78,8 @@ def _write_source(study: StudyConfig, run: Path, source: Path) -> int:
             page = source / place / path.name
             page.parent.mkdir(parents=True, exist_ok=True)
             nbformat.write(notebook, page)
-            stage = next((name for name in STAGES if path.stem.startswith(name)), path.stem)
-            part = path.stem.removeprefix(stage).strip("_").replace("_", " ")  # of a stage in parts: which
-            entries.append(": ".join(filter(None, [heading(notebook), part])) + f" <{place}/{path.stem}>")
+            named = ": ".join(filter(None, [heading(notebook), part.replace("_", " ")]))
+            entries.append(f"{named} <{place}/{path.stem}>")
         if entries:
             index += [f"```{{toctree}}\n:caption: {title}\n:maxdepth: 1\n", *entries, "```\n"]
         count += len(entries)

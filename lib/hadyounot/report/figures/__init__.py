@@ -24,7 +24,7 @@ _HOMES = {  # imported when first used: drawing takes seconds to import
     "projection": "figure8",
     "rating_histograms": "stages",
     "save": "saving",
-    "slope": "slope",
+    "slope": "lists",  # a module of the same name would hide it
     "user_ratings": "figure2",
     "validity": "figure6",
     "validity_against_seconds": "verification",

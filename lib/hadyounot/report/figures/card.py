@@ -1,5 +1,6 @@
 """One explanation and its proof."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -99,16 +100,18 @@ def example_card(
     heads = [card.text(x, top, text, column, 9, weight="bold") for x, text in zip(lefts, headings, strict=True)]
     start = max(heads) + 4
     bottoms = [start]
-    y = start
+    y, deleted = start, Counter(explanation)  # titles may be of several items
     for title, value in rated:
-        font = gone if (title, value) in explanation else {}
+        font = gone if deleted[title, value] > 0 else {}
+        deleted[title, value] -= 1
         y = card.text(lefts[0] + 32, y, title, column - 32, 8, bullet=f"{value:g} ★", **font) + 2
     bottoms.append(y)
-    for x, titles in ((lefts[1], before), (lefts[2], after)):
+    for x, titles, best in ((lefts[1], before, 1), (lefts[2], after, rank_after)):  # of equals others may come first
+        places = [rank for rank, title in enumerate(titles, start=1) if title == target and rank >= best][:1]
         y = start
         for rank, title in enumerate(titles, start=1):
-            y = card.ranked(x, y, column, rank, title, highlight=title == target)
-        if x == lefts[2] and target not in titles:
+            y = card.ranked(x, y, column, rank, title, highlight=rank in places)
+        if not places:
             if rank_after > len(titles) + 1:
                 y = card.text(x + 19, y, "⋮", column, 8, color=style.FAINT) + 2
             y = card.ranked(x, y, column, rank_after, target, highlight=True)

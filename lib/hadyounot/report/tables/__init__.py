@@ -109,4 +109,5 @@ def read(name: str, folder: Path) -> "pd.DataFrame":
     try:
         return store.read_csv(folder / path, table(name).schema)
     except FileNotFoundError:
-        raise store.StoreError(f"{folder / path} is not there; make it: snakemake {path}") from None
+        command = paths.command(str(path), folder, None)
+        raise store.StoreError(f"{folder / path} is not there; make it: {command}") from None

@@ -129,8 +129,8 @@ class Fits:
         long_enough, folds = len({deletion.user for deletion in deletions}), cell.study.surrogates.folds
         if long_enough < folds:
             raise ConfigError(
-                f"ablations.deletion_sizes: {long_enough} training users of {cell.title} have {sample.size} items, too "
-                f"few for surrogates.folds = {folds}; remove {sample.size}"
+                f"ablations.deletion_sizes: {long_enough} training users of {cell.dataset} × {cell.model} have "
+                f"{sample.size} items, too few for surrogates.folds = {folds}; remove {sample.size}"
             )
         self.simulated[sample] = len(deletions)
         counts = cell.study.counterfactual
