@@ -237,6 +237,8 @@ for job in [
             **job.log,
         benchmark:
             job.benchmark
+        conda:
+            "envs/environment.yaml"
         params:
             **job.params,
             root=root_of(next(iter(job.output.values()))),

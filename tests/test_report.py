@@ -349,10 +349,6 @@ def test_a_table_that_a_run_has_not_come_to_is_said_with_what_makes_it(tmp_path)
     command = f"snakemake tables/table2_datasets.md --directory {tmp_path} --configfile {tmp_path}/tiny.yaml"
     with pytest.raises(store.StoreError, match=re.escape(f"make it: {command}")):
         report.table("table2_datasets")
-    with pytest.raises(
-        store.StoreError, match=re.escape(f"make it: snakemake tables/worlds.csv --directory {tmp_path}")
-    ):
-        tables.read("worlds", tmp_path)
 
 
 @pytest.mark.slow

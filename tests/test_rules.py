@@ -146,6 +146,7 @@ def test_every_rule_is_logged_timed_and_says_what_it_does(workflow):
         assert rule.message, name
         assert rule.log, name
         assert rule.benchmark, name
+        assert (paths.PROJECT / rule.conda_env).is_file(), name
         assert all(kind for kind, _ in rule.output._allitems()), f"{name}: an output has no name"
         if name in STAGE_RULES:
             assert [kind for kind, _ in rule.log.items()] == ["notebook", "text"], name

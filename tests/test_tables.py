@@ -416,9 +416,8 @@ def test_runtime_of_notebooks_run_by_hand_is_empty(cell):
 
 
 def test_a_table_that_is_not_there_is_said_with_what_makes_it(tmp_path):
-    with pytest.raises(
-        store.StoreError, match=r"tables/worlds\.csv is not there; make it: snakemake tables/worlds\.csv$"
-    ):
+    command = f"snakemake tables/worlds.csv --directory {tmp_path}"
+    with pytest.raises(store.StoreError, match=re.escape(f"tables/worlds.csv is not there; make it: {command}") + "$"):
         read("worlds", tmp_path)
 
 
