@@ -340,7 +340,9 @@ def test_a_snapshot_of_what_the_paper_prints_needs_no_results(kept, run, tmp_pat
     (tmp_path / "kept/results/toy/mf/quality.json").unlink()
     capsys.readouterr()
     assert snapshot.main(["draw", str(tmp_path / "kept"), "recommenders"]) == 1
-    assert capsys.readouterr().err.endswith("quality.json: is not there, but in provenance.json; restore the file\n")
+    assert capsys.readouterr().err.endswith(
+        "quality.json: its sha256 is not the one in provenance.json, or it is not there; restore the file\n"
+    )
 
 
 def test_a_table_that_a_run_has_not_come_to_is_said_with_what_makes_it(tmp_path):

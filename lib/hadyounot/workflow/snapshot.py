@@ -98,10 +98,9 @@ def draw(folder: Path, wanted: Iterable[str] = ()) -> list[str]:
     kept = [name for name in names(study) if any(str(file) in sums for file in _files(name, study))]
     chosen = _chosen(kept, wanted, folder)
     for file, due in sums.items():
-        if file.startswith("results/"):
-            why = "its sha256 is not the one in" if (folder / file).exists() else "is not there, but in"
-            if why.startswith("is not") or store.sha256(folder / file) != due:
-                raise store.StoreError(f"{folder / file}: {why} {PROVENANCE}; restore the file")
+        if file.startswith("results/") and not ((folder / file).exists() and store.sha256(folder / file) == due):
+            said = f"its sha256 is not the one in {PROVENANCE}, or it is not there; restore the file"
+            raise store.StoreError(f"{folder / file}: {said}")
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
         if (folder / "results").exists():  # some tables are made of what the paper prints alone
