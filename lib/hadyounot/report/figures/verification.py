@@ -62,7 +62,7 @@ def validity_against_seconds(
         Line2D([], [], linestyle="", marker=marks.MARKERS[name], color=METHOD[name].color, label=METHOD[name].label)
         for name in methods
     ]
-    told = f"{ours.label}, at most so many models"
+    told = f"{ours.label},\nat most so many models"
     handles.append(Line2D([], [], **line, label=told))
     handles.append(Line2D([], [], color=style.FAINT, linestyle="--", label=METHOD["oracle"].label))
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
