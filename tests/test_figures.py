@@ -524,3 +524,25 @@ def test_figure_8_shows_every_row_and_the_probes():
     assert drawn.get_clim() == pytest.approx(np.quantile(effects, [0.05, 0.95]))
     assert "100 training rows of 7 users, perplexity 30" in texts(figure)
     assert [list(axes.lines[1].get_ydata()) for axes in (r2, auc)] == [[-0.05, 0.61], [0.49, 0.84]]
+
+
+def test_validity_against_seconds_has_room_for_every_method():
+    users, levels = range(5), (1, 3, 5)
+    tested = pd.DataFrame(
+        [(user, method.name, 1 + (user + place) % 9) for place, method in enumerate(METHODS) for user in users],
+        columns=["user", "method", "rank_after"],
+    )
+    times = [(user, method.name, 1e-5 * 1.9**place) for place, method in enumerate(GENERATING) for user in users]
+    proven = [(user, k, 3, budget, budget / 500, user > 2) for user in users for k in levels for budget in (8, 128)]
+    columns = ["user", "top_k", "size", "budget", "seconds", "valid"]
+    figure = figures.validity_against_seconds(
+        tested,
+        pd.DataFrame(times, columns=["user", "method", "seconds"]),
+        pd.DataFrame(proven, columns=columns),
+        "MovieLens-100K × matrix factorisation",
+    )
+    (legend,) = figure.legends
+    figure.canvas.draw()
+    box = legend.get_window_extent()
+    assert (box.x0 >= 0, box.x1 <= figure.bbox.x1, box.y0 >= 0) == (True, True, True)
+    assert len(legend.get_texts()) == len(GENERATING) + 1
