@@ -105,9 +105,14 @@ class Method:
         return self.baseline is not None or self.learner is not None
 
     @property
+    def proves(self) -> bool:
+        """Whether it retrains before it names anything."""
+        return self.baseline == "verified"
+
+    @property
     def counterfactual(self) -> bool:
         """Whether it says that the target would leave, as people are told; the paper's baselines say what is alike."""
-        return self.learner is not None or self.baseline == "verified"
+        return self.learner is not None or self.proves
 
     @property
     def rank_after(self) -> str:

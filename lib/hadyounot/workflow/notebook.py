@@ -36,7 +36,6 @@ def run(
     parameters: dict[str, Any],
     log: str | Path,
     html: str | Path | None = None,
-    timeout: float | None = None,
     threads: int = 1,
 ) -> None:
     """Run ``notebook`` with ``parameters`` in a kernel of this interpreter, in the current folder.
@@ -48,12 +47,11 @@ def run(
             that print the same, the logs are the same bytes: times and random cell ids are left out.
         html: where to put a page of it that needs no network, after success only. Cells tagged ``hide`` show
             their outputs alone.
-        timeout: seconds that one cell may take; None for no limit.
         threads: threads of numba's kernels. BLAS and OpenMP have one, as their sums depend on how many there are.
 
     Raises:
         NotebookError: the notebook or a parameter is not as it must be, or a cell failed, called ``sys.exit``,
-            took too long or killed the kernel; or there is no room, or no leave, to write the log or the page.
+            or killed the kernel; or there is no room, or no leave, to write the log or the page.
     """
     notebook, log = Path(notebook), Path(log)
     if log.resolve() == notebook.resolve():
@@ -61,7 +59,7 @@ def run(
     checked = _check(notebook, parameters)
     with _writing(log):
         with _absent(UNUSED), tempfile.TemporaryDirectory() as folder:
-            error = _execute(notebook, checked, log, timeout, _kernel_manager(threads, folder))
+            error = _execute(notebook, checked, log, _kernel_manager(threads, folder))
         import nbformat
 
         executed = nbformat.read(log, as_version=4)
@@ -69,7 +67,7 @@ def run(
         _strip(executed)
         _write(log, nbformat.writes(executed) + "\n")
     if failed is not None:
-        options = {"log": log, "html": html, "timeout": timeout, "threads": threads}
+        options = {"log": log, "html": html, "threads": threads}
         raise NotebookError(_failure(notebook, parameters, options, executed, failed))
     if html is not None:
         with _writing(Path(html)):
@@ -104,12 +102,10 @@ def _absent(modules: Iterable[str]) -> Iterator[None]:
         sys.modules.update(loaded)
 
 
-def _execute(
-    notebook: Path, parameters: dict[str, Any], log: Path, timeout: float | None, kernel_manager: type
-) -> tuple[str, str] | None:
+def _execute(notebook: Path, parameters: dict[str, Any], log: Path, kernel_manager: type) -> tuple[str, str] | None:
     """Let papermill run it and write the log; name and message of what stopped a cell from outside, if anything did."""
     import papermill
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     try:
@@ -124,11 +120,8 @@ def _execute(
             store_widget_state=False,  # of widgets whose kernel is gone, under random ids
             stdout_file=sys.stdout,
             stderr_file=sys.stderr,
-            execution_timeout=timeout,
             extra_arguments=["--log-level=CRITICAL"],  # of the kernel itself: no word on transport or shutdown
         )
-    except CellTimeoutError:
-        return "CellTimeoutError", f"the cell took longer than {timeout:g} s (--timeout)"
     except DeadKernelError:
         return "DeadKernelError", "the kernel died: killed from outside, or out of memory"
     except PapermillExecutionError:
@@ -352,14 +345,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--params", type=_json_object, default={}, metavar="JSON", help="parameters, a JSON object")
     parser.add_argument("--log", type=Path, required=True, help="the executed notebook, kept also when it fails")
     parser.add_argument("--html", type=Path, help="a page of it that works offline, on success")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="longest that one cell may take")
     parser.add_argument("--threads", type=int, default=1, help="threads of numba (default: 1)")
     given = parser.parse_args(arguments)
     _quit_with_parent()
     for number in (signal.SIGTERM, signal.SIGINT):  # leave by the way that ends the kernel
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
-        run(given.notebook, given.params, given.log, given.html, given.timeout, given.threads)
+        run(given.notebook, given.params, given.log, given.html, given.threads)
     except NotebookError as error:
         print(error, file=sys.stderr)
         return 1

@@ -33,7 +33,7 @@ def validity_against_seconds(
     users = sized["user"].unique()
     tested, times = (frame[frame["user"].isin(users)] for frame in (tested, times))
     medians = times.groupby("method")["seconds"].median()
-    methods = [name for name in in_order(medians.index) if METHOD[name].baseline != "verified"]
+    methods = [name for name in in_order(medians.index) if not METHOD[name].proves]
     figure, panels = plt.subplots(1, len(levels), figsize=(style.PAGE, 3.6), sharey=True, sharex=True, squeeze=False)
     spent = sized.groupby(["top_k", "budget"]).agg(seconds=("seconds", "median"), valid=("valid", "mean"))
     ours = METHOD["verified"]

@@ -28,7 +28,8 @@ def readings(cell: Cell, study: StudyConfig) -> Iterator[tuple[str, pd.DataFrame
         variants = family("reading", study.ablations, study.explanation.explanation_size)
         learnt = {method.control: method.name for method in variants if method.learner and method.learner.readmitted}
         relearnt = cell.read(paths.ABLATION, family="reading")
-        parts = [tested[~tested["method"].isin(["verified", *learnt])]]
+        lost = [name for name in tested["method"].unique() if METHOD[name].proves or name in learnt]
+        parts = [tested[~tested["method"].isin(lost)]]
         parts += [relearnt[relearnt["method"] == name].assign(method=original) for original, name in learnt.items()]
         readmitted = ordered(pd.concat(parts, ignore_index=True))
         ranks = readmitted["rank_after_readmitted"]
@@ -139,7 +140,7 @@ def best(table: pd.DataFrame) -> pd.DataFrame:
         row = {"dataset": dataset, "recommender": kind, "world": world}
         for k, at in group.groupby("top_k"):
             shares = at.groupby("method", sort=False)["validity"].mean()
-            told = shares[[name for name in shares.index if METHOD[name].role != "control" and name != "verified"]]
+            told = shares[[name for name in shares.index if METHOD[name].role != "control" and not METHOD[name].proves]]
             found = f"{METHOD[told.idxmax()].label}: {100 * told.max():.0f}"
             if told.max() <= shares["random"]:
                 found = f"none above random items: {100 * shares['random']:.0f}"

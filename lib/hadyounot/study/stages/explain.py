@@ -159,7 +159,7 @@ def explain(cell: Cell, methods: Iterable[Method], learned: Mapping[str, Learned
 
     Returns:
         schemas ``schemas.EXPLANATIONS`` and ``schemas.GENERATION_TIME``. What a method prepares once for all users is
-        not in its time, as in the paper's Figure 5.
+        not in its time; what the paper's Figure 5 counts, it does not say.
     """
     explainers = _explainers(cell, methods, learned)
     explained, times = [], []
