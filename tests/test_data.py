@@ -1162,6 +1162,13 @@ def test_a_number_far_from_all_others_is_said(tmp_path, capsys):
         assert "far from" not in capsys.readouterr().err
 
 
+def test_ratings_that_are_all_the_same_are_said(tmp_path, capsys):
+    for values, said in (("11", True), ("12", False)):
+        put(tmp_path, HEADER + "".join(f"a,{item},{value}\n" for item, value in zip("bc", values, strict=True)))
+        obtain("mine", tmp_path, {"mine": row(local())})
+        assert ("; all are 1, from which `mf` learns nothing, so" in capsys.readouterr().err) == said
+
+
 def test_ratings_that_are_words_make_no_header(tmp_path):
     put(tmp_path, "1,2,x\n2,2,3\n")  # nor do numbers
     with pytest.raises(DataError, match="line 1: rating 'x' is not a finite number; write one such as"):

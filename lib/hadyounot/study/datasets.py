@@ -112,6 +112,9 @@ def obtain(name: str, folder: Path, datasets: dict[str, DatasetConfig] | None = 
         note += f"; {zeros:,} of them are 0: where that means no rating, write `missing: 0` in the registry row"
     if far := _far_off(obtained.ratings.values):
         note += f"; the highest is {far:g}, far from all others: where that means no rating, write `missing: {far:g}`"
+    if obtained.ratings.values.min() == (same := obtained.ratings.values.max()):
+        note += f"; all are {same:g}, from which `mf` learns nothing, so that initial weights decide what it shows: "
+        note += "take a model of choices, such as `svd`, or `ncf` with `negatives: 4`"
     _say(f"{name}: {len(obtained.ratings):,} ratings from {obtained.source}{note}")
     return obtained
 

@@ -94,7 +94,7 @@ def baseline_correlation(
         else:
             axes.annotate("constant for every user", (0.01, place), color=style.FAINT, va="center")
     axes.axvline(0, color=style.FAINT, linewidth=0.8, zorder=0)
-    axes.set(xlim=(-1, 1), xlabel="Pearson correlation with the real score decrease")
+    axes.set(xlim=(-1.03, 1.03), xlabel="Pearson correlation with the real score decrease")
     axes.set_title(f"all {correlations['user'].nunique()} users")
     marks.rows(axes, [method.measure_label for method in known])
     handles = [

@@ -41,20 +41,22 @@ def validity_against_seconds(
         shares = tested[tested["user"].isin(sized.loc[sized["top_k"] == k, "user"])]
         shares = (shares["rank_after"] > k).groupby(shares["method"]).mean()
         axes.axhline(shares["oracle"], color=style.FAINT, linewidth=1.2, linestyle="--")
-        for name in methods:
+        for number, name in enumerate(methods):
             look = {"color": METHOD[name].color, "markeredgecolor": "white", "markeredgewidth": 0.5}
-            axes.plot(medians[name], shares[name], marks.MARKERS[name], markersize=6.5, clip_on=False, zorder=3, **look)
+            look["markersize"] = 7 - 0.2 * number  # of equals the later ones are smaller, so that all are seen
+            axes.plot(medians[name], shares[name], marks.MARKERS[name], **look, clip_on=False, zorder=3)
         curve = spent.loc[k]
-        line = {"marker": marks.MARKERS[ours.name], "markersize": 4.5, "color": ours.color}
+        line = {"marker": marks.MARKERS[ours.name], "markersize": 6, "color": ours.color}
         axes.plot(curve["seconds"], curve["valid"], **line, clip_on=False, zorder=4)
         for row, shift, side in ((0, (-4, -9), "right"), (-1, (0, 5), "center")):
             place = curve["seconds"].iloc[row], curve["valid"].iloc[row]
             axes.annotate(str(curve.index[row]), place, shift, textcoords="offset points", ha=side, fontsize=7)
         axes.set_title(f"K = {k}")
-        axes.set(xlabel="median wall time of one explanation", ylim=(-0.03, 1.03))
+        axes.set_ylim(-0.03, 1.03)
         axes.grid(axis="y", color=style.BAND)
         marks.in_seconds(axes, [*medians[methods], *spent["seconds"]])
         axes.label_outer()
+    panels[0, len(levels) // 2].set_xlabel("median wall time of one explanation")
     panels[0, 0].set_ylabel("validity (% of users)")
     panels[0, 0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
     figure.suptitle(f"{title}, {len(users)} users".removeprefix(", "), x=0.01, ha="left")

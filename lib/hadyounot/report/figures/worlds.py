@@ -120,7 +120,7 @@ def _row(axes: Axes, place: float, rows: pd.DataFrame) -> None:
                 *(shares[name], place + apart),  # equals stay apart
                 marks.MARKERS[name],
                 **{"color": METHOD[name].color, "markeredgecolor": "white", "markeredgewidth": 0.5},
-                markersize=6.5 - 0.3 * number,  # of equals the later ones are smaller, so that all are seen
+                markersize=7 - 0.2 * number,  # of equals the later ones are smaller, so that all are seen
                 **{"clip_on": False, "zorder": 3},
             )
 
