@@ -5,7 +5,7 @@
 # make worlds     what decides the numbers: many recommenders, protocols, splits and seeds, in runs/worlds; likewise
 # make survey     the survey of section 6 from the explanations of a cell (CELL=ml-100k/mf), as a page in results/
 # make figures    every table (but runtime) and figure of the run in docs/results/paper again, in place, without retraining; FIGURE=figure7;
-#                 SNAPSHOT=... for another folder that `hadyounot.workflow.snapshot keep` made
+#                 SNAPSHOT=docs/results/worlds for those of make worlds
 # make archive    the outcomes of make paper as a folder and a zip in dist/, to be given away (CONFIG=... for another study)
 # make verify     retrain ROWS=100 random rows of each cell of that archive, and compare them bit for bit
 # make site       the executed notebooks of that study as a site that needs no network, in site/ (CONFIG=... for another study)

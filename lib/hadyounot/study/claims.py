@@ -93,11 +93,14 @@ class AblationClaim(_OfList):
 
 
 class CorrelationClaim(_OfWorlds):
-    """Pearson correlation of a measure with the score decrease: the median over users."""
+    """Pearson correlation of a measure with the score decrease, how far from 0: the median over users."""
 
     kind: Literal["correlation"] = "correlation"
     measure: str = Field(description="The measure.")
-    minus: str | None = Field(None, description="A measure whose correlation is subtracted, user by user.")
+    minus: str | None = Field(
+        None,
+        description="A measure whose correlation, how far from 0, is subtracted from that of `measure`, user by user.",
+    )
     side: Side = Field(description="Of `bound`.")
     bound: float = Field(0, ge=-1, le=1, description="On which side of this it is claimed to lie.")
 

@@ -9,6 +9,7 @@ import pandas as pd
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from ..compare import statistics
 from ..compare.verdict import REPRODUCED, VERDICTS
 from ..report.tables import TABLES, table, verdict
 from ..report.tables.common import pipes, texts
@@ -127,6 +128,18 @@ def _told(worlds: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(validity=100 * rows["validity"], paper=100 * rows["paper"])
 
 
+FOUND = {
+    "random": "three random items (the floor)",
+    "linear_reg": "the paper's linear surrogate",
+    "mlp_reg": "the paper's MLP surrogate",
+    "influence": "influence functions, where they can be had",
+    "unlearned": "error × similarity of the deleted ratings, nothing learnt",
+    "linear_reg_aware": "the linear surrogate, told of these and of the target (ours)",
+    "oracle": "the best of many deletions really retrained (the ceiling)",
+}
+"""Methods of README's first table."""
+
+
 def _finding(worlds: pd.DataFrame) -> str:
     """What README says first, of all worlds from one split and seed; of the schema ``schemas.WORLDS``."""
     every = _told(worlds)
@@ -135,28 +148,29 @@ def _finding(worlds: pd.DataFrame) -> str:
     shares = pinned.pivot(index="world", columns="method", values="validity")
     paper = pinned[pinned["world"] == "mf"].set_index("method")["paper"]
     explained = reseeded[[METHOD[name].explains for name in reseeded["method"]]]
-
-    def across(method: str, rows: pd.DataFrame = pinned) -> str:
-        found = rows.loc[rows["method"] == method, "validity"]
-        return f"{found.min():.0f} to {found.max():.0f} %"
-
-    better = int((shares["linear_reg_aware"] > shares["linear_reg"]).sum())
-    linear, mlp, influence, ours, random, oracle = map(
-        across, ("linear_reg", "mlp_reg", "influence", "linear_reg_aware", "random", "oracle")
-    )
-    told = [
-        f"In {len(shares)} worlds (recommenders of MovieLens-100K, trained in different ways) the paper's linear",
-        f"surrogate is valid for {linear} of the users at K = 1 (the paper: {paper['linear_reg']:.4g}, on matrix",
-        f"factorisation) and its MLP for {mlp} ({paper['mlp_reg']:.4g}), where three random items are for {random} and",
-        f"the best of many deletions really retrained for {oracle}. The same linear surrogate, told of the target and",
-        f"of how the recommender erred on each deleted rating (ours), is valid for {ours}, for more users than the",
-        f"paper's in {better} of the worlds; influence functions are for",
-        f"{influence} ({paper['influence']:.4g}), where they can be had. Where every retraining draws initial",
-        "weights of its own, three random items are for",
-        f"{across('random', reseeded)} and every method for {explained['validity'].min():.0f} % or more:",
-        "without a floor and a ceiling a validity says little.",
+    rows = [
+        [
+            said,
+            *texts(paper[[name]], "{:.4g}"),
+            *(f"{getattr(shares[name], of)():.0f}" for of in ("min", "median", "max")),
+        ]
+        for name, said in FOUND.items()
     ]
-    return _wrapped(" ".join(told))
+    head = ["valid at K = 1, % of users", "the paper (mf)", "lowest", "median", f"highest of {len(shares)} worlds"]
+
+    def better(than: str) -> str:
+        difference = shares["linear_reg_aware"] - shares[than]
+        return f"for more users in {(difference > 0).sum()} of the worlds and for fewer in {(difference < 0).sum()}"
+
+    random = reseeded.loc[reseeded["method"] == "random", "validity"]
+    told = [
+        "A world is a recommender of MovieLens-100K, trained in a way of its own. Ours is valid, against the paper's",
+        f"linear surrogate, {better('linear_reg')}; against the same with nothing learnt,",
+        f"{better('unlearned')}. Where every retraining draws initial weights of its own, three random items are valid",
+        f"for {random.min():.0f} to {random.max():.0f} % and every method for {explained['validity'].min():.0f} %",
+        "or more: without a floor and a ceiling a validity says little.",
+    ]
+    return f"{pipes(pd.DataFrame(rows, columns=head))}\n{_wrapped(' '.join(told))}"
 
 
 def _some_worlds(worlds: pd.DataFrame, replication: pd.DataFrame) -> str:
@@ -244,9 +258,9 @@ def readme_page() -> str:
     benchmarks' results.
     """
     kept = paths.PROJECT / "docs/results"
-    worlds = store.read_csv(kept / "worlds/worlds.csv", schemas.WORLDS)
+    worlds = store.read_csv(kept / "worlds/tables/worlds.csv", schemas.WORLDS)
     judged = {
-        "in the worlds": store.read_csv(kept / "worlds/verdict.csv", schemas.VERDICT),
+        "in the worlds": store.read_csv(kept / "worlds/tables/verdict.csv", schemas.VERDICT),
         "at the paper's counts": store.read_csv(kept / "paper/tables/verdict.csv", schemas.VERDICT),
     }
     peers, neural, minutes = (
@@ -256,12 +270,30 @@ def readme_page() -> str:
     return _filled("README.md", made | {"speed": _speed(peers, neural), "time": _time(minutes)})
 
 
+def _learning(cells: Sequence[Cell]) -> str:
+    """What the weights of ours add to its product with every weight 1, in every world retrained alike and read as the
+    paper does, of one split and seed: validity in percent, and how many users one of the two alone is valid for.
+    """
+    once = {"protocol": "pinned", "reading": "unseen", "split_seed": 0, "model_seed": 0}
+    rows = []
+    for cell in cells:
+        if once.items() <= cell.study.place(cell.dataset, cell.model).items():
+            ranks, top_k = statistics.ranks(cell.read(paths.EVALUATION)), cell.study.explanation.top_k
+            valid = {name: [ranks[name] > k for k in top_k] for name in ("unlearned", "linear_reg_aware")}
+            only = [f"{(a & ~b).sum()} : {(b & ~a).sum()}" for a, b in zip(*valid.values(), strict=True)]
+            shares = [", ".join(f"{100 * each.mean():.0f}" for each in found) for found in valid.values()]
+            rows.append([f"{cell.dataset} × {cell.model}", *shares, ", ".join(only)])
+    return pipes(pd.DataFrame(rows, columns=["K = 1, 3, 5", "unlearned, %", "ours, %", "only unlearned : only ours"]))
+
+
 def worlds_page() -> str:
-    """docs/results/worlds/README.md with what is made of the tables beside it, some of the worlds."""
+    """docs/results/worlds/README.md with what is made of the snapshot beside it: some worlds, what learning adds."""
     kept = paths.PROJECT / "docs/results/worlds"
-    worlds = store.read_csv(kept / "worlds.csv", schemas.WORLDS)
-    repeated = store.read_csv(kept / "replication.csv", schemas.REPLICATION)
-    return _filled("docs/results/worlds/README.md", {"some worlds": _some_worlds(worlds, repeated)})
+    worlds = store.read_csv(kept / "tables/worlds.csv", schemas.WORLDS)
+    repeated = store.read_csv(kept / "tables/replication.csv", schemas.REPLICATION)
+    made = {"some worlds": _some_worlds(worlds, repeated)}
+    made["learning"] = _learning(Cell.all_of(config.load_study(kept / "study.yaml"), kept))
+    return _filled("docs/results/worlds/README.md", made)
 
 
 def _validity(cells: Sequence[Cell], validity: pd.DataFrame) -> str:

@@ -23,7 +23,7 @@ USERS = (
     Line2D([], [], marker="o", color=style.INK, markerfacecolor="white", linewidth=2.2, label="median, quartiles"),
 )
 
-MARKERS = dict(zip((name for name in METHOD if METHOD[name].explains), cycle("Xvhsdo^>pDP*")))
+MARKERS = dict(zip((name for name in METHOD if METHOD[name].explains), cycle("Xvhsdo^>pDP<")))
 """One for each method that names items, the same in every figure."""
 
 HOLLOW = {"markersize": 6.5, "markerfacecolor": "none", "markeredgecolor": style.ACCENT, "markeredgewidth": 1}

@@ -186,8 +186,9 @@ def _measured(claim: TestedClaim, world: World) -> Measurement | None:
             told = {method.measure for method in MEASURES if method.name in world.ranks}
             if not {claim.measure, claim.minus or claim.measure} <= told:
                 return None
-            pearson = world.pearson[claim.measure] - (world.pearson[claim.minus] if claim.minus else 0)
-            users = pearson.dropna().to_numpy()
+            # nearest first, as KNN goes by a distance, is right where r < 0: what counts is how far it is from 0
+            pearson, other = (world.pearson[claim.measure], claim.minus and world.pearson[claim.minus].abs())
+            users = (pearson.abs() if other is None else pearson - other).dropna().to_numpy()
             if not len(users):  # what says the same of every set is correlated with nothing
                 return Measurement(np.nan, np.nan, np.nan)
             return Measurement(*statistics.median(users), tuple(np.quantile(users, [0.025, 0.975])))
@@ -381,14 +382,14 @@ def told_briefly(worlds: str) -> str:
 
 
 def _told(verdict: str | None, worlds: str) -> str:
-    """The verdict; of one that holds in some worlds, in how many."""
+    """The verdict, and in how many worlds a claim holds or is contradicted, where that is in some."""
     if not isinstance(verdict, str):
         return UNMEASURED
-    if verdict != IN_SOME_WORLDS:
-        return f"**{verdict}**"
     counts = {name: len(found) for name, found in _by_verdict(worlds)[0].items()}
-    against = f", contradicted in {counts[CONTRADICTED]}" if counts[CONTRADICTED] else ""
-    return f"**{verdict}**: {counts[REPRODUCED] + counts[IN_DIRECTION]} of {sum(counts.values())}{against}"
+    every, opposed = sum(counts.values()), counts[CONTRADICTED]
+    holding = f": {counts[REPRODUCED] + counts[IN_DIRECTION]} of {every}" if verdict == IN_SOME_WORLDS else ""
+    against = f", contradicted in {opposed}" + ("" if holding else f" of {every}") if 0 < opposed < every else ""
+    return f"**{verdict}**{holding}{against}"
 
 
 def shown(frame: pd.DataFrame) -> pd.DataFrame:
@@ -446,7 +447,9 @@ def markdown(frame: pd.DataFrame, claims: ClaimsConfig) -> str:
         "the same, with intervals as in table `replication`; all else is of the first split and seed. "
         "Beside a validity stands that of three random items in the same world: where they do as well, agreeing with "
         'the paper says nothing of the method ("too": their number agrees by the same rule). Correlations of the paper '
-        "are of one user: such a number agrees if it is among the middle 95 % of our users. The commands make the "
+        "are of one user: such a number agrees if it is among the middle 95 % of our users; a measure is judged by "
+        "how far its correlation is from 0. A gap between kinds of recommender is judged over every pair of them on "
+        "one dataset, retrained and read alike. Times are those of the jobs as they ran. The commands make the "
         "evidence of the study that `--configfile` names, config/study.yaml without it.\n\n"
         f"{counted(frame)}.\n\n{pipes(shown(frame))}"
     )
