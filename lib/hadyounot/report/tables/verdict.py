@@ -187,8 +187,9 @@ def _measured(claim: TestedClaim, world: World) -> Measurement | None:
             if not {claim.measure, claim.minus or claim.measure} <= told:
                 return None
             # nearest first, as KNN goes by a distance, is right where r < 0: what counts is how far it is from 0
-            pearson, other = (world.pearson[claim.measure], claim.minus and world.pearson[claim.minus].abs())
-            users = (pearson.abs() if other is None else pearson - other).dropna().to_numpy()
+            pearson = world.pearson[claim.measure]
+            pearson = pearson - world.pearson[claim.minus].abs() if claim.minus else pearson.abs()
+            users = pearson.dropna().to_numpy()
             if not len(users):  # what says the same of every set is correlated with nothing
                 return Measurement(np.nan, np.nan, np.nan)
             return Measurement(*statistics.median(users), tuple(np.quantile(users, [0.025, 0.975])))
