@@ -2,15 +2,20 @@
 
 import numba
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
 from conftest import numba_threads
 from hadyounot import Deletion, Ratings, TruncatedSVD
 from hadyounot.method import effects
 from hadyounot.method.outcomes import candidates, ranks, record, simulate
+from hadyounot.report import output
 from hadyounot.retrain import svd
-from hadyounot.study import datasets
+from hadyounot.study import datasets, paths
 from hadyounot.study.cell import Cell
 from hadyounot.study.config import check_study
+from hadyounot.study.methods import METHOD
+from hadyounot.workflow.demo import open_cell
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_mf import same, some_deletions, without, world, worlds_with_deletions
@@ -182,3 +187,20 @@ def test_a_cell_records_what_its_model_says(tmp_path):
         same(outcomes.rank_after[row], ranks(scores, eligible, outcomes.targets[row]))
     reseeded = record(cell.recommender("reseed"), ratings, [Deletion(user, ()) for user in range(20)], n_targets=5)
     same(reseeded.rank_after, np.tile(np.arange(1, 6), (20, 1)))  # its control, where nothing is deleted, is still
+
+
+@pytest.mark.slow
+def test_every_method_but_influence_functions_explains_it(tmp_path):
+    """Which need the gradient of a loss that trained the model."""
+    study = yaml.safe_load((paths.PROJECT / "config/toy.yaml").read_text())
+    study |= {"models": {"svd": {"kind": "svd", "factors": 4}}, "cells": [{"dataset": "toy", "model": "svd"}]}
+    study["counterfactual"] |= {"training_users": 10}
+    study["surrogates"] = {"mlp": {"max_epochs": 5}}
+    (tmp_path / "svd.yaml").write_text(yaml.safe_dump(study))
+    made = open_cell("67_verification", {}, str(tmp_path / "svd.yaml"), "toy", "svd", "")
+    output.write("validity_svd", made.study, made.folder)
+    found = pd.read_csv(made.folder / "tables/validity_svd.csv").pivot(index="method", columns="top_k")["n_valid"]
+    assert set(found.index) == set(METHOD) - {"influence", "influence_block"}
+    assert (found.loc["oracle"] == found.max()).all()
+    assert found.loc["oracle", 1] > found.loc["random", 1]
+    assert (found.loc["reseed"] == 0).all()

@@ -38,7 +38,6 @@ TABLES = {  # names fixed by other tools that read them
     "table2_datasets": "dataset,users,items,interactions,train,test,paper_users,paper_items,paper_interactions",
     "table3_mf": VALIDITY,
     "table4_ncf": VALIDITY,
-    "validity_svd": VALIDITY,
     "recommenders": "dataset,model,factors,epochs,train_rmse,test_rmse,ndcg_10,same_top1_share,distinct_top1,"
     "n_candidates",
     "signal": "dataset,model,own_change,others_change,ratio",
@@ -65,11 +64,11 @@ TABLES = {  # names fixed by other tools that read them
     "verdict": "claim,where,paper,ours,ci_low,ci_high,worlds,verdict,command",
     "runtime": "stage,minutes,peak_mib,retrainings,ns_per_rating_and_model",
 }
-CELLS = "ml-100k-slice/ncf", "toy/mf", "toy/mf-rebuilt", "toy/mf-seed1", "toy/svd"
+CELLS = "ml-100k-slice/ncf", "toy/mf", "toy/mf-rebuilt", "toy/mf-seed1"
 ANALYSED = "toy/mf"
 BLOCKS = dict.fromkeys(CELLS, 1) | dict.fromkeys(("ml-100k-slice/ncf", ANALYSED), 2)
 FIGURES = (
-    *("figure5_generation_time", "figure6_validity_mf", "figure6_validity_ncf", "figure6_validity_svd"),
+    *("figure5_generation_time", "figure6_validity_mf", "figure6_validity_ncf"),
     *("example_card", "what_decides_validity", "protocols", "figure2_user_ratings"),
     *(
         f"{figure}_{ANALYSED.replace('/', '_')}"
@@ -141,13 +140,10 @@ def test_table2_counts_the_data(smoke):
     assert (rows["train"] / rows["interactions"] - 0.7).abs().max() < 0.001
 
 
-@pytest.mark.parametrize("table", ["table3_mf", "table4_ncf", "validity_svd"])
+@pytest.mark.parametrize("table", ["table3_mf", "table4_ncf"])
 def test_tables_of_validity_say_what_retraining_showed(smoke, table):
     rows = pd.read_csv(smoke / f"tables/{table}.csv")
-    named = set(METHOD)
-    if table == "validity_svd":
-        named -= {"influence", "influence_block"}  # no loss of its parameters
-    assert len(rows) == rows.groupby(["dataset", "model"]).ngroups * len(named) * 3
+    assert len(rows) == rows.groupby(["dataset", "model"]).ngroups * len(METHOD) * 3
     for row in rows.itertuples():
         path = smoke / f"results/{row.dataset}/{row.model}/evaluation.parquet"
         tested = store.read_parquet(path, schemas.EVALUATION).query("method == @row.method")
@@ -156,7 +152,7 @@ def test_tables_of_validity_say_what_retraining_showed(smoke, table):
         assert row.validity == row.n_valid / row.n_users
         assert row.ci_low - 1e-12 <= row.validity <= row.ci_high + 1e-12
     by_method = rows.pivot(index=["dataset", "model", "top_k"], columns="method", values="n_valid")
-    assert set(by_method) == named
+    assert set(by_method) == set(METHOD)
     assert (by_method["oracle"] == by_method.drop(columns="reseed").max(axis=1)).all()
 
 
@@ -338,9 +334,7 @@ TIMES = ("generation_time", "verification.", "runtime.", "figure5_", "ablation_s
 
 
 # Tables without a row of the cell toy/mf.
-OTHER_CELLS = {
-    *("table4_ncf", "validity_svd", "table1_user_study", "verdict", "replication", "renumbered"),
-}
+OTHER_CELLS = {"table4_ncf", "table1_user_study", "verdict", "replication", "renumbered"}
 
 
 def contents(folder, *patterns):

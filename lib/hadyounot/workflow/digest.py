@@ -35,7 +35,7 @@ def code_digest(notebook: str | Path, ignore: Iterable[str] = ()) -> str:
     sources = ["".join(cell["source"]) for cell in cells_of(notebook) if cell["cell_type"] == "code"]
     cells = [_read(notebook, f"code cell {i}", plain_python(source)) for i, source in enumerate(sources, 1)]
     imports = {imported for _, imports in cells for imported in imports}
-    return _digest([*(code for code, _ in cells), *_modules(imports, ignore)])
+    return _digest([*(digest for digest, _ in cells), *_modules(imports, ignore)])
 
 
 def package_digest(name: str, ignore: Iterable[str] = ()) -> str:
@@ -55,7 +55,7 @@ def _files(package: Path) -> dict[str, Path]:
 
 
 def _modules(imports: Iterable[tuple[str, ...]], ignore: Iterable[str]) -> list[str]:
-    """What counts of all modules of this package that are imported, directly or not, in the order of their names."""
+    """Digests of all modules of this package that are imported, directly or not, in the order of their names."""
     files = _files(PACKAGE)
     ignored = {f"{PACKAGE.name}.{name}" for name in ignore}
     if strangers := ignored - set(files):  # else a module that was renamed would count, unnoticed
@@ -85,12 +85,12 @@ def module_digest(spec: ModuleSpec) -> str:
     path = Path(spec.origin)
     if path.suffix != ".py":
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    return _digest([_read(path, "module", path.read_text(encoding="utf-8"))[0]])
+    return _read(path, "module", path.read_text(encoding="utf-8"))[0]
 
 
 @functools.cache  # the notebooks of the study share most modules
 def _read(path: Path, place: str, source: str, package: str = "") -> tuple[str, frozenset[tuple[str, str]]]:
-    """What counts of a source in ``package``, and what it imports anywhere, below ``%%time`` too.
+    """A digest of what counts of a source in ``package``, and what it imports anywhere, below ``%%time`` too.
 
     Of each import, the names that it may mean: the first of them that is a module.
     """
@@ -111,7 +111,7 @@ def _read(path: Path, place: str, source: str, package: str = "") -> tuple[str, 
                 match node.body:
                     case [ast.Expr(ast.Constant(str())), *rest]:
                         node.body = rest
-    return ast.dump(tree), frozenset(imports)
+    return _digest([ast.dump(tree)]), frozenset(imports)
 
 
 def cells_of(notebook: Path) -> list[dict[str, Any]]:
