@@ -87,7 +87,7 @@ def test_with_negatives_ranking_decides_and_not_an_error(halves, tmp_path):
     terms = [-np.log(scores[train.users, train.items])]
     terms += [-np.log(1 - scores[train.users, column]) for column in negatives.T]
     assert curve.set_index("epoch")["objective"][IMPLICIT.epochs] == pytest.approx(np.mean(terms), rel=1e-5)
-    assert "ranks new choices best" in selection.convergence(IMPLICIT, curve)
+    assert "stopped early" in selection.convergence(IMPLICIT, curve)
     figure = figures.learning_curve(curve, IMPLICIT.epochs)
     assert [axes.get_ylabel() for axes in figure.axes] == ["objective (nats)"]
 
@@ -111,7 +111,7 @@ def test_other_test_ratings_change_neither_the_objective_nor_the_verdict(halves)
 
 @pytest.mark.parametrize(
     ("recommender", "said"),
-    [(MF, "NOT converged"), (NCF, "its error on new ratings is lowest"), (hyn.TruncatedSVD(factors=2), "solved")],
+    [(MF, "NOT converged"), (NCF, "stopped early"), (hyn.TruncatedSVD(factors=2), "solved")],
     ids=["mf", "ncf", "svd"],
 )
 def test_learning_curve_shows_the_recommender_at_its_epochs(halves, tmp_path, recommender, said):

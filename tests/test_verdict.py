@@ -477,6 +477,15 @@ def test_correlations_times_probes_and_counts_are_read_as_they_are(tmp_path):
     assert frame.loc[0, "ci_low"] < 0.34 < frame.loc[0, "ci_high"]
 
 
+def test_a_distance_is_as_accurate_as_what_is_nearest_is_right(tmp_path):
+    """Where the nearest items do least, KNN is wrong, however far from 0 the correlation is."""
+    fields = {"side": "above", "datasets": ["ml-100k"], "recommenders": ["mf"]}
+    more = claimed("correlation", measure="linear_reg", minus="embedding_distance", **fields)
+    wrong = {"linear_reg": 0.3, "embedding_distance": 0.6}
+    (row,) = judged(study_of(more, models=["mf"]), tmp_path, {"pearson": wrong}).itertuples()
+    assert (row.ours, row.verdict) == (pytest.approx(0.9), R)
+
+
 def test_what_says_the_same_of_every_set_is_no_measure_of_them(tmp_path):
     """A LASSO without weights; but of what a model cannot have, nothing is said."""
     fields = {"side": "above", "datasets": ["ml-100k"], "recommenders": ["mf"]}
@@ -570,6 +579,8 @@ def test_many_worlds_are_told_by_their_verdicts():
         "contradicted in 1: ml-100k, w3",
         "not measured: toy",
     ]
+    told = told_briefly("; ".join(each.format(number, R if number == 5 else N) for number in range(6)))
+    assert told == "reproduced in 1: ml-100k, w5 (random 9)<br>not in 5: see the CSV"
     idle = each.format(1, R).replace("random 9", "random 9 too")
     assert counted(pd.DataFrame({"verdict": [R, R, N], "worlds": [idle, f"{idle}; {each.format(2, R)}", few]})) == (
         "reproduced: 2; not: 1. Of these, 1 agree with the paper only where three random items do too"

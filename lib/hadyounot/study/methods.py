@@ -189,7 +189,7 @@ METHODS = (
         headline=True,
         learner=Learner(products=None),
         measure="linear_reg_aware",
-        panel=f"target-aware, ours:\n{EFFECT}",
+        panel=f"target-aware:\n{EFFECT}",
     ),
     Method("verified", "Proven by retraining (ours)", "#5b2a86", "ours", headline=True, baseline="verified"),
     Method("oracle", "Oracle (really retrained)", _GREY, "control"),

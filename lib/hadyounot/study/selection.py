@@ -152,8 +152,7 @@ def convergence(recommender: Recommender, curve: pd.DataFrame) -> str:
     now, later = curve.set_index("epoch")["objective"].loc[[epochs, 2 * epochs]]
     gain = f"{epochs} epochs more lower the objective by {1 - later / now:.2%}"
     if not isinstance(recommender, MatrixFactorization):
-        best = "its error on new ratings is lowest" if predicts_ratings(recommender) else "it ranks new choices best"
-        return f"{gain}: stopped before the arg min of eq. (1), where {best}"
+        return f"{gain}: stopped early, before the arg min of eq. (1)"
     converged = later * CLOSE_TO_BEST > now
     return f"{gain}: " + ("converged" if converged else "NOT converged: stopped before the arg min of eq. (1)")
 

@@ -1,7 +1,7 @@
 """Writes the pages that are made from code, which a test holds them to: ``python -m hadyounot.workflow.docs``."""
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -92,6 +92,8 @@ def files_page() -> str:
     return "\n".join(parts)
 
 
+OURS = "linear_reg_aware"
+
 KINDS = {
     "dataset": "counts of Table 2",
     "validity": "validities",
@@ -129,19 +131,36 @@ def _told(worlds: pd.DataFrame) -> pd.DataFrame:
 
 
 FOUND = {
-    "random": "three random items (the floor)",
-    "linear_reg": "the paper's linear surrogate",
-    "mlp_reg": "the paper's MLP surrogate",
-    "influence": "influence functions, where they can be had",
-    "unlearned": "error × similarity of the deleted ratings, nothing learnt",
-    "linear_reg_aware": "the linear surrogate, told of these and of the target (ours)",
-    "oracle": "the best of many deletions really retrained (the ceiling)",
+    "random": "three items, the floor",
+    "linear_reg": "the paper's",
+    "mlp_reg": "the paper's",
+    "influence": "where it can be had",
+    "unlearned": "error × similarity of the deleted ratings",
+    "linear_reg_aware": "told of these and of the target",
+    "oracle": "the best of many deletions, the ceiling",
 }
-"""Methods of README's first table."""
+"""Methods of README's first table, and what stands beside their labels."""
 
 
-def _finding(worlds: pd.DataFrame) -> str:
-    """What README says first, of all worlds from one split and seed; of the schema ``schemas.WORLDS``."""
+def _once(cells: Iterable[Cell]) -> list[Cell]:
+    """Those of worlds retrained alike and read as the paper does, of one split and seed."""
+    once = {"protocol": "pinned", "reading": "unseen", "split_seed": 0, "model_seed": 0}
+    return [cell for cell in cells if once.items() <= cell.study.place(cell.dataset, cell.model).items()]
+
+
+def _only(cell: Cell, one: str, other: str) -> pd.DataFrame:
+    """For how many users one of two methods alone is valid, by K: ``one``, ``other``, and p of McNemar's exact test."""
+    tested = cell.read(paths.EVALUATION)
+    tested = tested[tested["method"].isin([one, other])]
+    pairs = statistics.mcnemar(tested, cell.study.explanation.top_k).set_index("top_k")
+    columns = {"only_a": pairs["method_a"].iloc[0], "only_b": pairs["method_b"].iloc[0], "p_value": "p"}
+    return pairs.rename(columns=columns)[[one, other, "p"]]
+
+
+def _finding(worlds: pd.DataFrame, cells: Sequence[Cell], indifferent: Mapping[str, str]) -> str:
+    """What README says first, of all worlds from one split and seed: schema ``schemas.WORLDS``, their cells, and, by
+    name of the cell, which surrogates are ``indifferent`` to what is deleted, "?" where that was not kept.
+    """
     every = _told(worlds)
     once = every[(every["split_seed"] == 0) & (every["model_seed"] == 0)]
     pinned, reseeded = (once[once["protocol"] == name] for name in ("pinned", "reseeded"))
@@ -150,23 +169,32 @@ def _finding(worlds: pd.DataFrame) -> str:
     explained = reseeded[[METHOD[name].explains for name in reseeded["method"]]]
     rows = [
         [
-            said,
+            f"{METHOD[name].label}: {said}",
             *texts(paper[[name]], "{:.4g}"),
-            *(f"{getattr(shares[name], of)():.0f}" for of in ("min", "median", "max")),
+            *(f"{getattr(shares[name], of)():.3g}" for of in ("min", "median", "max")),
         ]
         for name, said in FOUND.items()
     ]
     head = ["valid at K = 1, % of users", "the paper (mf)", "lowest", "median", f"highest of {len(shares)} worlds"]
 
-    def better(than: str) -> str:
-        difference = shares["linear_reg_aware"] - shares[than]
-        return f"for more users in {(difference > 0).sum()} of the worlds and for fewer in {(difference < 0).sum()}"
+    compared = [cell for cell in _once(cells) if cell.dataset == "ml-100k"]
 
+    def better(than: str) -> str:
+        pairs = [_only(cell, OURS, than).loc[1] for cell in compared]
+        sides = ([pair["p"] for pair in pairs if side * (pair[OURS] - pair[than]) > 0] for side in (1, -1))
+        more, fewer = (f"{len(p)} ({sum(each < 0.05 for each in p)} with p < 0.05)" if p else "none" for p in sides)
+        return f"for more users in {more} of the worlds and for fewer in {fewer}"
+
+    weightless = [name for cell in compared for name in indifferent[f"{cell.dataset}/{cell.model}"].split("; ")]
     random = reseeded.loc[reseeded["method"] == "random", "validity"]
     told = [
-        "A world is a recommender of MovieLens-100K, trained in a way of its own. Ours is valid, against the paper's",
-        f"linear surrogate, {better('linear_reg')}; against the same with nothing learnt,",
-        f"{better('unlearned')}. Where every retraining draws initial weights of its own, three random items are valid",
+        "A world is a recommender of MovieLens-100K, trained in a way of its own. Ours, the last row but one, is",
+        f"valid, against the paper's linear surrogate, {better('linear_reg')}; against the",
+        f"product with nothing learnt, {better('unlearned')}; p is of McNemar's exact test,",
+        f"uncorrected. In {weightless.count('linear_reg')} of the worlds cross-validation left the paper's linear",
+        "surrogate no weight on deleted items, so that it names any",
+        f"([list](docs/results/worlds/indifferent.csv); of {weightless.count('?')} this was not kept). Where every",
+        "retraining draws initial weights of its own, three random items are valid",
         f"for {random.min():.0f} to {random.max():.0f} % and every method for {explained['validity'].min():.0f} %",
         "or more: without a floor and a ceiling a validity says little. From the rows of",
         "[worlds.csv](docs/results/worlds/tables/worlds.csv) with `reading` unseen, `top_k` 1, and `split_seed` and",
@@ -269,23 +297,23 @@ def readme_page() -> str:
     peers, neural, minutes = (
         pd.read_csv(paths.PROJECT / f"benchmarks/results/{name}.csv") for name in ("peers", "ncf_peers", "make")
     )
-    made = {"finding": _finding(worlds), "claims": _claims(judged)}
+    cells = Cell.all_of(config.load_study(kept / "worlds/study.yaml"), kept / "worlds")
+    indifferent = pd.read_csv(kept / "worlds/indifferent.csv", index_col="cell", na_filter=False)["indifferent"]
+    made = {"finding": _finding(worlds, cells, indifferent), "claims": _claims(judged)}
     return _filled("README.md", made | {"speed": _speed(peers, neural), "time": _time(minutes)})
 
 
 def _learning(cells: Sequence[Cell]) -> str:
-    """What the weights of ours add to its product with every weight 1, in every world retrained alike and read as the
-    paper does, of one split and seed: validity in percent, and how many users one of the two alone is valid for.
+    """What the weights of ours add to its product with every weight 1, in every world of ``_once``: validity in
+    percent, and for how many users one of the two alone is valid.
     """
-    once = {"protocol": "pinned", "reading": "unseen", "split_seed": 0, "model_seed": 0}
     rows = []
-    for cell in cells:
-        if once.items() <= cell.study.place(cell.dataset, cell.model).items():
-            ranks, top_k = statistics.ranks(cell.read(paths.EVALUATION)), cell.study.explanation.top_k
-            valid = {name: [ranks[name] > k for k in top_k] for name in ("unlearned", "linear_reg_aware")}
-            only = [f"{(a & ~b).sum()} : {(b & ~a).sum()}" for a, b in zip(*valid.values(), strict=True)]
-            shares = [", ".join(f"{100 * each.mean():.0f}" for each in found) for found in valid.values()]
-            rows.append([f"{cell.dataset} × {cell.model}", *shares, ", ".join(only)])
+    for cell in _once(cells):
+        ranks, top_k = statistics.ranks(cell.read(paths.EVALUATION)), cell.study.explanation.top_k
+        shares = [", ".join(f"{100 * (ranks[name] > k).mean():.0f}" for k in top_k) for name in ("unlearned", OURS)]
+        pairs = _only(cell, "unlearned", OURS).itertuples(index=False)
+        only = [f"{theirs} : {ours}" + " *" * (p < 0.05) for theirs, ours, p in pairs]
+        rows.append([f"{cell.dataset} × {cell.model}", *shares, ", ".join(only)])
     return pipes(pd.DataFrame(rows, columns=["K = 1, 3, 5", "unlearned, %", "ours, %", "only unlearned : only ours"]))
 
 

@@ -21,7 +21,7 @@ from ...study.methods import BASE, Method, family
 from .. import style, tables
 from . import marks
 
-_DOTTED = Line2D([], [], color=style.FAINT, linewidth=0.8, linestyle=":", label="linear surrogate (reg) of the study")
+_DOTTED = Line2D([], [], color=style.FAINT, linewidth=0.8, linestyle=":", label="the study's, learnt from all")
 
 
 def _of(table: pd.DataFrame, variants: Sequence[Method]) -> pd.DataFrame:
@@ -49,7 +49,7 @@ def _ablated(axes: Axes, places: Sequence[float], rows: pd.DataFrame, base: pd.D
             axes.update_datalim(np.column_stack([places, each[end]]))
     axes.margins(x=0.08)
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
-    axes.set_ylabel("validity (% of users)")
+    axes.set_ylabel("validity (% of users),\n95 % intervals")
 
 
 def _from_zero(axes: Axes) -> None:
@@ -144,7 +144,7 @@ def search(table: pd.DataFrame, variants: Sequence[Method], seconds: Mapping[str
         )
     marks.in_seconds(axes, [seconds[method.name] for method in (BASE, *variants)])
     axes.set(xlabel="median wall time of one explanation", title=title)
-    axes.set_ylabel(f"validity at K = {k} (% of users)")
+    axes.set_ylabel(f"validity at K = {k} (% of users),\n95 % intervals")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
     axes.margins(x=0.1)
     _from_zero(axes)

@@ -42,7 +42,7 @@ def projection(points: pd.DataFrame, separability: pd.DataFrame, perplexity: flo
     plane.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim", xlabel="t-SNE 1", ylabel="t-SNE 2")
     users = points["user"].nunique()
     plane.set_title(f"{len(points):,} training rows of {users} users, perplexity {perplexity:g}")
-    for axes, name, label, floor in ((r2, "r2", "held-out R²", 0), (auc, "auc", "held-out AUC", 0.5)):
+    for axes, name, label, floor in ((r2, "r2", "R² of probes", 0), (auc, "auc", "AUC of probes", 0.5)):
         values, low, high = (separability.set_index("probe")[f"{name}{end}"] for end in ("", "_low", "_high"))
         axes.axhline(floor, color=style.FAINT, linewidth=0.8, linestyle=":")
         axes.errorbar(range(len(values)), values, (values - low, high - values), fmt="o", color=style.INK, markersize=5)
@@ -56,7 +56,8 @@ def projection(points: pd.DataFrame, separability: pd.DataFrame, perplexity: flo
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 2},
             )
         axes.set_xticks(range(len(values)), values.index)
-        axes.set(xlim=(-0.6, len(values) - 0.4), ylim=(min(floor, low.min()) - 0.08, 1.08), title=label)
+        axes.set(xlim=(-0.6, len(values) - 0.4), ylim=(min(floor, low.min()) - 0.08, 1.08))
+        axes.set_title(f"{label},\nheld out, 95 %")
     if title:
         figure.suptitle(title, x=0.01, ha="left")
     return figure

@@ -103,4 +103,5 @@ def in_seconds(axes: Axes, values: Sequence[float]) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(values) < 30 * min(values) else (1,)))
     axes.xaxis.set_major_formatter(EngFormatter("s"))
+    axes.xaxis.set_minor_locator(LogLocator(numticks=99))  # each power of ten, though few have room for a label
     axes.xaxis.set_minor_formatter(NullFormatter())

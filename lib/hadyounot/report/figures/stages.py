@@ -49,12 +49,13 @@ def effects_histogram(effects: np.ndarray) -> Figure:
     return figure
 
 
-def cross_validation(curve: pd.DataFrame, x: str, y: str) -> Figure:
-    """A surrogate's held-out score along ``x``: each fold faint, their mean dark, the best mean marked.
+def cross_validation(curve: pd.DataFrame, x: str, y: str, taken: float) -> Figure:
+    """A surrogate's held-out score along ``x``: each fold faint, their mean dark, and marked where it is ``taken``.
 
     Args:
         curve: of ``surrogates.Fit``: columns ``x`` ("penalty", logarithmic, or "epoch"), ``y`` and perhaps "fold".
-        y: "r2" and "accuracy" are best high, everything else low.
+        y: the score.
+        taken: what was chosen along ``x``, by this score or by another.
     """
     style.use()
     figure, axes = plt.subplots(figsize=(5, 2.2))
@@ -62,11 +63,10 @@ def cross_validation(curve: pd.DataFrame, x: str, y: str) -> Figure:
         for _, fold in curve.groupby("fold"):
             axes.plot(fold[x], fold[y], color="0.75", linewidth=0.8)
     mean = curve.groupby(x)[y].mean()
-    best = mean.idxmax() if y in ("r2", "accuracy") else mean.idxmin()
     axes.plot(mean.index, mean, color=style.INK, linewidth=1.6)
-    axes.plot(best, mean[best], "o", color=style.ACCENT, markersize=6)
+    axes.plot(taken, mean[taken], "o", color=style.ACCENT, markersize=6)
     axes.set(xlabel=x, ylabel=f"held-out {y.replace('_', ' ')}", xscale="log" if x == "penalty" else "linear")
-    axes.set_title(f"best: {mean[best]:.3g} at {x} {best:.3g}")
+    axes.set_title(f"taken: {x} {taken:.3g}, {mean[taken]:.3g} there")
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     if x == "epoch":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

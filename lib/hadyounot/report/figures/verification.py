@@ -48,9 +48,13 @@ def validity_against_seconds(
         curve = spent.loc[k]
         line = {"marker": marks.MARKERS[ours.name], "markersize": 6, "color": ours.color}
         axes.plot(curve["seconds"], curve["valid"], **line, clip_on=False, zorder=4)
-        for row, shift, side in ((0, (-4, -9), "right"), (-1, (0, 5), "center")):
-            place = curve["seconds"].iloc[row], curve["valid"].iloc[row]
-            axes.annotate(str(curve.index[row]), place, shift, textcoords="offset points", ha=side, fontsize=7)
+        first, last = curve.iloc[0], curve.iloc[-1]
+        if last["seconds"] < 1.2 * first["seconds"] and last["valid"] == first["valid"]:  # one mark on the other
+            told = [(f"{curve.index[0]} to {curve.index[-1]}", last, (0, 5), "center")]
+        else:
+            told = [(curve.index[0], first, (-4, -9), "right"), (curve.index[-1], last, (0, 5), "center")]
+        for models, (seconds, valid), shift, side in told:
+            axes.annotate(str(models), (seconds, valid), shift, textcoords="offset points", ha=side, fontsize=7)
         axes.set_title(f"K = {k}")
         axes.set_ylim(-0.03, 1.03)
         axes.grid(axis="y", color=style.BAND)

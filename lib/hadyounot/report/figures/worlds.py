@@ -56,13 +56,13 @@ def what_decides_validity(table: pd.DataFrame, study: StudyConfig) -> Figure:
 
 
 def protocols(table: pd.DataFrame, study: StudyConfig) -> Figure:
-    """A row per protocol and reading of the worlds that have several; arguments as above."""
+    """A row per protocol and reading, by name, of the worlds that have several; arguments as above."""
     chosen = table[(table["split_seed"] == 0) & (table["model_seed"] == 0)]
     read = chosen["protocol"].where(chosen["reading"] == "unseen", chosen["reading"] + ", " + chosen["protocol"])
     chosen = chosen.assign(row=read)
     several = chosen.groupby(["dataset", "recommender", "world"])["protocol"].transform("nunique") > 1
     chosen = chosen[several]
-    return _grid(chosen.assign(order=0, trained=" (" + chosen["world"] + ")"), study)
+    return _grid(chosen.assign(order=chosen["row"], trained=" (" + chosen["world"] + ")"), study)
 
 
 def _grid(table: pd.DataFrame, study: StudyConfig) -> Figure:
@@ -114,10 +114,11 @@ def _row(axes: Axes, place: float, rows: pd.DataFrame) -> None:
     printed = by_method["paper"].get(PAPER)
     if pd.notna(printed):
         axes.plot([printed] * 2, [place - 0.5, place + 0.5], color=style.INK, linewidth=1.1, linestyle=":", zorder=2)
-    for number, (name, apart) in enumerate(zip(HEADLINES, np.linspace(-0.28, 0.28, len(HEADLINES)), strict=True)):
+    apart = HEADLINES[::2] + HEADLINES[1::2]  # neighbours in the list, which are often alike, do not hide each other
+    for number, (name, beside) in enumerate(zip(apart, np.linspace(-0.34, 0.34, len(apart)), strict=True)):
         if name in shares:
             axes.plot(
-                *(shares[name], place + apart),  # equals stay apart
+                *(shares[name], place + beside),
                 marks.MARKERS[name],
                 **{"color": METHOD[name].color, "markeredgecolor": "white", "markeredgewidth": 0.5},
                 markersize=7 - 0.2 * number,  # of equals the later ones are smaller, so that all are seen

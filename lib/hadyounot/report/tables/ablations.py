@@ -11,6 +11,22 @@ from ...study.config import StudyConfig
 from ...study.methods import BASE, METHODS, Method, family
 from .common import Table, analysed, pipes, texts
 
+VARIED = {
+    "effect": "the class of eq. (4) (`clf`), the change of rank (`rank`, eq. 11), that over the best item's score "
+    "(`cross`, eq. 12), or of the target's own score (`score`) is learnt instead of eq. (3).",
+    "deletion_size": "deletions of so many items, or of a share of the history, are simulated to learn from.",
+    "representation": "deleted items are told one by one (`mask`), or by a network that takes their mean (`mean`), "
+    "sums what it makes of each (`deepsets`), or attends to them (`attention`, `transformer`).",
+    "penalty": "the least penalty of those tried is taken, whatever cross-validation says.",
+    "products": "products of each deleted item's embedding with the user's (`user`), the target's (`target`), or the "
+    "target's and the deleted rating's residual (`residual`) beside eq. (8): for LASSO, logistic regression and MLP.",
+    "search": "eq. (9) is searched over so many sampled sets, or by a beam, which of width 1 is greedy.",
+    "sample_size": "so many training users, or deletions of each, are learnt from.",
+    "reading": "deleted items may be recommended again (`readmitted-`); folds are not grouped by user (`ungrouped`); "
+    "biases stand beside the embeddings (`biases`); influence has the sign of eq. (10) as printed.",
+}
+"""What the variants of each family are, in words."""
+
 
 def placed(tested: pd.DataFrame, methods: Iterable[Method]) -> dict[str, pd.Series]:
     """Where the target is then, on its reading, by (user, target), of each of the methods that explained anything."""
@@ -78,7 +94,9 @@ def markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
         "eq. (8) with the search of notebook 50; the explanations' size, if it is a variant, learnt from as many "
         "deletions per user; the network that takes the mean. R² and rank correlation are those of predicted Δŷ_reg on "
         "users whom no variant has seen. Intervals are not corrected for their number: of twenty, one is expected to "
-        "miss.\n"
+        "miss.\n",
+        *(f"\n- `{name}`: {said}" for name, said in VARIED.items() if name in set(frame["family"])),
+        "\n",
     ]
     if (frame["spearman"] == 0).any():
         parts.append(

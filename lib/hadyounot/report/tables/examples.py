@@ -48,7 +48,9 @@ def examples_of(cell: Cell) -> str:
                     for items in tested["items"]
                 ],
                 "rank after": tested["rank_after"].astype(str),
-                "really removed?": [_fate(rank, cell.study.explanation.top_k) for rank in tested["rank_after"]],
+                "really removed?": [
+                    _fate(name, rank, cell.study.explanation.top_k) for name, rank in tested["rank_after"].items()
+                ],
             }
         )
         parts.append(
@@ -59,9 +61,11 @@ def examples_of(cell: Cell) -> str:
     return "".join(parts)
 
 
-def _fate(rank: int, top_k: Sequence[int]) -> str:
+def _fate(method: str, rank: int, top_k: Sequence[int]) -> str:
     left = [k for k in top_k if rank > k]
-    return f"yes, out of the top {max(left)}" if left else "**no**"
+    if left:
+        return f"yes, out of the top {max(left)}"
+    return "**no**" + ": none was proven, these came nearest" * METHOD[method].proves
 
 
 def _escaped(title: str) -> str:

@@ -13,6 +13,7 @@ from ...compare.verdict import (
     CONTRADICTED,
     IN_DIRECTION,
     IN_SOME_WORLDS,
+    NOT,
     NOT_TESTABLE,
     REPRODUCED,
     VERDICTS,
@@ -101,6 +102,11 @@ class World:
         """Correlation with the score decrease: a row per user, a column per measure."""
         return self.cell.read(paths.CORRELATION).pivot(index="user", columns="measure", values="pearson")
 
+    def accuracy(self, measure: str) -> pd.Series:
+        """The same of one, in the direction that its method goes by: KNN takes what is nearest."""
+        (method,) = (each for each in MEASURES if each.measure == measure)
+        return self.pearson[measure] * (-1 if method.baseline == "nearest" else 1)
+
     def methods(self, claim: TestedClaim) -> set[str]:
         """What it has of methods for such a claim to compare."""
         return set(self.seconds if isinstance(claim, TimeClaim) else self.ranks)
@@ -186,10 +192,10 @@ def _measured(claim: TestedClaim, world: World) -> Measurement | None:
             told = {method.measure for method in MEASURES if method.name in world.ranks}
             if not {claim.measure, claim.minus or claim.measure} <= told:
                 return None
-            # nearest first, as KNN goes by a distance, is right where r < 0: what counts is how far it is from 0
-            pearson = world.pearson[claim.measure]
-            pearson = pearson - world.pearson[claim.minus].abs() if claim.minus else pearson.abs()
-            users = pearson.dropna().to_numpy()
+            found = world.pearson[claim.measure].abs()
+            if claim.minus:
+                found = world.accuracy(claim.measure) - world.accuracy(claim.minus)
+            users = found.dropna().to_numpy()
             if not len(users):  # what says the same of every set is correlated with nothing
                 return Measurement(np.nan, np.nan, np.nan)
             return Measurement(*statistics.median(users), tuple(np.quantile(users, [0.025, 0.975])))
@@ -374,12 +380,16 @@ def _by_verdict(worlds: str) -> tuple[dict[str, list[str]], list[str]]:
 
 
 def told_briefly(worlds: str) -> str:
-    """The column ``worlds``: what each shows, a line each; where they are many, their names by verdict."""
+    """The column ``worlds``: what each shows, a line each; where they are many, their names by verdict, but not of the
+    many that show nothing.
+    """
     judged, others = _by_verdict(worlds)
     if sum(map(len, judged.values())) <= FEW:
         return worlds.replace("; ", "<br>")
-    lines = [f"{verdict} in {len(names)}: {'; '.join(names)}" for verdict, names in judged.items() if names]
-    return "<br>".join(lines + others)
+    told = {verdict: "; ".join(names) for verdict, names in judged.items() if names}
+    if len(judged[NOT]) > FEW:
+        told[NOT] = "see the CSV"
+    return "<br>".join([*(f"{verdict} in {len(judged[verdict])}: {names}" for verdict, names in told.items()), *others])
 
 
 def _told(verdict: str | None, worlds: str) -> str:
@@ -448,10 +458,12 @@ def markdown(frame: pd.DataFrame, claims: ClaimsConfig) -> str:
         "the same, with intervals as in table `replication`; all else is of the first split and seed. "
         "Beside a validity stands that of three random items in the same world: where they do as well, agreeing with "
         'the paper says nothing of the method ("too": their number agrees by the same rule). Correlations of the paper '
-        "are of one user: such a number agrees if it is among the middle 95 % of our users; a measure is judged by "
-        "how far its correlation is from 0. A gap between kinds of recommender is judged over every pair of them on "
-        "one dataset, retrained and read alike. Times are those of the jobs as they ran. The commands make the "
-        "evidence of the study that `--configfile` names, config/study.yaml without it.\n\n"
+        "are of one user: such a number agrees if it is among the middle 95 % of our users. That a measure is not "
+        "highly correlated is judged by how far its correlation is from 0; which of two is more accurate, by their "
+        "correlations, a distance's with its sign turned, as KNN takes what is nearest. A gap between kinds of "
+        "recommender is judged over every pair of them on one dataset, retrained and read alike. Times are those of "
+        "the jobs as they ran. The commands make the evidence of the study that `--configfile` names, "
+        "config/study.yaml without it.\n\n"
         f"{counted(frame)}.\n\n{pipes(shown(frame))}"
     )
 

@@ -105,9 +105,9 @@ def expected(table: pd.DataFrame, expectations: Iterable[tuple[str, dict[str, An
             every world where they do not name one.
 
     Returns:
-        a row for each, and each world that has both: expected, in (which world), higher, than (validities in percent),
-        difference (points, 95 %), verdict: "as expected" or "the opposite" where the interval leaves out 0, "not told
-        apart" where it does not, and "not in this study" where no world has one row each.
+        a row for each, and each world that has both: expected, in (which world), first and second (validities in
+        percent), difference (points, 95 %), verdict: "as expected" or "the opposite" where the interval leaves out 0,
+        "not told apart" where it does not, and "not in this study" where no world has one row each.
     """
     rows = []
     for words, higher, than in expectations:
@@ -126,7 +126,7 @@ def expected(table: pd.DataFrame, expectations: Iterable[tuple[str, dict[str, An
             rows.append((words, ", ".join(place), *(f"{100 * share:.1f}" for share, _, _ in shares), told, verdict))
         if len(rows) == known:
             rows.append((words, "", "", "", "", "not in this study"))
-    return pd.DataFrame(rows, columns=["expected", "in", "higher", "than", "difference", "verdict"])
+    return pd.DataFrame(rows, columns=["expected", "in", "first, %", "second, %", "difference", "verdict"])
 
 
 def best(table: pd.DataFrame) -> pd.DataFrame:
