@@ -361,6 +361,23 @@ def test_a_killed_process_is_one_error_and_the_next_call_is_right(in_processes):
     same(recommender.retrain(world(), deletions), BlackBox(Sgd).retrain(world(), deletions))
 
 
+class KilledElsewhere(Sgd):
+    def __init__(self, home):
+        super().__init__()
+        self.home = home
+
+    def fit(self, ratings):
+        if os.getpid() != self.home:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().fit(ratings)
+
+
+@pytest.mark.slow
+def test_the_first_that_is_killed_is_not_said_to_be_what_cannot_be_sent(in_processes):
+    with pytest.raises(RuntimeError, match=r"^one of 2 processes that retrained .*Elsewhere.* died: .*memory"):
+        BlackBox(partial(KilledElsewhere, os.getpid())).retrain(world(), some_deletions(world(), 3))
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [

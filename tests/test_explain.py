@@ -31,6 +31,7 @@ def world(n_users=20, n_items=14, length=6, seed=0) -> hyn.Ratings:
 
 RATINGS = world()
 FEW = RATINGS.from_arrays("aab", "xyx", [3, 4, 5])
+OTHER_ITEMS = RATINGS.from_arrays(range(RATINGS.n_users), ["x"] * RATINGS.n_users, [3] * RATINGS.n_users)
 
 
 class Neighbours:
@@ -261,6 +262,10 @@ SEEN = int(RATINGS.history(0)[0])
         (
             {"recommender": hyn.TruncatedSVD(factors=1), "trained": hyn.TruncatedSVD(factors=1).fit(FEW)},
             r"trained has 2 users, and the ratings \d+: give what",
+        ),
+        (
+            {"recommender": hyn.TruncatedSVD(factors=1), "trained": hyn.TruncatedSVD(factors=1).fit(OTHER_ITEMS)},
+            r"trained has 1 items, and the ratings \d+: give what",
         ),
     ],
 )

@@ -7,11 +7,13 @@ import time
 
 import numpy as np
 import pytest
+from conftest import numba_threads
 from hadyounot.retrain import mf, ncf
 from hadyounot.retrain.mf import MatrixFactorization
 from hadyounot.retrain.ncf import NeuralCollaborativeFiltering
 from hadyounot.retrain.ratings import Deletion
 from hadyounot.retrain.svd import TruncatedSVD
+from hadyounot.retrain.threads import on_threads
 from hadyounot.study import datasets
 
 SOON = 5  # seconds; what is interrupted would go on for ten and more
@@ -91,3 +93,19 @@ def test_slices_of_an_epoch_change_no_bit_of_the_neural_model(monkeypatch, negat
     assert [len(part.coast_distances) > 0 for part in parts] == [True] + [False] * (len(parts) - 1)
     assert np.array_equal(recommender.retrain(RATINGS, SOME), whole)
     assert np.array_equal(recommender.fit(RATINGS).item_embeddings, fitted.item_embeddings)
+
+
+def test_what_fails_on_one_thread_stops_the_others():
+    done = []
+
+    def perform(work, job):
+        if job == 1:
+            raise ValueError("enough")
+        for step in range(200):
+            done.append(step)
+            time.sleep(0.01)
+            yield
+
+    with numba_threads(2), pytest.raises(ValueError, match="enough"):
+        on_threads([0, 1], lambda: None, perform)
+    assert len(done) < 100

@@ -1,7 +1,9 @@
 """The recommender and its lanes: a counterfactual model is the model trained without the deleted ratings, exactly."""
 
+import hashlib
 import math
 import re
+from pathlib import Path
 
 import cornac
 import numba
@@ -10,6 +12,7 @@ import pandas as pd
 import pytest
 import surprise
 from conftest import numba_threads
+from hadyounot.retrain import mf_kernel
 from hadyounot.retrain.mf import MatrixFactorization
 from hadyounot.retrain.ratings import Deletion, Ratings
 from hadyounot.retrain.simd import LANES
@@ -309,3 +312,11 @@ def test_quality_on_movielens(ml100k):
     scores = model.scores(np.arange(train.n_users))
     assert 0.90 < np.sqrt(np.mean((scores[test.users, test.items] - test.values) ** 2)) < 0.98
     assert np.sqrt(np.mean((scores[train.users, train.items] - train.values) ** 2)) < 0.92
+
+
+def test_kernels_name_the_code_that_they_inline():
+    """Else numba would go on with machine code that it kept: it asks for the time and size of a kernel's own file."""
+    folder = Path(mf_kernel.__file__).parent
+    line = f"# compiled with simd.py {hashlib.sha256((folder / 'simd.py').read_bytes()).hexdigest()[:16]}:"
+    for kernel in ("mf_kernel.py", "ncf_kernel.py"):
+        assert line in (folder / kernel).read_text(), f"write into {kernel}: {line}"

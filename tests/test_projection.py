@@ -59,8 +59,8 @@ def test_the_projection_keeps_clusters_repeats_and_needs_more_points_than_the_pe
         project(features[:5], 5, RNG(2))
 
 
-def scores(effects, features, users):
-    return separability(Points(users, features, effects), 3, RNG(0)).set_index("probe")
+def scores(effects, features, users, folds=3):
+    return separability(Points(users, features, effects), folds, RNG(0)).set_index("probe")
 
 
 def test_a_line_is_found_by_the_linear_probe_and_a_product_only_by_the_other():
@@ -117,9 +117,25 @@ def test_scores_of_resamples_are_those_of_the_rows_drawn():
         np.testing.assert_allclose(resampled(times, of_user, values, guess), expected, rtol=1e-6)
 
 
+OF_ONE_FOLD = "the users of one fold alone have an effect above the median, or at most there"
+
+
 @pytest.mark.parametrize("effects", [[0] * 20, [1] * 8 + [0] * 12, [0] * 12 + [1] * 8])
 def test_effects_that_are_on_one_side_of_the_median_for_all_but_a_user_are_refused(effects):
-    of_one = max(effects.count(0), 8) if effects[0] == 0 else 8
+    of_one = 12 if effects[0] == 0 else 8
     users = np.where(np.arange(20) < of_one, 0, 1 + np.arange(20) % 4)
-    with pytest.raises(ValueError, match="fewer than two users have an effect above the median, or one at most there"):
+    with pytest.raises(ValueError, match=OF_ONE_FOLD):
         scores(np.array(effects, float), RNG(0).normal(size=(20, 2)), users)
+
+
+def test_effects_that_are_on_one_side_of_the_median_for_all_but_two_users_may_be_of_one_fold():
+    users, features = np.repeat(np.arange(20), 3), RNG(0).normal(size=(60, 2))
+    found = set()
+    for pair in ([0, 1], [0, 2], [0, 3], [0, 4]):
+        effects = np.where(np.isin(users, pair), 1.0, 0.0)
+        try:
+            scores(effects, features, users, folds=2)
+            found.add("compared")
+        except ValueError as error:
+            found.add(str(error).partition(":")[0])
+    assert found == {"compared", OF_ONE_FOLD}

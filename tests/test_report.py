@@ -1,5 +1,6 @@
 """The command that writes one table or figure, on a small finished run: from what it says it reads, nothing else."""
 
+import errno
 import hashlib
 import json
 import os
@@ -210,6 +211,15 @@ def test_what_cannot_be_written_is_one_clear_error(study, tmp_path, capsys, name
     assert write(name, study, tmp_path) == 1
     assert told in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_no_room_to_write_is_one_line(study, tmp_path, monkeypatch, capsys):
+    def full(*given):
+        raise OSError(errno.ENOSPC, "no room for a.csv: free some")
+
+    monkeypatch.setattr(output, "write", full)
+    assert write("recommenders", study, tmp_path) == 1
+    assert capsys.readouterr().err == f"[Errno {errno.ENOSPC}] no room for a.csv: free some\n"
 
 
 def imported(*command: str) -> set[str]:

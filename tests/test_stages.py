@@ -30,7 +30,7 @@ from hadyounot.study import methods, paths
 from hadyounot.study.cell import Cell
 from hadyounot.study.config import AblationsConfig, StudyConfig, check_study
 from hadyounot.study.methods import BASE, FAMILIES, METHOD, METHODS, Learner, Method, Sample, family
-from hadyounot.study.stages import STAGES
+from hadyounot.study.stages import STAGES, ablate
 from hadyounot.study.stages.ablate import quality
 from hadyounot.study.stages.explain import BASELINES, explain
 from hadyounot.study.stages.learn import Fits, kept_fits, learn, representation, surrogates
@@ -281,6 +281,16 @@ def test_our_surrogate_is_the_one_whose_products_predict_held_out_training_users
     assert ours.learner.products == max(r2, key=r2.get)
     assert tuple(ours.representation.products) == ours.learner.products
     assert np.ptp(list(r2.values())) > 0.05  # or the choice would mean nothing
+
+
+def test_products_that_embeddings_do_not_allow_are_no_variants(cell, monkeypatch):
+    monkeypatch.setattr(ablate, "embeddings", lambda cell: (np.zeros((9, 2)), np.zeros((9, 3))))
+    kept, every = (
+        {method.learner.products for method in found}
+        for found in (ablate.variants(cell, "products"), family("products", cell.study.ablations, 3))
+    )
+    assert every - kept == {products for products in every if "user" in products} != set()
+    assert len(ablate.variants(cell, "reading")) == len(family("reading", cell.study.ablations, 3))
 
 
 def test_deletions_of_another_size_are_really_retrained(cell, fits):
@@ -661,6 +671,10 @@ def test_ablations_that_cannot_be_made_are_refused_before_anything_runs(settings
         ({"explanation": {"top_k": [1, 1, 3]}}, r"explanation.top_k\n.* names one twice; remove it"),
         ({"ablations": {"candidates": [10, 10]}}, r"ablations.candidates\n.* names one twice; remove it"),
         ({"projection": {"points": 20}}, "perplexity 30 needs more points than 20; lower it"),
+        (
+            {"counterfactual": {"training_users": 4}},
+            r"4 users of ml-100k, mf cannot be .*; write at least 5",
+        ),
     ],
 )
 def test_settings_that_break_a_table_or_a_picture_are_refused_before_anything_runs(settings, message):

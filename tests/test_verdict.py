@@ -238,6 +238,9 @@ def test_a_slip_in_the_claims_is_named(tmp_path):
     file.write_text(text.replace("kind: gap", "kind: gape"))
     with pytest.raises(yaml_file.ConfigError, match="write `kind: gap`"):
         claims.load_claims(file)
+    file.write_text(text.replace("    recommenders: [mf, ncf]\n    better", "    recommenders: [mf]\n    better", 1))
+    with pytest.raises(yaml_file.ConfigError, match=r"recommenders: .*2"):
+        claims.load_claims(file)
 
 
 # -- the table --------------------------------------------------------------------------------------------------------

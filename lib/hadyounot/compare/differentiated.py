@@ -108,8 +108,8 @@ class Influence:
         if failed:
             raise RuntimeError(
                 f"influence on item {target} for user {user}: conjugate gradients did not reach tolerance"
-                f" {self.config.tolerance} in {self.config.max_iterations} iterations; raise influence.damping or"
-                " influence.max_iterations"
+                f" {self.config.tolerance} in {self.config.max_iterations} iterations; raise damping or"
+                " max_iterations, of a study in explanation.influence"
             )
         rows = torch.from_numpy(self.ratings.rows_of(user))
         users, items, values = self._users[rows], self._items[rows], self._values[rows]

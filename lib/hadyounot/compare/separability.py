@@ -69,7 +69,8 @@ def separability(points: Points, folds: int, rng: np.random.Generator) -> pd.Dat
         0.5: a fold that lies high is predicted from others that lie low.
 
     Raises:
-        ValueError: fewer users than folds, or fewer than two users have an effect above the median, or at most there.
+        ValueError: fewer users than folds; or those of one fold alone have an effect above the median, or at most
+            there.
     """
     seed = int(rng.integers(2**31))
     _, of_user = np.unique(points.users, return_inverse=True)
@@ -83,12 +84,12 @@ def separability(points: Points, folds: int, rng: np.random.Generator) -> pd.Dat
         ),
     }
     effects, above = points.effects, points.effects > np.median(points.effects)
-    if min(len(np.unique(points.users[side])) for side in (above, ~above)) < 2:  # whoever has them is held out once
+    held_out = {"groups": points.users, "cv": GroupKFold(folds)}
+    if any(len(np.unique(above[fitted])) < 2 for fitted, _ in GroupKFold(folds).split(above, groups=points.users)):
         raise ValueError(
-            "fewer than two users have an effect above the median, or one at most there: record more deletions or "
+            "the users of one fold alone have an effect above the median, or at most there: record more deletions or "
             "users before comparing probes"
         )
-    held_out = {"groups": points.users, "cv": GroupKFold(folds)}
     rows = []
     for name, (regressor, classifier) in probes.items():
         predicted = cross_val_predict(regressor, points.features, effects, **held_out)

@@ -78,7 +78,7 @@ def explain(
         target: index of an item among the user's top K; None is the first of them.
         top_k: K.
         size: how many items to delete. None looks for the fewest, up to ``LARGEST``: sizes are tried from 1 on, each
-            with an equal share of the budget that is left, and at least one model.
+            with an equal share of the budget that is left, while it is for a model at least.
         budget: models retrained at most. Where it suffices for all subsets of the history (where no size is given, of
             all sizes up to ``LARGEST``), a valid explanation is found if there is one, and the smallest; elsewhere one
             may be missed.
@@ -164,8 +164,10 @@ def _check_kinds(recommender: Recommender, ratings: Ratings, trained: Model | No
         raise ValueError(f"trained is a {type(trained).__name__}: {FITTED}")
     if trained is not None and not isinstance(trained, getattr(recommender, "makes", object)):
         raise ValueError(f"trained is a {type(trained).__name__}, which no {kind} makes: {FITTED}")
-    if trained is not None and (users := len(trained.user_embeddings)) != ratings.n_users:
-        raise ValueError(f"trained has {users} users, and the ratings {ratings.n_users}: {FITTED}")
+    for what in ("user", "item") if trained is not None else ():
+        known, due = len(getattr(trained, f"{what}_embeddings")), getattr(ratings, f"n_{what}s")
+        if known != due:
+            raise ValueError(f"trained has {known} {what}s, and the ratings {due}: {FITTED}")
 
 
 def _checked(

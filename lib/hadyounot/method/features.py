@@ -135,7 +135,7 @@ class Representation:
         )
 
     def item_features(self, user: int, target: int, items: np.ndarray) -> np.ndarray:
-        """What each of the user's items (m,) adds to the features of a deletion: float32 (m, F), of a mask int8."""
+        """What each of the user's items (m,) adds to the features of a deletion: float32 (m, F)."""
         fixed, crossed = self._parts(user, items)
         return np.hstack([fixed, (crossed * self.item_embeddings[target]).reshape(len(items), -1)])
 

@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         write(given.name, StudyConfig.given(given.params["settings"]), Path(given.params["folder"]))
-    except (AnswersError, ConfigError, StoreError) as error:
+    except (AnswersError, ConfigError, OSError, StoreError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numba
 import numpy as np
 from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import svds
 from sklearn.utils.extmath import svd_flip
@@ -211,10 +212,14 @@ def _run(jobs: list[tuple]) -> Iterable[np.ndarray]:
     try:
         yield from tqdm(found, "retrain", len(jobs) - 1, **shown)
     except BrokenProcessPool as error:
-        raise RuntimeError(
-            f"one of {processes} processes that retrained {jobs[0][0]} died: it was killed, as systems do that run out"
-            " of memory, or it crashed; run this again, on fewer cores if memory was short"
-        ) from error
+        raise _died(jobs[0], processes) from error
+
+
+def _died(job: tuple, processes: int) -> RuntimeError:
+    return RuntimeError(
+        f"one of {processes} processes that retrained {job[0]} died: it was killed, as systems do that run out of"
+        " memory, or it crashed; run this again, on fewer cores if memory was short"
+    )
 
 
 def _elsewhere(job: tuple, processes: int) -> np.ndarray | None:
@@ -222,6 +227,8 @@ def _elsewhere(job: tuple, processes: int) -> np.ndarray | None:
     try:
         with parallel_config("loky", inner_max_num_threads=1):
             (scores,) = Parallel(processes)([delayed(_retrained)(*job)])
+    except TerminatedWorkerError as error:
+        raise _died(job, processes) from error
     except (PicklingError, BrokenProcessPool) as error:
         why = str(error.__cause__ or error).strip().strip('"').strip().splitlines()[-1]
         warnings.warn(

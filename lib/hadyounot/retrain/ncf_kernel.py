@@ -1,5 +1,7 @@
 """Neural collaborative filtering (NeuMF) with Adam, all lanes of ``simd`` at once."""
 
+# compiled with simd.py 34c9337453999541: whether the machine code that numba kept is old, it sees by this file alone
+
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 

@@ -19,11 +19,15 @@ def on_threads(
     stopped = threading.Event()
 
     def run(share: Sequence[Any]) -> None:
-        work = workspace()
-        for job in share:
-            for _ in perform(work, job):
-                if stopped.is_set():
-                    return
+        try:
+            work = workspace()
+            for job in share:
+                for _ in perform(work, job):
+                    if stopped.is_set():
+                        return
+        except BaseException:
+            stopped.set()
+            raise
 
     with ThreadPoolExecutor(threads) as pool:
         try:

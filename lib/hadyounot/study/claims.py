@@ -77,6 +77,9 @@ class GapClaim(_OfList):
 
     kind: Literal["gap"] = "gap"
     side: ClassVar[Side] = "above"
+    recommenders: list[Literal["mf", "ncf"]] = Field(
+        ["mf", "ncf"], min_length=2, max_length=2, description="The first kind of recommender, and the second."
+    )
     better: str = Field(description="The difference is the validity of this method,")
     worse: str = Field(description="less that of this one.")
 
@@ -93,13 +96,13 @@ class AblationClaim(_OfList):
 
 
 class CorrelationClaim(_OfWorlds):
-    """Pearson correlation of a measure with the score decrease, how far from 0: the median over users."""
+    """Pearson correlation of a measure with the score decrease, how far from 0, or less another: median over users."""
 
     kind: Literal["correlation"] = "correlation"
     measure: str = Field(description="The measure.")
     minus: str | None = Field(
         None,
-        description="A measure whose correlation, how far from 0, is subtracted from that of `measure`, user by user.",
+        description="A measure whose correlation is subtracted, user by user; that of a distance has its sign turned.",
     )
     side: Side = Field(description="Of `bound`.")
     bound: float = Field(0, ge=-1, le=1, description="On which side of this it is claimed to lie.")

@@ -178,6 +178,7 @@ class StudyConfig(Strict):
         for cell in self.cells:
             if cell.model not in self.models:
                 raise ValueError(f"cells: unknown model {cell.model!r}; models has {sorted(self.models)}")
+            self._users_can_be_split(cell)
             if cell.analysed:
                 self._samples_were_recorded(cell)
         names = [(cell.dataset, cell.model) for cell in self.cells]
@@ -185,6 +186,18 @@ class StudyConfig(Strict):
             if names.count(name) > 1:
                 raise ValueError(f"cells: dataset {name[0]!r} with model {name[1]!r} stands there twice; remove one")
         return self
+
+    def _users_can_be_split(self, cell: CellConfig) -> None:
+        folds = self.surrogates.folds
+        counts = {"counterfactual.training_users": self._counts(cell).training_users}
+        if cell.analysed:
+            counts["projection.users"] = self.projection.users
+        for field, users in counts.items():
+            if users < folds:
+                raise ValueError(
+                    f"{field}: {users} users of {cell.dataset}, {cell.model} cannot be cross-validated in "
+                    f"surrogates.folds = {folds}; write at least {folds}"
+                )
 
     def _samples_were_recorded(self, cell: CellConfig) -> None:
         counts = self._counts(cell)

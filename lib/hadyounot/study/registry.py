@@ -1,6 +1,5 @@
 """The registry of datasets: strict models of datasets.yaml."""
 
-import codecs
 import os
 import re
 from collections.abc import Mapping
@@ -18,8 +17,8 @@ from .yaml_file import CONFIG_FOLDER, load, report, unknown_name
 
 def _known_encoding(name: str) -> str:
     try:
-        codecs.lookup(name)
-    except LookupError:
+        "a".encode(name)
+    except (LookupError, UnicodeError):  # unknown, or between other things than bytes and text
         raise ValueError(f"Python knows no encoding {name!r}; most files are utf-8 or latin-1") from None
     return name
 
@@ -303,11 +302,19 @@ def unknown_others(rows: Mapping[str, DatasetConfig], registry: Mapping[str, Dat
         for name, row in rows.items()
         for number, source in enumerate(row.sources)
     }
-    return {
+    problems = {
         ".".join(field): unknown_name(field[1].rpartition(".")[2], other, registry)
         for field, other in named.items()
         if other not in (None, *registry)
     }
+    for name in rows:
+        cut_from = [name]
+        for each in cut_from:  # grows on the way
+            others = [getattr(source, "dataset", None) for source in registry[each].sources]
+            if name in others:
+                problems[f"{name}.sources"] = [f"{name} is cut from itself, by way of {each}; name another dataset"]
+            cut_from += [other for other in others if other in registry and other not in cut_from]
+    return problems
 
 
 def ancestors(name: str, registry: dict[str, DatasetConfig]) -> list[str]:

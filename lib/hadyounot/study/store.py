@@ -35,7 +35,7 @@ class StoreError(ValueError):
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary path to write to, which becomes ``path`` at the end; after an exception neither file is there.
+    """A temporary path to write to, which becomes ``path`` at the end. After an exception it is gone.
 
     Folders are created. Whoever reads ``path`` sees a whole file, whatever is killed and however many write it; what a
     killed process left behind goes when ``path`` is next written on that machine.

@@ -7,18 +7,21 @@ import pandas as pd
 
 from ...compare import correlation
 from ...method import effects
+from ...method.features import product_sets
 from ...method.outcomes import Outcomes
 from .. import paths
 from ..cell import Cell
 from ..methods import Method, family
 from .explain import explain
-from .learn import Learned, kept_fits, learn
+from .learn import Learned, embeddings, kept_fits, learn
 from .verify import verify
 
 
 def variants(cell: Cell, name: str) -> tuple[Method, ...]:
-    """The methods of a family of the study."""
-    return family(name, cell.study.ablations, cell.study.explanation.explanation_size)
+    """The methods of a family of the study, but for products that the cell's embeddings do not allow."""
+    allowed = None, (), *product_sets(*embeddings(cell))
+    found = family(name, cell.study.ablations, cell.study.explanation.explanation_size)
+    return tuple(method for method in found if method.learner is None or method.learner.products in allowed)
 
 
 def ablate(cell: Cell, name: str) -> tuple[pd.DataFrame, dict[str, Any], pd.DataFrame]:
