@@ -170,6 +170,9 @@ class UrlSource(Strict):
     def _digest_of_an_archive(self) -> Self:
         if self.sha256 and self.url.endswith("/"):
             raise ValueError("sha256 is that of an archive; for single files give it at ratings and titles")
+        kept = [url.rpartition("/")[2] for url in self.downloads]
+        if len(set(kept)) < len(kept):
+            raise ValueError(f"two files would be kept as {kept[0]}; download them and give `kind: folder`")
         return self
 
 
