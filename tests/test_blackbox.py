@@ -666,11 +666,11 @@ class ScoresAlone:
         return np.zeros(1)
 
 
-@pytest.mark.parametrize("name", ["Sums", "Seedless"])
-def test_a_seed_is_given_to_what_takes_one(name):
+@pytest.mark.parametrize(("name", "given"), [("Sums", {}), ("Seedless", {}), ("Neighbours", {"seed": 7})])
+def test_a_seed_is_given_to_what_takes_one(name, given):
     settings = BlackBoxConfig(factory=f"test_blackbox:{name}")
     check(settings, 7)
-    assert resolved(settings, 7).keywords == {}
+    assert resolved(settings, 7).keywords == given
 
 
 @pytest.mark.parametrize(
@@ -743,3 +743,20 @@ def test_a_wrong_black_box_is_one_error_that_says_what_to_write(changed, said):
     with pytest.raises(ConfigError) as error:
         check_study({"models": {"als": model}, "cells": CELL}, "here")
     assert said in str(error.value)
+
+
+def test_a_study_may_let_a_black_box_recommend_what_was_seen(tmp_path):
+    models = {"als": STUDY["models"]["neighbours"] | {"remove_seen": False}}
+    study = check_study({"models": models, "cells": CELL}, "here")
+    assert not Cell(study, "toy", "als", tmp_path).recommender().remove_seen
+
+
+@pytest.mark.parametrize("recommender", [ImplicitALS, SurpriseSVD])
+def test_peers_are_drawn_from_their_seed(recommender):
+    drawn = []
+    for seed in (0, 1, 1):
+        fitted = recommender(seed=seed)
+        fitted.fit(world())
+        drawn.append(fitted.user_embeddings)
+    same(drawn[1], drawn[2])
+    assert not np.array_equal(drawn[0], drawn[1])

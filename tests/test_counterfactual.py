@@ -21,6 +21,7 @@ from hadyounot.method.outcomes import (
 from hadyounot.retrain.mf import MatrixFactorization
 from hadyounot.retrain.ratings import Deletion, Ratings
 from hadyounot.rng import generator
+from hadyounot.study import datasets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -317,3 +318,30 @@ def test_equal_scores_are_not_ordered_by_index():
     assert sorted(first) == list(range(40))
     assert (np.diff(first) < 0).any()
     assert (top_items(np.zeros(40, np.float32), everything, 40) == first).all()
+
+
+@pytest.mark.parametrize("remove_seen", [True, False])
+def test_targets_are_of_the_recommenders_reading(remove_seen):
+    ratings = datasets.planted()
+    mf = MatrixFactorization(factors=2, epochs=4, remove_seen=remove_seen)
+    found = record(mf, ratings, [Deletion(user, ()) for user in range(8)], n_targets=5)
+    inside = [np.isin(targets, ratings.history(user)).any() for user, targets in enumerate(found.targets)]
+    assert any(inside) != remove_seen
+
+
+class Untrained(MatrixFactorization):
+    def fit(self, ratings):
+        raise AssertionError("trained")
+
+
+def test_too_few_candidates_are_refused_before_the_original_is_trained():
+    few = int(candidates(world(), 0).sum())
+    with pytest.raises(ValueError, match="lower n_targets"):
+        record(Untrained(), world(), [Deletion(0, ())], few + 1)
+
+
+def test_streams_of_random_numbers_are_told_apart_by_every_name():
+    names = [(), ("a", "bc"), ("ab", "c"), ("abc",), (1, 23), (12, 3), ("1", 23)]
+    drawn = [generator(0, *each).integers(2**62) for each in names]
+    assert len({*drawn, generator(1).integers(2**62)}) == len(names) + 1
+    assert drawn == [generator(0, *each).integers(2**62) for each in names]

@@ -319,3 +319,31 @@ def test_shortlisting_oracle_retrains_single_items_then_subsets_of_the_worst(sma
         scores = recommender.retrain(ratings, [Deletion(user, (int(item),)) for item in history])
         behind = margins(scores, candidates(ratings, user), int(pool.targets[0, 0]))
         assert shortlist == set(history[np.argsort(-behind)[:4]].tolist())
+
+
+@pytest.mark.parametrize("remove_seen", [True, False])
+def test_the_oracle_shortlists_what_pushes_the_target_of_its_reading(small, remove_seen):
+    recommender, ratings = small[0].model_copy(update={"remove_seen": remove_seen}), small[1]
+    trained, users = recommender.fit(ratings), range(8)
+    settings, rngs = OracleConfig(exhaustive=0, shortlist=4), [generator(user, "oracle") for user in users]
+    pools, _ = oracle_pools(recommender, ratings, trained, users, 2, settings, rngs)
+    for user, pool in zip(users, pools, strict=True):
+        history, eligible = ratings.history(user), candidates(ratings, user, remove_seen)
+        target = int(top_items(trained.scores([user])[0], eligible, 1)[0])
+        scores = recommender.retrain(ratings, [Deletion(user, (int(item),)) for item in history])
+        behind = margins(scores, eligible, target)
+        shortlist = {item for deletion in pool.deletions for item in deletion.items}
+        assert shortlist == set(history[np.argsort(-behind, kind="stable")[:4]].tolist())
+
+
+def test_a_shortlist_shorter_than_the_explanation_is_as_long():
+    config = OracleConfig(exhaustive=0, shortlist=3)
+    searched = oracle_search(5, np.arange(9), 4, config)
+    refined = oracle_refine(searched, np.arange(9.0), 4, config, generator(0, "oracle"))
+    assert [deletion.items for deletion in refined] == [(5, 6, 7, 8)]
+
+
+def test_a_change_of_one_user_ends_where_shares_do():
+    for valid, base in ((True, False), (False, True)):
+        _, low, high = paired_change(np.array([valid]), np.array([base]))
+        assert -1 <= low < high <= 1

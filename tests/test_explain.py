@@ -12,9 +12,12 @@ from conftest import numba_threads
 from hadyounot.compare import proposals, verified
 from hadyounot.compare.influence import factorization_block
 from hadyounot.compare.naive import naive
+from hadyounot.compare.oracle import margins
 from hadyounot.compare.proposals import best_subsets, changes, corrected
 from hadyounot.compare.verified import LARGEST
+from hadyounot.method.outcomes import candidates
 from hadyounot.retrain.simd import LANES
+from test_blackbox import Masked, Sgd
 
 MF = hyn.MatrixFactorization(factors=4, epochs=15, learning_rate=0.05, regularization=0.02, init_scale=0.3, seed=1)
 NCF = hyn.NeuralCollaborativeFiltering(gmf_factors=2, mlp_layers=(4, 2), epochs=8, batch_size=16, learning_rate=0.05)
@@ -304,9 +307,11 @@ def test_changes_of_many_items_are_influence_on_each():
         np.testing.assert_allclose(found[:, item], factorization_block(model, RATINGS, MF, 2, item), atol=1e-12)
 
 
-def test_changes_on_a_neural_model_are_those_of_its_users_gradients():
+@pytest.mark.parametrize("name", ["ncf", "ncf on choices"])
+def test_changes_on_a_neural_model_are_those_of_its_users_gradients(name):
     """Slopes by finite differences; the change by the normal equations of the history without an item."""
-    model = NCF.fit(RATINGS)
+    ncf = RECOMMENDERS[name]
+    model = ncf.fit(RATINGS)
     (before,), step = model.scores([4]).astype(float), 1e-2
     slopes = []
     for name in ("gmf_users", "mlp_users"):
@@ -318,11 +323,11 @@ def test_changes_on_a_neural_model_are_those_of_its_users_gradients():
             up, down = (dataclasses.replace(model, **{name: each}).scores([4])[0].astype(float) for each in moved)
             slopes.append((up - down) / (2 * step))
     slopes, history = np.stack(slopes, axis=1), RATINGS.history(4)
-    errors = RATINGS.values[RATINGS.rows_of(4)] - before[history]
+    errors = (1 if ncf.negatives else RATINGS.values[RATINGS.rows_of(4)]) - before[history]
     hessian = slopes[history].T @ slopes[history]
     hessian += 0.1 * np.trace(hessian) / len(hessian) * np.eye(len(hessian))
     wanted = -(errors[:, None] * slopes[history]) @ np.linalg.inv(hessian) @ slopes.T
-    found = changes(model, RATINGS, NCF, 4)
+    found = changes(model, RATINGS, ncf, 4)
     assert np.corrcoef(found.ravel(), wanted.ravel())[0, 1] > 0.999
     np.testing.assert_allclose(found, wanted, atol=0.05 * np.abs(wanted).max())
 
@@ -384,3 +389,20 @@ def test_against_a_single_other_item_the_narrowest_beam_is_exact(monkeypatch):
     effect = np.random.default_rng(2).normal(size=(8, 2))
     _, predicted = best_subsets(np.array([1.0, 0.0]), effect, 3, 1, 0)
     assert predicted[0] == pytest.approx(np.sort(effect[:, 1] - effect[:, 0])[-3:].sum() - 1)
+
+
+def test_of_deletions_with_equal_ranks_the_one_that_pushes_furthest_is_shown():
+    several = 0
+    for user in range(8):
+        found = hyn.explain(MF, RATINGS, user, size=2, budget=15)
+        ties = [row.items for row in found.tried.itertuples() if row.rank_after == found.rank_after]
+        scores = MF.retrain(RATINGS, [hyn.Deletion(user, items) for items in ties])
+        behind = margins(scores, candidates(RATINGS, user), found.target)
+        assert found.items == ties[behind.argmax()]
+        several += len(ties) > 1
+    assert several
+
+
+def test_what_is_never_recommended_is_no_part_of_what_a_black_box_learnt():
+    masked, plain = (changes(box.fit(RATINGS), RATINGS, box, 3) for box in map(hyn.BlackBox, (Masked, Sgd)))
+    np.testing.assert_array_equal(masked, plain)

@@ -320,3 +320,12 @@ def test_kernels_name_the_code_that_they_inline():
     line = f"# compiled with simd.py {hashlib.sha256((folder / 'simd.py').read_bytes()).hexdigest()[:16]}:"
     for kernel in ("mf_kernel.py", "ncf_kernel.py"):
         assert line in (folder / kernel).read_text(), f"write into {kernel}: {line}"
+
+
+def test_initial_embeddings_of_users_and_items_are_drawn_apart_as_wide_as_is_said():
+    many = Ratings.from_arrays(np.arange(300), np.arange(300), np.arange(300) % 5)
+    users, items = MatrixFactorization(factors=8, init_scale=0.5).initial_embeddings(many)
+    for table in (users, items):
+        assert abs(table.mean()) < 0.05
+        assert table.std() == pytest.approx(0.5, rel=0.05)
+    assert abs(np.corrcoef(users.ravel(), items.ravel())[0, 1]) < 0.1

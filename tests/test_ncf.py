@@ -222,3 +222,18 @@ def test_quality_on_movielens(ml100k):
     train, test = ml100k.select(chosen), ml100k.select(~chosen)
     scores = NeuralCollaborativeFiltering().fit(train).scores(np.arange(train.n_users))
     assert 0.90 < np.sqrt(np.mean((scores[test.users, test.items] - test.values) ** 2)) < 0.94
+
+
+def test_initial_weights_are_drawn_apart_as_wide_as_is_said():
+    """Dense layers between the bounds of Glorot and Bengio (AISTATS 2010), biases 0."""
+    many = Ratings.from_arrays(np.arange(300), np.arange(300), np.arange(300) % 5)
+    ncf = NeuralCollaborativeFiltering(gmf_factors=6, mlp_layers=(32, 16), init_scale=0.3)
+    users, items, weights = ncf.initial_weights(many)
+    for table in (users, items):
+        assert table.std() == pytest.approx(0.3, rel=0.05)
+    assert abs(np.corrcoef(users.ravel(), items.ravel())[0, 1]) < 0.1
+    matrix, biases = weights[: 32 * 16], weights[32 * 16 : 33 * 16]
+    assert np.abs(matrix).max() == pytest.approx(np.sqrt(6 / 48), rel=0.02)
+    assert matrix.std() == pytest.approx(np.sqrt(6 / 48 / 3), rel=0.1)
+    assert not biases.any()
+    assert weights[-1] == 0

@@ -40,7 +40,7 @@ def test_matrix_factorisation_needs_the_regularisation_of_lowest_error(halves):
     train, _ = halves
     table = selection.validate(MF, train, 0, "toy")
     assert sorted(table["regularization"]) == sorted(selection.REGULARIZATIONS)
-    held_out = generator(0, "validation", "toy").random(len(train)) < selection.VALIDATION_SHARE
+    held_out = generator(0, "validation", "toy").random(len(train)) < 0.1
     for row in table.itertuples():
         model = MF.model_copy(update={"regularization": row.regularization}).fit(train.select(~held_out))
         assert row.validation_rmse == rmse(model.scores(range(train.n_users)), train.select(held_out))
@@ -67,7 +67,7 @@ def test_with_negatives_ranking_decides_and_not_an_error(halves, tmp_path):
     table = selection.validate(IMPLICIT, train, 0, "toy")
     store.write_csv(tmp_path / "validation.csv", table, schemas.VALIDATION)
     assert table["validation_rmse"].isna().all()
-    held_out = generator(0, "validation", "toy").random(len(train)) < selection.VALIDATION_SHARE
+    held_out = generator(0, "validation", "toy").random(len(train)) < 0.1
     kept = train.select(~held_out)
     for row in table.iloc[[0, -1]].itertuples():
         update = {"learning_rate": row.learning_rate, "epochs": row.epochs}
@@ -161,3 +161,20 @@ def test_signal_is_the_change_of_own_and_of_others_scores():
     of_own = sum(moves[user] for user, moves in zip(users, moved, strict=True))
     assert (found["own_top1_changed"], found["others_top1_changed"]) == (of_own, np.sum(moved) - of_own)
     assert 0 < found["others_top1_changed"] < 58
+
+
+def test_a_regularisation_of_the_cells_own_is_compared_too(halves):
+    mf = MF.model_copy(update={"regularization": 0.07})
+    table = selection.validate(mf, halves[0], 0, "toy")
+    assert sorted(table["regularization"]) == sorted([*selection.REGULARIZATIONS, 0.07])
+    assert "the cell's settings have" in selection.verdict(mf, table)
+
+
+def test_signal_is_of_items_that_somebody_rated():
+    whole = world()
+    ratings = whole.select(whole.items != 0)
+    found = selection.signal(MF, MF.fit(ratings), ratings, [3], 2, seed=0, watchers=2)
+    (deletion,) = selection.sample_deletions(ratings, 3, 2, 1, 0)
+    changes = np.abs(MF.retrain(ratings, [deletion]) - MF.fit(ratings).scores([3]))[0]
+    assert found["own_change"] == pytest.approx(changes[ratings.rated].mean(), rel=1e-5)
+    assert not ratings.rated.all()

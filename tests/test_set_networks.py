@@ -128,3 +128,17 @@ def test_effects_that_do_not_vary(recorded, effects):
     one = replace(recorded, deletions=tuple(Deletion(0, each.items) for each in recorded.deletions))
     with pytest.raises(ValueError, match="needs 2 training users"):
         fit("mean", one, effects)
+
+
+def test_the_network_of_the_best_rate_is_the_one_that_predicts(recorded, effects):
+    config = CONFIG.model_copy(update={"learning_rates": [1e-2, 1e-5], "max_epochs": 4})
+    found = fit_set_network("deepsets", Representation(USERS, ITEMS), recorded, effects, config, generator(1))
+    unseen = np.flatnonzero(held_out_users(recorded.users, config.held_out_share, generator(1)))
+    predicted = [
+        found.surrogate.predict(USERS[recorded.users[row]], ITEMS[[recorded.deletions[row].items]], ITEMS[i])[0]
+        for row in unseen
+        for i in recorded.targets[row]
+    ]
+    assert found.report["learning_rate"] == 1e-2
+    mse = np.mean((np.array(predicted) - effects[unseen].ravel()) ** 2) / found.surrogate.scale**2
+    assert mse == pytest.approx(found.curve["mse"].min(), rel=1e-3)

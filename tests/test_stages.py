@@ -17,6 +17,7 @@ from hadyounot.compare import verified
 from hadyounot.compare.accuracy import ndcg
 from hadyounot.compare.influence import removals
 from hadyounot.compare.settings import InfluenceConfig
+from hadyounot.compare.statistics import median_user
 from hadyounot.method import effects, search
 from hadyounot.method.choices import ENCODERS, PRODUCT_SETS
 from hadyounot.method.linear import fit_lasso
@@ -41,6 +42,7 @@ from hadyounot.study.stages.verify import verify
 from hadyounot.study.store import StoreError
 from hadyounot.study.yaml_file import CONFIG_FOLDER
 from hadyounot.workflow.demo import open_cell
+from scipy.spatial.distance import cdist
 
 
 @pytest.fixture(scope="module")
@@ -693,3 +695,18 @@ def test_a_part_of_a_study_comes_back_and_has_no_defaults_for_what_was_left_out(
         with pytest.raises(AttributeError, match=name):
             getattr(holder, name)
     assert StudyConfig.given(study.part()) == study
+
+
+@pytest.mark.parametrize(("name", "metric"), [("knn", "euclidean"), ("knn_cosine", "cosine")])
+def test_knn_names_what_is_nearest_by_its_metric(cell, name, metric):
+    explained, _ = explain(cell, [METHOD[name]], {})
+    items = cell.trained.item_embeddings
+    for row in explained.itertuples():
+        history = cell.train.history(row.user)
+        order = cdist(items[history], items[[row.target]], metric)[:, 0].argsort()
+        assert set(row.items) == set(history[order[:3]].tolist())
+
+
+def test_figure_7_keeps_the_user_of_median_correlation(cell):
+    shown = cell.read(paths.MEASURED)["user"].unique().tolist()
+    assert shown == [median_user(cell.read(paths.CORRELATION))[0]]

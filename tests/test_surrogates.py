@@ -2,6 +2,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hadyounot.method import linear, mlp, surrogates
 from hadyounot.method.features import SurrogateData
@@ -403,6 +404,36 @@ def test_additive_r2_tells_signal_from_noise(noise, low, high):
 
 
 @pytest.mark.parametrize("count", [9, 10])
-def test_additive_r2_is_unknown_without_deletions_enough_or_any_that_differ(count):
-    outcomes = outcomes_of([Deletion(0, (1, 2, 3))] * count)
-    assert np.isnan(additive_r2(outcomes, np.ones((count, 2)), 5, generator(0, "folds")))
+def test_additive_r2_is_unknown_without_deletions_enough(count):
+    outcomes = outcomes_of([Deletion(0, (k % 4, 4 + k % 3)) for k in range(count)])
+    found = additive_r2(outcomes, generator(0).normal(size=(count, 2)), 5, generator(0, "folds"))
+    assert np.isnan(found) == (count < 10)
+
+
+def test_additive_r2_is_unknown_where_no_effects_differ():
+    assert np.isnan(additive_r2(outcomes_of([Deletion(0, (1, 2, 3))] * 10), np.ones((10, 2)), 5, generator(0, "folds")))
+
+
+def test_additive_r2_does_not_count_what_targets_differ_by():
+    rng = generator(0, "additive")
+    outcomes = outcomes_of([Deletion(0, tuple(rng.choice(10, 3, replace=False))) for _ in range(80)])
+    effects = rng.normal(size=(80, 4)) + 100 * np.arange(4)
+    assert additive_r2(outcomes, effects, 5, generator(0, "folds")) < 0.2
+
+
+def test_of_equal_penalties_the_larger_is_taken():
+    curve = pd.DataFrame({"penalty": [3.0, 2.0, 1.0] * 2, "fold": [0] * 3 + [1] * 3, "mse": [1.0, 1.0, 2.0] * 2})
+    assert linear._chosen(curve, "mse")[0] == 3
+
+
+def test_rows_are_shuffled_anew_in_every_epoch(monkeypatch):
+    order, standardised = [], mlp._standardised
+    monkeypatch.setattr(
+        mlp, "_standardised", lambda data, rows, *by: order.append(tuple(rows)) or standardised(data, rows, *by)
+    )
+    epochs = mlp._epochs(mlp.MLPRegressor, planted(), MLP, generator(0))
+    next(epochs)
+    first = order[:]
+    next(epochs)
+    assert sorted(np.concatenate(first)) != np.concatenate(first).tolist()
+    assert order[len(first) :] != first

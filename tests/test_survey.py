@@ -23,6 +23,7 @@ from hadyounot.survey.power import people_needed, power
 from hadyounot.survey.questions import BECAUSE, HAD_YOU_NOT, Explanation, Question, Survey, orders, williams
 from hadyounot.workflow.demo import open_cell
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 METHODS = ["knn", "influence", "linear_reg", "mlp_reg"]
 
@@ -551,3 +552,12 @@ def test_a_browser_fills_it_in_by_keyboard_and_what_it_saves_is_read(browser_pag
         opened.get_by_role("button", name="Back").click()
     assert opened.get_by_label("Your participant number").get_attribute("readonly") is not None
     assert len(analysis.compared(analysis.ratings(found.answers, found.survey), "linear_reg")) == 4
+
+
+def test_p_values_of_each_kind_are_corrected_with_their_like():
+    ratings = rated_by(60, 0.5, 0)
+    ratings["rating"] += 0.4 * (ratings["method"] == "linear_reg")  # or all that are corrected are 1
+    found = analysis.compared(ratings, "linear_reg").dropna(subset="mixed_p")
+    for p, holm in (("p_value", "p_holm"), ("mixed_p", "mixed_p_holm")):
+        assert found[holm].tolist() == pytest.approx(multipletests(found[p], method="holm")[1].tolist())
+    assert (found["mixed_p_holm"] != found["p_holm"]).any()

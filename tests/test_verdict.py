@@ -480,6 +480,18 @@ def test_correlations_times_probes_and_counts_are_read_as_they_are(tmp_path):
     assert frame.loc[0, "ci_low"] < 0.34 < frame.loc[0, "ci_high"]
 
 
+def test_a_correlation_of_one_user_agrees_if_it_is_among_the_middle_95_percent_of_ours(tmp_path):
+    fields = {"side": "below", "bound": 0.5, "datasets": ["ml-100k"], "recommenders": ["mf"]}
+    study = study_of(claimed("correlation", measure="influence", **fields), models=["mf"])
+    (cell,) = Cell.all_of(study, tmp_path)
+    plant(cell, pearson={"influence": 0.2})
+    for most, said in ((0.4, R), (0.3, D)):  # 0.356 is the paper's
+        frame = cell.read(paths.CORRELATION).assign(pearson=np.linspace(0, most, 20))
+        store.write(cell.path(paths.CORRELATION), frame, schemas.CORRELATION)
+        (row,) = table("verdict").frame([cell], study).itertuples()
+        assert row.verdict == said
+
+
 def test_a_distance_is_as_accurate_as_what_is_nearest_is_right(tmp_path):
     """Where the nearest items do least, KNN is wrong, however far from 0 the correlation is."""
     fields = {"side": "above", "datasets": ["ml-100k"], "recommenders": ["mf"]}
