@@ -17,8 +17,9 @@ from hadyounot.study import datasets
 from playwright.sync_api import sync_playwright
 
 
-def pytest_collection_finish():
-    """What is imported by now is no garbage: statsmodels looks for some whenever it corrects p-values, and long."""
+@pytest.fixture(autouse=True, scope="module")
+def nothing_imported_is_garbage():
+    """Statsmodels looks for garbage whenever it corrects p-values: not in what was there before, which takes long."""
     gc.freeze()
 
 

@@ -1352,7 +1352,11 @@ def test_a_study_and_a_registry_that_are_right(tmp_path):
             "surrogates: {logistic: {penalties: [1, -2]}}\ncells:",
             ["surrogates.logistic.penalties.1: ", "greater than 0, not -2", "write `penalties: ["],
         ),
-        ("factors: 4}}", "factors: 4}", ["study.yaml: line 2: expected ',' or '}'", "cells:", "write `key: value`"]),
+        (
+            "factors: 4}}",
+            "factors: 4}",
+            ["study.yaml: line 2: did not find expected ',' or '}'", "cells:", "write `key: value`"],
+        ),
         (STUDY, "", ["the file: ", "not null"]),
         (STUDY, "\x07", ["study.yaml: not YAML", "remove"]),
     ],
@@ -1404,7 +1408,14 @@ def test_a_wrong_study_is_one_error_that_says_what_to_write(tmp_path, old, new, 
             r"user: u, separator: '\s+'",
             ['a regular expression: " " stands for a run of spaces too, not \\s+'],
         ),
-        (ROW, BLOCK.format("%"), ["line 6: found character '%'", "in quotes where the value has signs such as | or %"]),
+        (
+            ROW,
+            BLOCK.format("%"),
+            [
+                "line 6: found character that cannot start any token",
+                "in quotes where the value has signs such as | or %",
+            ],
+        ),
         ("user: u", "user: u, user: v", ["line 4: the key 'user' is on line 4 already", "rename or remove one of the"]),
         (ROW, ROW + ROW, ["line 5: the key 'mine' is on line 1 already: mine:; rename or remove one of the two"]),
         (

@@ -11,6 +11,8 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+import seaborn
+from cycler import Cycler
 from hadyounot.report import figures, style
 from hadyounot.report.figures import ablations, slope
 from hadyounot.report.figures.card import example_card, notice
@@ -34,6 +36,39 @@ GENERATING = [method for method in METHODS if method.name not in ("reseed", "ora
 def _closed():
     yield
     plt.close("all")
+
+
+def test_the_theme_is_that_of_seaborn_whatever_a_matplotlibrc_says():
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        seaborn.set_theme(context="paper", style="ticks", font_scale=0.85)
+        # it asks first for fonts that do not come with matplotlib, and has colour maps of its own; none is used
+        theme = {
+            key: value for key, value in matplotlib.rcParams.items() if key not in ("font.sans-serif", "image.cmap")
+        }
+        matplotlib.rcParams.update({"axes.grid": True, "savefig.dpi": 50, "lines.linewidth": 9})
+        style.use()
+        used = dict(matplotlib.rcParams)
+    own = {
+        "axes.edgecolor": style.FAINT,
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlelocation": "left",
+        "figure.constrained_layout.use": True,
+        "font.family": [style.FAMILY],
+        "legend.frameon": False,
+        "pdf.fonttype": 42,
+        "text.hinting": "none",
+        "xtick.color": style.INK,
+        "ytick.color": style.INK,
+    }
+
+    def plain(value):
+        if isinstance(value, float):
+            return round(value, 9)
+        return [to_rgb(each["color"]) for each in value] if isinstance(value, Cycler) else value
+
+    assert {key: used[key] for key, value in theme.items() if plain(used[key]) != plain(value)} == own
 
 
 def validity_frame(datasets=("ml-100k",), top_k=(1, 3, 5)) -> pd.DataFrame:

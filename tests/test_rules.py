@@ -52,7 +52,8 @@ def test_a_run_says_where_data_are_before_it_starts_and_a_missing_dataset_says_w
 
 
 def test_a_study_of_an_own_recommender_on_own_ratings(tmp_path):
-    printed = snakemake(tmp_path, "--cores", "2", study=SHOP)
+    settings = {"surrogates": {"mlp": {"max_epochs": 3}}}  # for time
+    printed = snakemake(tmp_path, "--cores", "2", study=SHOP, settings=settings)
     assert printed.index("my-shop, similar: 1 blocks; data found: ") < re.search(r"^Job \d", printed, re.M).start()
     table = pd.read_csv(tmp_path / "tables/validity_blackbox.csv")
     assert ",".join(table.columns) == VALIDITY

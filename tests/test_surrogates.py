@@ -343,8 +343,8 @@ def test_mlp_clf_predicts_the_centred_logit_of_its_network(effect, n_crossed, mo
 
 @pytest.mark.slow
 def test_only_the_mlp_learns_what_depends_on_the_target():
-    data = planted(deletions=100, interaction=20.0, noise=0.1)
-    config = MLP.model_copy(update={"max_epochs": 40, "patience": 5})
+    data = planted(deletions=50, interaction=20.0, noise=0.1)
+    config = MLP.model_copy(update={"max_epochs": 20, "patience": 5})
     mlp, linear = (
         fit(data, FOLDS, each, generator(0)) for fit, each in ((fit_mlp_reg, config), (fit_lasso, LassoConfig()))
     )

@@ -57,14 +57,12 @@ TABLES = {  # names fixed by other tools that read them
     "sutva": "dataset,model,own,own_top1_changed,others,others_top1_changed,others_share,ci_low,ci_high",
     "worlds": "dataset,recommender,world,protocol,reading,split_seed,model_seed,method,top_k,n_users,n_valid,validity,"
     "ci_low,ci_high,paper,test_rmse,ndcg_at_10,distinct_top1,train_gap",
-    "replication": "dataset,recommender,world,method,top_k,n_splits,n_seeds,n_users,validity,ci_low,ci_high,lowest,"
-    "highest,sd_of_seeds,paper",
     "renumbered": "dataset,recommender,world,protocol,split_seed,model_seed,method,top_k,n_users,n_valid,validity,"
     "ci_low,ci_high,renumbers",
     "verdict": "claim,where,paper,ours,ci_low,ci_high,worlds,verdict,command",
     "runtime": "stage,minutes,peak_mib,retrainings,ns_per_rating_and_model",
 }
-CELLS = "ml-100k-slice/ncf", "toy/mf", "toy/mf-rebuilt", "toy/mf-seed1"
+CELLS = "ml-100k-slice/ncf", "toy/mf", "toy/mf-rebuilt"
 ANALYSED = "toy/mf"
 BLOCKS = dict.fromkeys(CELLS, 1) | dict.fromkeys(("ml-100k-slice/ncf", ANALYSED), 2)
 FIGURES = (
@@ -334,7 +332,7 @@ TIMES = ("generation_time", "verification.", "runtime.", "figure5_", "ablation_s
 
 
 # Tables without a row of the cell toy/mf.
-OTHER_CELLS = {"table4_ncf", "table1_user_study", "verdict", "replication", "renumbered"}
+OTHER_CELLS = {"table4_ncf", "table1_user_study", "verdict", "renumbered"}
 
 
 def contents(folder, *patterns):

@@ -59,14 +59,25 @@ def mcnemar(evaluation: pd.DataFrame, top_k: Sequence[int]) -> pd.DataFrame:
         valid = placed > k
         rows = []
         for a, b in combinations(valid, 2):
-            only_a, only_b = int((valid[a] & ~valid[b]).sum()), int((valid[b] & ~valid[a]).sum())
-            # under the null a user who tells them apart is as likely to favour one as the other
-            p = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
-            rows.append((k, a, b, len(valid), only_a, only_b, p))
+            rows.append((k, a, b, len(valid), *discordant(valid[a], valid[b])))
         columns = ["top_k", "method_a", "method_b", "n_users", "only_a", "only_b", "p_value"]
         table = pd.DataFrame(rows, columns=columns)
         tables.append(table.assign(p_holm=multipletests(table["p_value"], method="holm")[1]))
     return pd.concat(tables, ignore_index=True)
+
+
+def discordant(a: np.ndarray, b: np.ndarray) -> tuple[int, int, float]:
+    """For how many users only one of two explanations is valid, and the two-sided p of McNemar's exact test.
+
+    Args:
+        a, b: bool (n,), of the same users.
+
+    Returns:
+        how many only ``a``, how many only ``b``; and p, 1 where there are none.
+    """
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    # under the null a user who tells them apart is as likely to favour one as the other
+    return only_a, only_b, float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
 def paired_change(valid: np.ndarray, base: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:

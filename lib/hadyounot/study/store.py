@@ -389,7 +389,7 @@ def read(path: str | Path, schema: Schema | None = None) -> Any:
 
 
 PACKAGES = (
-    *("numpy", "scipy", "numba", "pandas", "pyarrow", "scikit-learn", "statsmodels", "torch", "matplotlib", "seaborn"),
+    *("numpy", "scipy", "numba", "pandas", "pyarrow", "scikit-learn", "statsmodels", "torch", "matplotlib"),
     *("skorch", "snakemake", "papermill"),
 )
 

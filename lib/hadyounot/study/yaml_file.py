@@ -27,18 +27,33 @@ def unknown_name(key: str, value: str, known: Iterable[str]) -> list[str]:
     ]
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """Safe YAML in which a key given twice is an error; what a merge (<<) brings may be given anew."""
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
-        node, lines = super().compose_mapping_node(anchor), {}
-        for key, _ in node.value:
-            named, mark = (key.tag, str(key.value)), key.start_mark
-            if named in lines:
-                said = f"the key {key.value!r} is on line {lines[named]} already"
-                raise yaml.MarkedYAMLError(problem=said, problem_mark=mark, note="rename or remove one of the two")
-            lines[named] = mark.line + 1
-        return node
+    def get_single_node(self) -> yaml.Node | None:
+        root = super().get_single_node()
+        found, left = set(), [root] if root else []
+        while left:
+            node = left.pop()
+            if id(node) in found or isinstance(node, yaml.ScalarNode):  # *alias: the node itself
+                continue
+            found.add(id(node))
+            if isinstance(node, yaml.MappingNode):
+                _refuse_twice(key for key, _ in node.value)
+                left += [value for _, value in node.value]
+            else:
+                left += node.value
+        return root
+
+
+def _refuse_twice(keys: Iterable[yaml.Node]) -> None:
+    lines = {}
+    for key in keys:
+        named, mark = (key.tag, str(key.value)), key.start_mark
+        if named in lines:
+            said = f"the key {key.value!r} is on line {lines[named]} already"
+            raise yaml.MarkedYAMLError(problem=said, problem_mark=mark, note="rename or remove one of the two")
+        lines[named] = mark.line + 1
 
 
 def parsed_yaml(path: Path) -> object:

@@ -148,13 +148,10 @@ def _once(cells: Iterable[Cell]) -> list[Cell]:
     return [cell for cell in cells if once.items() <= cell.study.place(cell.dataset, cell.model).items()]
 
 
-def _only(cell: Cell, one: str, other: str) -> pd.DataFrame:
-    """For how many users one of two methods alone is valid, by K: ``one``, ``other``, and p of McNemar's exact test."""
-    tested = cell.read(paths.EVALUATION)
-    tested = tested[tested["method"].isin([one, other])]
-    pairs = statistics.mcnemar(tested, cell.study.explanation.top_k).set_index("top_k")
-    columns = {"only_a": pairs["method_a"].iloc[0], "only_b": pairs["method_b"].iloc[0], "p_value": "p"}
-    return pairs.rename(columns=columns)[[one, other, "p"]]
+def _only(cell: Cell, one: str, other: str) -> dict[int, tuple[int, int, float]]:
+    """By K, for how many users one of two methods alone is valid, each, and p of McNemar's exact test."""
+    placed = statistics.ranks(cell.read(paths.EVALUATION))
+    return {k: statistics.discordant(placed[one] > k, placed[other] > k) for k in cell.study.explanation.top_k}
 
 
 def _finding(worlds: pd.DataFrame, cells: Sequence[Cell], indifferent: Mapping[str, str]) -> str:
@@ -180,8 +177,8 @@ def _finding(worlds: pd.DataFrame, cells: Sequence[Cell], indifferent: Mapping[s
     compared = [cell for cell in _once(cells) if cell.dataset == "ml-100k"]
 
     def better(than: str) -> str:
-        pairs = [_only(cell, OURS, than).loc[1] for cell in compared]
-        sides = ([pair["p"] for pair in pairs if side * (pair[OURS] - pair[than]) > 0] for side in (1, -1))
+        pairs = [_only(cell, OURS, than)[1] for cell in compared]
+        sides = ([p for ours, theirs, p in pairs if side * (ours - theirs) > 0] for side in (1, -1))
         more, fewer = (f"{len(p)} ({sum(each < 0.05 for each in p)} with p < 0.05)" if p else "none" for p in sides)
         return f"for more users in {more} of the worlds and for fewer in {fewer}"
 
@@ -237,14 +234,13 @@ def _speed(peers: pd.DataFrame, neural: pd.DataFrame) -> str:
     ours, times = peers.iloc[0], peers.set_index("what")["times_ours"].map("{:.3g}".format)
     theirs = neural.set_index("variant")["times_ours"].map("{:.2g}".format)
     told = [
-        "One core, MovieLens-100K, 20 epochs, medians of interleaved repeats in one run:",
-        f"{ours['ms_per_model']:.3g} ms per model; one fit by Cornac takes {times['Cornac MF fit']} times as long, a",
-        f"plain numba loop {times['plain numba loop, one model']}, Surprise {times['Surprise SVD fit']}",
-        "([benchmarks](benchmarks/README.md), [peers](benchmarks/results/peers.csv), a row each). Neural collaborative",
-        f"filtering: {neural['ms_per_model_and_epoch'].iloc[0]:.2g} ms per model and epoch; PyTorch",
-        f"{theirs['PyTorch, 32 models, baddbmm, Adam fused']} times as long with 32 models stacked by hand",
-        f"(`baddbmm`), {theirs['PyTorch loop, one model, Adam fused']} with one in a loop, both with the fused Adam",
-        "([ncf_peers](benchmarks/results/ncf_peers.csv)).",
+        f"One core, MovieLens-100K, 20 epochs: {ours['ms_per_model']:.3g} ms per model, where one fit by Cornac takes",
+        f"{times['Cornac MF fit']} times as long and by Surprise {times['Surprise SVD fit']}",
+        "([peers](benchmarks/results/peers.csv)); neural collaborative filtering in PyTorch",
+        f"{theirs['PyTorch loop, one model, Adam fused']} times as long, or",
+        f"{theirs['PyTorch, 32 models, baddbmm, Adam fused']} with 32 models stacked by hand",
+        "([ncf_peers](benchmarks/results/ncf_peers.csv)). Medians, of one run each",
+        "([benchmarks](benchmarks/README.md)).",
     ]
     return _wrapped(" ".join(told))
 
@@ -311,7 +307,7 @@ def _learning(cells: Sequence[Cell]) -> str:
     for cell in _once(cells):
         ranks, top_k = statistics.ranks(cell.read(paths.EVALUATION)), cell.study.explanation.top_k
         shares = [", ".join(f"{100 * (ranks[name] > k).mean():.0f}" for k in top_k) for name in ("unlearned", OURS)]
-        pairs = _only(cell, "unlearned", OURS).itertuples(index=False)
+        pairs = _only(cell, "unlearned", OURS).values()
         only = [f"{theirs} : {ours}" + " *" * (p < 0.05) for theirs, ours, p in pairs]
         rows.append([f"{cell.dataset} × {cell.model}", *shares, ", ".join(only)])
     return pipes(pd.DataFrame(rows, columns=["K = 1, 3, 5", "unlearned, %", "ours, %", "only unlearned : only ours"]))
