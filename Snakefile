@@ -21,7 +21,6 @@ from snakemake.utils import min_version
 
 from hadyounot.report import figures, output
 from hadyounot.study import paths
-from hadyounot.study.cell import Cell
 from hadyounot.study.config import check_study
 from hadyounot.study.yaml_file import parsed_yaml
 from hadyounot.workflow.jobs import Jobs
@@ -49,7 +48,7 @@ os.environ.update(
 )
 
 
-CALLED = {f"{cell.dataset}/{cell.model}": cell.title for cell in Cell.all_of(study, Path())} | study.titles
+CALLED = {f"{cell.dataset}/{cell.model}": study.title(cell.dataset, cell.model) for cell in study.cells} | study.titles
 
 
 def shown(path, name, category, place="", part=""):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
-from hadyounot.report import output
+from hadyounot.report import output, writing
 from hadyounot.study import paths
 from hadyounot.study.cell import Cell
 from hadyounot.workflow import demo
@@ -142,7 +142,7 @@ def finished():
     (cell,) = Cell.all_of(made.study, made.folder)
     demo.STAGES["85_survey"].run(dataclasses.replace(cell, makes=True))
     for name in output.names(made.study):
-        output.write(name, made.study, made.folder)
+        writing.write(name, made.study, made.folder)
     return made.folder
 
 

@@ -15,7 +15,7 @@ import hadyounot
 import numpy as np
 import pandas as pd
 import pytest
-from hadyounot.report import __main__, figures, output, tables
+from hadyounot.report import __main__, figures, output, tables, writing
 from hadyounot.report.finding import finding
 from hadyounot.report.page import page
 from hadyounot.report.tables.validity import indifferent
@@ -79,7 +79,7 @@ def run(tmp_path_factory) -> Cell:
     (folder / "tiny.yaml").write_text(TINY)
     made = open_report("90_tables", {}, str(folder / "tiny.yaml"), "")
     for table in TABLES:
-        output.write(table, made.study, made.folder)
+        writing.write(table, made.study, made.folder)
     (cell,) = Cell.all_of(made.study, made.folder)
     return cell
 
@@ -217,7 +217,7 @@ def test_no_room_to_write_is_one_line(study, tmp_path, monkeypatch, capsys):
     def full(*given):
         raise OSError(errno.ENOSPC, "no room for a.csv: free some")
 
-    monkeypatch.setattr(output, "write", full)
+    monkeypatch.setattr(writing, "write", full)
     assert write("recommenders", study, tmp_path) == 1
     assert capsys.readouterr().err == f"[Errno {errno.ENOSPC}] no room for a.csv: free some\n"
 
@@ -229,7 +229,7 @@ def imported(*command: str) -> set[str]:
 
 
 def test_names_cost_no_data_frames_and_tables_no_drawing(run, study, tmp_path):
-    assert not {"pandas", "numpy"} & imported("-c", "import hadyounot.report.tables, hadyounot.report.figures")
+    assert not {"pandas", "numpy"} & imported("-c", "import hadyounot.report.output, hadyounot.workflow.jobs")
     shutil.copytree(run.folder / "results", tmp_path / "results")
     params = json.dumps({"settings": study.part(), "folder": str(tmp_path)})
     loaded = imported("-m", "hadyounot.report", "table2_datasets", "--params", params)
@@ -250,7 +250,7 @@ def test_surrogates_are_indifferent_that_have_no_weight_on_deleted_items(run, tm
     store.write(cell.path(paths.SURROGATE_FITS), facts | {"indifferent": ["linear_clf"]})
     assert indifferent([cell]) == {("toy", "mf"): ["linear_clf"]}
     path = tmp_path / "tables/table3_mf.csv"
-    output.write("table3_mf", config.check_study(yaml_file.yaml.safe_load(TINY), "tiny"), tmp_path)
+    writing.write("table3_mf", config.check_study(yaml_file.yaml.safe_load(TINY), "tiny"), tmp_path)
     said = re.findall(r"\n(.+): no weight on deleted items survived", path.with_suffix(".md").read_text())
     assert said == ["Linear surrogate (clf)"]
 
@@ -263,7 +263,7 @@ def kept(run, study, tmp_path_factory) -> Path:
     """A snapshot of the run, after all figures were drawn too."""
     folder = tmp_path_factory.mktemp("kept")
     for name in [*FIGURES, "examples"]:
-        output.write(name, study, run.folder)
+        writing.write(name, study, run.folder)
     (folder / "tiny.yaml").write_text(TINY)
     assert snapshot.main(["keep", str(folder / "tiny.yaml"), str(run.folder), str(folder / "snapshot")]) == 0
     return folder / "snapshot"

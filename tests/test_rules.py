@@ -106,7 +106,7 @@ def test_every_study_can_be_planned_and_is_the_one_its_file_describes(tmp_path, 
     printed = jobs(snakemake(tmp_path, "--dry-run", study=study))
     described = load_study(study)
     count = [sum(job.startswith(number) for job in printed) for number in ("20_", "30_", "70_", "90_")]
-    blocks = sum(described.of(cell.dataset, cell.model).counterfactual.n_blocks for cell in described.cells)
+    blocks = sum(len(described.of(cell.dataset, cell.model).counterfactual.blocks) for cell in described.cells)
     families = sum(cell.analysed for cell in described.cells) * len(described.ablations.families)
     assert count == [len(described.cells), blocks, families, 1]
     assert not [path for path in tmp_path.iterdir() if path.name != ".snakemake"]

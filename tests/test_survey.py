@@ -420,7 +420,7 @@ def test_the_command_lists_errors_and_exclusions(folder, capsys):
 
 
 def test_a_study_with_answers_has_a_table_and_a_figure_of_them(folder):
-    from hadyounot.report import output
+    from hadyounot.report import output, writing
 
     text = (yaml_file.CONFIG_FOLDER / "toy.yaml").read_text()
     plain = check_study(yaml_file.yaml.safe_load(text), "toy")
@@ -429,7 +429,7 @@ def test_a_study_with_answers_has_a_table_and_a_figure_of_them(folder):
     rewritten(folder, lambda content: content.update(familiar=10))
     (folder / "notes.txt").write_text("")
     for name in ("table1_answers", "figure2_answers"):
-        output.write(name, study, folder)
+        writing.write(name, study, folder)
         if name == "table1_answers":
             told = (folder / "tables/table1_answers.md").read_text()
     rows = pd.read_csv(folder / "tables/table1_answers.csv").set_index("method")
@@ -442,7 +442,7 @@ def test_a_study_with_answers_has_a_table_and_a_figure_of_them(folder):
         path.write_text("{")
     (folder / "answers_001.json").unlink()
     with pytest.raises(AnswersError, match="1 participants are kept") as raised:  # and why so few is not lost
-        output.write("table1_answers", study, folder)
+        writing.write("table1_answers", study, folder)
     lines = str(raised.value).splitlines()
     assert lines[1] == "participant 3: more than 40 % of the movies unfamiliar"
     assert sum("Invalid JSON" in line for line in lines) == 9

@@ -9,7 +9,7 @@ from conftest import numba_threads
 from hadyounot import Deletion, Ratings, TruncatedSVD
 from hadyounot.method import effects
 from hadyounot.method.outcomes import candidates, ranks, record, simulate
-from hadyounot.report import output
+from hadyounot.report import writing
 from hadyounot.retrain import svd
 from hadyounot.study import datasets, paths
 from hadyounot.study.cell import Cell
@@ -198,7 +198,7 @@ def test_every_method_but_influence_functions_explains_it(tmp_path):
     study["surrogates"] = {"mlp": {"max_epochs": 5}}
     (tmp_path / "svd.yaml").write_text(yaml.safe_dump(study))
     made = open_cell("67_verification", {}, str(tmp_path / "svd.yaml"), "toy", "svd", "")
-    output.write("validity_svd", made.study, made.folder)
+    writing.write("validity_svd", made.study, made.folder)
     found = pd.read_csv(made.folder / "tables/validity_svd.csv").pivot(index="method", columns="top_k")["n_valid"]
     assert set(found.index) == set(METHOD) - {"influence", "influence_block"}
     assert (found.loc["oracle"] == found.max()).all()

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hadyounot.method.outcomes import Outcomes
-from hadyounot.report import output
+from hadyounot.report import writing
 from hadyounot.report.figures.card import verified_example
 from hadyounot.report.tables import analyses, read, table, validity
 from hadyounot.report.tables.common import stand_ins
@@ -76,7 +76,7 @@ def make_cell(folder, dataset="ml-100k", model="mf", seed=0) -> Cell:
         cell.path(paths.EVALUATION), pd.DataFrame(rows, columns=list(schemas.EVALUATION.columns)), schemas.EVALUATION
     )
     store.write_json(cell.path(paths.RETRAININGS), {"retrained": 110, "exact_oracles": 3})
-    for block in cell.blocks:
+    for block in cell.study.counterfactual.blocks:
         users = cell.training_users[3 * int(block) : 3 * int(block) + 3]
         n = 3 * len(users)
         deletions = tuple(Deletion(int(user), (0, 1, 2)) for user in np.repeat(users, 3))
@@ -526,7 +526,7 @@ def test_a_table_that_is_not_as_its_schema_says_is_not_written(cell):
     quality = cell.read(paths.QUALITY)
     store.write(cell.path(paths.QUALITY), quality | {"ndcg_10": 2.0})
     with pytest.raises(store.StoreError, match="ndcg_10"):
-        output.write("recommenders", STUDY.model_copy(update={"cells": cell.study.cells}), cell.folder)
+        writing.write("recommenders", STUDY.model_copy(update={"cells": cell.study.cells}), cell.folder)
     assert not list((cell.folder / "tables").glob("*"))
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hadyounot.compare import statistics
 from hadyounot.compare.verdict import VERDICTS, Expected, Measurement, over_worlds, weakest
-from hadyounot.report import output
+from hadyounot.report import output, writing
 from hadyounot.report.tables import table
 from hadyounot.report.tables.verdict import counted, expected, shown, told_briefly
 from hadyounot.study import claims, config, paths, schemas, store, yaml_file
@@ -317,7 +317,7 @@ def judged(study, folder, *planted) -> pd.DataFrame:
     cells = Cell.all_of(study, folder)
     for cell, what in zip(cells, planted, strict=True):
         plant(cell, **what)
-    output.write("verdict", study, folder)
+    writing.write("verdict", study, folder)
     path = folder / output.written("verdict", study)["csv"]
     frame = store.read_csv(path, schemas.VERDICT)
     assert set(frame["verdict"].dropna()) <= set(VERDICTS)

@@ -19,7 +19,7 @@ import nbformat
 import pandas as pd
 import psutil
 import pytest
-from hadyounot.report import output
+from hadyounot.report import writing
 from hadyounot.study import paths, schemas, store
 from hadyounot.study.config import load_study
 from hadyounot.study.methods import METHOD, SURROGATES
@@ -359,7 +359,7 @@ def test_a_cells_rows_are_the_same_whatever_other_cells_a_study_has(smoke, toy_c
     lines = (smoke / f"tables/{table}.csv").read_text().splitlines(keepends=True)
     mine = {"table2_datasets": "toy,", "worlds": r"toy,mf,mf,pinned,\w+,0,0,"}.get(table, "toy,mf,")
     kept = [line for number, line in enumerate(lines) if number == 0 or re.match(mine, line)]
-    output.write(table, study, folder)
+    writing.write(table, study, folder)
     assert "".join(kept) == (folder / f"tables/{table}.csv").read_text()
 
 

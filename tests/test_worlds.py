@@ -8,7 +8,7 @@ import pytest
 from hadyounot.compare.statistics import _times_drawn, hierarchical_interval
 from hadyounot.method import effects
 from hadyounot.method.outcomes import compare, simulate
-from hadyounot.report import output, tables
+from hadyounot.report import output, tables, writing
 from hadyounot.report.figures import draw, marks
 from hadyounot.report.figures.worlds import protocols
 from hadyounot.report.tables.worlds import best, expected, renumbered_markdown
@@ -61,7 +61,7 @@ def folder(study):
     (made / "results/toy/mf").rename(made / "results/toy/aside")
     (analysed / "results/toy/mf").rename(made / "results/toy/mf")
     for name in ("worlds", "replication", "renumbered", "sutva"):
-        output.write(name, study, made)
+        writing.write(name, study, made)
     return made
 
 

@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ["NUMBA_NUM_THREADS"] = str(given.threads)  # read when numba is first imported
     from ..study.store import StoreError
     from ..survey.answers import AnswersError
-    from .output import write
+    from .writing import write
 
     try:
         write(given.name, StudyConfig.given(given.params["settings"]), Path(given.params["folder"]))

@@ -1,14 +1,11 @@
-"""Writes tables and figures of a finished run, each with its provenance."""
+"""The tables, texts and figures that a study has: the files that they are written as, and made from."""
 
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from ..settings import ConfigError
-from ..study import paths, store
-from ..study.cell import Cell
-from ..study.config import CellConfig, StudyConfig, digest
-from ..study.yaml_file import nearest
+from ..study import paths
+from ..study.config import CellConfig, StudyConfig
 from . import figures, tables
 
 
@@ -65,75 +62,9 @@ def _files(
     """What the ``paths`` are of these cells, each once."""
     found = []
     for cell in cells:
-        blocks = Cell(study.of(cell.dataset, cell.model), cell.dataset, cell.model, Path()).blocks
+        blocks = study.of(cell.dataset, cell.model).counterfactual.blocks
         parts = {"{block}": [{"block": each} for each in blocks], "{family}": [{"family": each} for each in families]}
         for pattern in patterns:
             of_part = next((each for name, each in parts.items() if name in pattern), [{}])
             found += [pattern.format(dataset=cell.dataset, model=cell.model, **part) for part in of_part]
     return list(dict.fromkeys(found))
-
-
-def write(name: str, study: StudyConfig, folder: Path) -> list[Path]:
-    """Write one of ``names`` as ``written`` says.
-
-    Returns:
-        the files; beside those of a suffix of ``TOLD`` lies their provenance.
-
-    Raises:
-        ConfigError: the study has no table or figure of this name.
-        StoreError: what it is made from is missing or damaged, or it is not as its schema says; it is not written.
-    """
-    known = names(study)
-    if name not in known:
-        near = nearest(name, known)
-        raise ConfigError(
-            f"{name}: the study has no such table or figure; it has {', '.join(known)}"
-            + (f"; write {near}" if near else "")
-        )
-    files = {kind: folder / path for kind, path in written(name, study).items()}
-    if name in figures.names(study):
-        figures.save(figures.draw(name, study, folder), files["png"].with_suffix(""))
-    elif name == "finding":
-        _text(files["rst"], _finding(study, folder))
-    else:
-        markdown = _examples(study, folder) if name == "examples" else _table(name, study, folder, files["csv"])
-        _text(files["md"], markdown)
-        _text(files["html"], _page(name, markdown))
-    for kind, file in files.items():
-        if kind in TOLD:
-            store.provenance(file, digest(study), study.seed)
-    return list(files.values())
-
-
-def _table(name: str, study: StudyConfig, folder: Path, file: Path) -> str:
-    """Write a table, and return its Markdown twin."""
-    cells, made = Cell.all_of(study, folder), tables.table(name)
-    frame = made.frame(cells, study)
-    markdown = made.markdown(frame, cells, study)
-    store.write_csv(file, frame, made.schema)
-    return markdown
-
-
-def _examples(study: StudyConfig, folder: Path) -> str:
-    from .tables.examples import examples
-
-    return examples(Cell.all_of(study, folder))
-
-
-def _finding(study: StudyConfig, folder: Path) -> str:
-    from .finding import finding
-
-    shown = [next(iter(written(each, study).values())) for each in names(study)]
-    shown.append(paths.HTML.format(cell="all", notebook="explore"))
-    return finding(tables.read("worlds", folder), Cell.all_of(study, folder), study, shown)
-
-
-def _page(title: str, markdown: str) -> str:
-    from .page import page
-
-    return page(title, markdown)
-
-
-def _text(path: Path, text: str) -> None:
-    with store.atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -176,8 +176,3 @@ class Cell:
         """int64, the users who are explained; disjoint from ``training_users``."""
         asked = "counterfactual.training_users + explanation.test_users"
         return self._users(self.study.counterfactual.training_users, self.study.explanation.test_users, asked)
-
-    @property
-    def blocks(self) -> list[str]:
-        """Names of the blocks of training users."""
-        return [paths.block_name(block) for block in range(self.study.counterfactual.n_blocks)]

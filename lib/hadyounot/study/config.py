@@ -57,9 +57,9 @@ class CounterfactualConfig(Strict):
     )
 
     @property
-    def n_blocks(self) -> int:
-        """Blocks of training users."""
-        return -(-self.training_users // self.users_per_block)
+    def blocks(self) -> list[str]:
+        """Names of the blocks of training users."""
+        return [f"{block:03}" for block in range(-(-self.training_users // self.users_per_block))]
 
 
 class AblationsConfig(Strict):
@@ -427,7 +427,10 @@ def check_study(parsed: object, source: Path | str, datasets: Path = CONFIG_FOLD
     """
     registry = load_datasets(datasets)
     if isinstance(parsed, dict) and isinstance(parsed.get("datasets"), str):
-        parsed = parsed | {"datasets": load_datasets(beside_study(parsed["datasets"]), registry)}
+        try:
+            parsed = parsed | {"datasets": load_datasets(beside_study(parsed["datasets"]), registry)}
+        except ConfigError as error:
+            raise ConfigError(f"{source}, datasets: {error}") from None
     try:
         study = StudyConfig.model_validate(parsed)
     except ValidationError as error:

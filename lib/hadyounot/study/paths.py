@@ -84,8 +84,3 @@ def command(target: str, folder: Path, study: Path | None) -> str:
             inside = absolute.is_relative_to(PROJECT)
             words += [f"--{option}", str(absolute.relative_to(PROJECT) if inside else absolute)]
     return shlex.join(words)
-
-
-def block_name(block: int) -> str:
-    """The name of a block of training users, in sorting order."""
-    return f"{block:03d}"

@@ -54,7 +54,10 @@ def build(file: Path, run: Path, folder: Path) -> None:
     with store.atomic(folder.with_name(f"{folder.name}.zip")) as archive, tempfile.TemporaryDirectory() as temporary:
         place, cells, rows = Path(temporary), Cell.all_of(study, run, file), []
         for cell in cells:
-            frame = pd.concat([cell.read(paths.OUTCOMES, block=block) for block in cell.blocks], ignore_index=True)
+            frame = pd.concat(
+                [cell.read(paths.OUTCOMES, block=block) for block in cell.study.counterfactual.blocks],
+                ignore_index=True,
+            )
             store.write_parquet(place / _name(cell), frame, schemas.OUTCOMES)
             rows.append((cell, len(frame), frame["user"].nunique()))
         for cell in {cell.dataset: cell for cell in cells}.values():

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..report import figures, output
+from ..report import figures, output, writing
 from ..study import paths, store
 from ..study.cell import Cell
 from ..study.config import StudyConfig, load_study
@@ -162,7 +162,7 @@ class Report:
         """The same name, once the table is there."""
         if self.makes:
             with _silently():
-                output.write(table, self.study, self.folder)
+                writing.write(table, self.study, self.folder)
         return table
 
 

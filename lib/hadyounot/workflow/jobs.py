@@ -153,9 +153,9 @@ class Jobs:
     def outcomes(self, cells: Iterable[tuple[str, str]]) -> list[str]:
         """Files of all blocks of some cells."""
         return [
-            paths.OUTCOMES.format(dataset=dataset, model=model, block=paths.block_name(block))
+            paths.OUTCOMES.format(dataset=dataset, model=model, block=block)
             for dataset, model in cells
-            for block in range(self.study.of(dataset, model).counterfactual.n_blocks)
+            for block in self.study.of(dataset, model).counterfactual.blocks
         ]
 
 

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..report import output
+from ..report import output, writing
 from ..settings import ConfigError
 from ..study import paths, store
 from ..study.cell import Cell
@@ -134,7 +134,7 @@ def _draw(name: str, study: StudyConfig, place: Path, done: list[str]) -> None:
         elif not (place / path).exists():
             pair = next((cell.dataset, cell.model) for cell in study.cells if cell.dataset == path.parts[1])
             STAGES["10_dataset"].run(Cell(study.of(*pair), *pair, place, makes=True))
-    output.write(name, study, place)
+    writing.write(name, study, place)
     done.append(name)
 
 

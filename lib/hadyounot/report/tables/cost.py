@@ -14,7 +14,9 @@ from .common import Table, analysed, pipes, texts
 
 
 def _simulated(cell: Cell) -> int:
-    rows = [pq.read_metadata(cell.path(paths.OUTCOMES, block=block)).num_rows for block in cell.blocks]
+    rows = [
+        pq.read_metadata(cell.path(paths.OUTCOMES, block=block)).num_rows for block in cell.study.counterfactual.blocks
+    ]
     return sum(rows) + len(rows)  # each block trains the original too
 
 

@@ -27,7 +27,7 @@ class Stage:
     def of(self, cell: "Cell") -> list[str]:
         """Its parts for a cell; one without a name where it is whole."""
         if self.parts == "block":
-            return cell.blocks
+            return cell.study.counterfactual.blocks
         return cell.study.ablations.families if self.parts == "family" else [""]
 
     def run(self, cell: "Cell") -> None:

@@ -28,5 +28,7 @@ def simulate(cell: Cell, block: str) -> outcomes.Outcomes:
 
 def simulated(cell: Cell) -> outcomes.Outcomes:
     """The outcomes of all blocks."""
-    blocks = [outcomes.Outcomes.of(cell.read(paths.OUTCOMES, block=block)) for block in cell.blocks]
+    blocks = [
+        outcomes.Outcomes.of(cell.read(paths.OUTCOMES, block=block)) for block in cell.study.counterfactual.blocks
+    ]
     return outcomes.Outcomes.concatenate(blocks)
