@@ -93,7 +93,7 @@ $(READY): envs/requirements.lock pyproject.toml
 	"$(PYTHON)" -m venv .venv
 	$(BIN)/python -m pip install --no-compile --disable-pip-version-check --quiet --require-hashes --requirement envs/requirements.lock
 	$(BIN)/python -m pip install --no-compile --disable-pip-version-check --quiet --no-build-isolation --editable .
-	$(BIN)/python -m compileall -q -j 0 .venv/lib lib >/dev/null || true  # by all cores, which pip does by one
+	$(BIN)/python -m compileall -q -j 0 -x '/tests/' .venv/lib lib >/dev/null || true  # by all cores, which pip does by one
 	touch $(READY)
 
 # every package with its hashes but torch, whose file differs between machines (a CPU build, a CUDA build of one version);

@@ -71,8 +71,13 @@ FIGURES = (
     *(
         f"{figure}_{ANALYSED.replace('/', '_')}"
         for figure in (
-            *("ablation_deletion_size", "ablation_search", "ablation_sample_size"),
-            *("figure7_baseline_correlation", "figure8_tsne", "validity_against_seconds"),
+            *(
+                "ablation_sample_size",
+                "ablation_search",
+                "figure7_baseline_correlation",
+                "figure8_tsne",
+                "validity_against_seconds",
+            ),
         )
     ),
 )
