@@ -68,18 +68,8 @@ BLOCKS = dict.fromkeys(CELLS, 1) | dict.fromkeys(("ml-100k-slice/ncf", ANALYSED)
 FIGURES = (
     *("figure5_generation_time", "figure6_validity_mf", "figure6_validity_ncf"),
     *("example_card", "what_decides_validity", "protocols", "figure2_user_ratings"),
-    *(
-        f"{figure}_{ANALYSED.replace('/', '_')}"
-        for figure in (
-            *(
-                "ablation_sample_size",
-                "ablation_search",
-                "figure7_baseline_correlation",
-                "figure8_tsne",
-                "validity_against_seconds",
-            ),
-        )
-    ),
+    *("ablation_sample_size_toy_mf", "ablation_search_toy_mf", "figure7_baseline_correlation_toy_mf"),
+    *("figure8_tsne_toy_mf", "validity_against_seconds_toy_mf"),
 )
 FAMILIES = load_study(SMOKE).ablations.families
 STAGES = ("20_recommender", "30_simulate_000", "40_surrogates", "50_explain", "60_evaluate")

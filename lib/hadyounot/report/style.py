@@ -25,8 +25,8 @@ THEME = {
     "axes.linewidth": 1,
     "axes.prop_cycle": cycler(
         color=(
-            *("#4C72B0", "#DD8452", "#55A868", "#C44E52", "#8172B3", "#937860", "#DA8BC3", "#8C8C8C", "#CCB974"),
-            "#64B5CD",
+            *("#4C72B0", "#DD8452", "#55A868", "#C44E52", "#8172B3"),
+            *("#937860", "#DA8BC3", "#8C8C8C", "#CCB974", "#64B5CD"),
         )
     ),
     "axes.titlesize": 8.16,
