@@ -2,7 +2,6 @@
 
     snakemake                                      MovieLens-100K × mf and ncf at reduced counts (config/study.yaml)
     snakemake --configfile config/worlds.yaml      what decides the numbers: recommenders, protocols, splits, seeds
-    snakemake --configfile config/smoke.yaml       a planted world and a slice of MovieLens, in a few minutes
     snakemake --configfile config/paper.yaml       the paper's own counts; resumes where it was stopped
     snakemake tables/table2_datasets.csv           one table or figure, and what it needs
 
@@ -190,6 +189,7 @@ STAGES = [
     ),
 ]
 
+STEPS = "dataset", "recommender", "simulate", "surrogates", "explain", "evaluate"  # first: all else waits for them
 READ = {"90_tables": "all tables, in order", "91_figures": "all figures, in order", "explore": "one user, in stills"}
 READ |= {"86_user_study": "people asked", "95_verdict": "every claim judged"} if study.meets_the_paper else {}
 DRAWN = [drawn(name) for name in output.names(study)]
@@ -236,6 +236,7 @@ for job in [
             **job.log,
         benchmark:
             job.benchmark
+        priority: int(job.name in STEPS)
         conda:
             "envs/environment.yaml"
         params:

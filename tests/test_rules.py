@@ -139,6 +139,11 @@ STAGE_RULES = (
 )
 
 
+def test_the_steps_of_every_cell_go_before_analyses_and_drawings(workflow):
+    first = {rule.name for rule in workflow.rules if rule.priority == 1}
+    assert first == set(STAGE_RULES[: STAGE_RULES.index("naive")])
+
+
 def test_every_rule_is_logged_timed_and_says_what_it_does(workflow):
     rules = {rule.name: rule for rule in workflow.rules}
     assert rules.pop("all").docstring
