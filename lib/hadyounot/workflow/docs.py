@@ -250,8 +250,8 @@ def _time(minutes: pd.DataFrame) -> str:
     last = minutes.groupby("command")["minutes"].last()
     told = [
         f"Set-up took {last['make .venv/ready']:.1f} minutes, `make` {last['make']:.0f} more and `make test`",
-        f"{last['make test']:.0f}, each in a fresh clone on 2 cores with nothing beside",
-        "([make.csv](benchmarks/results/make.csv), the last row of each).",
+        f"{last['make test']:.0f}, each in a fresh clone on 2 cores",
+        "([make.csv](benchmarks/results/make.csv): the last row of each, and whether other work ran beside).",
     ]
     return _wrapped(" ".join(told))
 
