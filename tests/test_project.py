@@ -173,14 +173,16 @@ def test_the_numbers_in_the_findings_are_those_of_the_kept_tables():
     assert (
         f"without the residual {variants['lasso-target']:.1f} % hold at K = 1 (`lasso-target`), {with_residual}" in text
     )
-    made = [pd.read_csv(PROJECT / f"docs/results/make/{name}.csv") for name in ("table3_mf", "table4_ncf")]
-    once = 100 * pd.concat(made).query("top_k == 1").pivot(index="method", columns="model", values="validity")
-    first, second = (once.loc[name, ["mf", "mf-loose-60", "ncf"]] for name in ("unlearned", "linear_reg_aware"))
-    assert f"valid at K = 1 for {first['mf']:.0f} % on MovieLens-100K × mf, {first['mf-loose-60']:.0f} on" in text
-    assert (
-        f"and {first['ncf']:.0f} on ncf, where ours has {', '.join(f'{each:.0f}' for each in second[:2])} and" in text
-    )
-    assert f"and {second['ncf']:.0f}: there is no sign" in text
+    compared = pd.read_csv(PROJECT / "benchmarks/results/unlearned.csv")
+    more = compared["only_ours"] - compared["only_unlearned"]
+    apart = compared[compared["p_value"] < 0.05]
+    assert apart[["dataset", "model", "top_k"]].values.tolist() == [["ml-100k", "ncf", k] for k in (1, 3)]
+    first, third = more[apart.index] / 2  # of 200 users
+    assert f"on MovieLens-100K × ncf learning adds {first:g} and {third:g} points at K = 1 and 3" in text
+    factors = more[compared["model"].str.startswith("mf")]
+    assert f"differ by at most {factors.abs().max()} of 200 users at any K" in text
+    assert f"and all {compared['repeated'][compared['top_k'] == 1].sum():,} are the run's" in text
+    assert (compared["repeated"] == compared["verdicts"]).all()
     # 9
     compared = tables["mcnemar"].query("method_a == 'influence' and method_b == 'linear_reg_aware'")
     neural = compared.query("top_k == 1 and model in ('ncf', 'ncf-netflix')")

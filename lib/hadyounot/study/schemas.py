@@ -331,7 +331,7 @@ SUTVA = Schema(
         "others": _count("users who deleted nothing, drawn anew for each deletion"),
         "others_top1_changed": _count("of these, likewise"),
         "others_share": _share("others_top1_changed / others"),
-        "ci_low": _share("lower end of its Wilson interval, 95 %"),
+        "ci_low": _share("lower end of its Wilson interval, 95 %, of as many draws as deletions, see ``tables.study``"),
         "ci_high": _share("upper end"),
     },
 )

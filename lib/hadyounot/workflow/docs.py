@@ -251,7 +251,7 @@ def _time(minutes: pd.DataFrame) -> str:
     told = [
         f"Set-up took {last['make .venv/ready']:.1f} minutes, `make` {last['make']:.0f} more and `make test`",
         f"{last['make test']:.0f}, each in a fresh clone on 2 cores",
-        "([make.csv](benchmarks/results/make.csv): the last row of each, and whether other work ran beside).",
+        "([make.csv](benchmarks/results/make.csv): the last row of each, what ran beside, how fast the machine was).",
     ]
     return _wrapped(" ".join(told))
 
@@ -300,18 +300,30 @@ def readme_page() -> str:
     return _filled("README.md", made | {"speed": _speed(peers, neural), "time": _time(minutes)})
 
 
-def _learning(cells: Sequence[Cell]) -> str:
-    """What the weights of ours add to its product with every weight 1, in every world of ``_once``: validity in
-    percent, and for how many users one of the two alone is valid.
+def _learning(compared: pd.DataFrame) -> str:
+    """What the weights of ours add to its product with every weight 1: validity in percent, and for how many users one
+    of the two alone is valid; of the columns of benchmarks/results/unlearned.csv.
     """
     rows = []
-    for cell in _once(cells):
-        ranks, top_k = statistics.ranks(cell.read(paths.EVALUATION)), cell.study.explanation.top_k
-        shares = [", ".join(f"{100 * (ranks[name] > k).mean():.0f}" for k in top_k) for name in ("unlearned", OURS)]
-        pairs = _only(cell, "unlearned", OURS).values()
+    for (dataset, model), cell in compared.groupby(["dataset", "model"], sort=False):
+        shares = [", ".join(cell[name].map("{:.3g}".format)) for name in ("unlearned", "ours")]
+        pairs = zip(cell["only_unlearned"], cell["only_ours"], cell["p_value"], strict=True)
         only = [f"{theirs} : {ours}" + " *" * (p < 0.05) for theirs, ours, p in pairs]
-        rows.append([f"{cell.dataset} × {cell.model}", *shares, ", ".join(only)])
+        rows.append([f"{dataset} × {model}", *shares, ", ".join(only)])
     return pipes(pd.DataFrame(rows, columns=["K = 1, 3, 5", "unlearned, %", "ours, %", "only unlearned : only ours"]))
+
+
+def _learnt(cells: Iterable[Cell]) -> pd.DataFrame:
+    """What ``_learning`` tells of, in every world of ``_once``."""
+    rows = []
+    for cell in _once(cells):
+        placed = statistics.ranks(cell.read(paths.EVALUATION))
+        for k, only in _only(cell, "unlearned", OURS).items():
+            shares = [100 * (placed[name] > k).mean() for name in ("unlearned", OURS)]
+            rows.append((cell.dataset, cell.model, *shares, *only))
+    return pd.DataFrame(
+        rows, columns=["dataset", "model", "unlearned", "ours", "only_unlearned", "only_ours", "p_value"]
+    )
 
 
 def worlds_page() -> str:
@@ -320,7 +332,7 @@ def worlds_page() -> str:
     worlds = store.read_csv(kept / "tables/worlds.csv", schemas.WORLDS)
     repeated = store.read_csv(kept / "tables/replication.csv", schemas.REPLICATION)
     made = {"some worlds": _some_worlds(worlds, repeated)}
-    made["learning"] = _learning(Cell.all_of(config.load_study(kept / "study.yaml"), kept))
+    made["learning"] = _learning(_learnt(Cell.all_of(config.load_study(kept / "study.yaml"), kept)))
     return _filled("docs/results/worlds/README.md", made)
 
 
@@ -363,7 +375,9 @@ def _controls(cells: Sequence[Cell]) -> str:
 
 
 def findings_page() -> str:
-    """docs/findings.md with what is made of the snapshot in docs/results/paper: validity, controls, count of claims."""
+    """docs/findings.md with what is made of the snapshot in docs/results/paper, validity, controls, count of claims;
+    and of a benchmark, what learning adds.
+    """
     kept = paths.PROJECT / "docs/results/paper"
     cells = Cell.all_of(config.load_study(kept / "study.yaml"), kept)
     names = {paths.VALIDITY[cell.kind]: None for cell in cells}
@@ -373,6 +387,7 @@ def findings_page() -> str:
 
     validity, claims = pd.concat(map(read, names)), read("verdict")
     made = {"claims": _wrapped(f"{verdict.counted(claims)}."), "validity": _validity(cells, validity)}
+    made["learning"] = _learning(pd.read_csv(paths.PROJECT / "benchmarks/results/unlearned.csv"))
     return _filled("docs/findings.md", made | {"controls": _controls(cells)})
 
 

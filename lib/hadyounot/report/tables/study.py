@@ -87,14 +87,17 @@ def signal_markdown(frame: pd.DataFrame) -> str:
 
 
 def sutva(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
-    """Whose top recommendation a deletion changes, schema ``schemas.SUTVA``: one row per cell."""
+    """Whose top recommendation a deletion changes, schema ``schemas.SUTVA``: one row per cell.
+
+    The others looked at for one deletion are shown one retrained model, so they may move together: the variance of m of
+    them is at most m times that of independent draws (Kish, Survey Sampling, 1965), which is that of a single one.
+    """
     from statsmodels.stats.proportion import proportion_confint  # slow, and the other tables need it not
 
     frame = _facts(cells, paths.SIGNAL)
-    changed, others = frame["others_top1_changed"], frame["others"]
-    low, high = proportion_confint(changed, others, alpha=0.05, method="wilson")
-    frame = frame.assign(others_share=changed / others, ci_low=low, ci_high=high)
-    return frame[list(schemas.SUTVA.columns)]
+    share = frame["others_top1_changed"] / frame["others"]
+    low, high = proportion_confint(share * frame["own"], frame["own"], alpha=0.05, method="wilson")
+    return frame.assign(others_share=share, ci_low=low, ci_high=high)[list(schemas.SUTVA.columns)]
 
 
 def sutva_markdown(frame: pd.DataFrame) -> str:
@@ -111,7 +114,8 @@ def sutva_markdown(frame: pd.DataFrame) -> str:
     )
     return (
         "One user deletes as many random items as an explanation has: who is recommended another item then, of those "
-        f"who delete, and of a few other users looked at for each.\n\n{pipes(shown)}"
+        "who delete, and of a few other users looked at for each. Intervals are as if those looked at for one deletion "
+        f"told the same.\n\n{pipes(shown)}"
     )
 
 
