@@ -107,6 +107,13 @@ def test_measures_can_be_kept(tmp_path):
     found = correlation.correlations(frame)
     found.insert(0, "dataset", "toy"), found.insert(1, "model", "mf")
     store.write_csv(tmp_path / "correlation.csv", found, schemas.CORRELATION)
+    read = {
+        "measured": store.read_parquet(tmp_path / "measured.parquet", schemas.MEASURED),
+        "quality": store.read_csv(tmp_path / "quality.csv", schemas.SURROGATE_QUALITY),
+        "correlation": store.read_csv(tmp_path / "correlation.csv", schemas.CORRELATION),
+    }
+    for name, written in {"measured": frame, "quality": quality, "correlation": found}.items():
+        pd.testing.assert_frame_equal(read[name], written, check_dtype=False)
 
 
 def by_hand(x, y):

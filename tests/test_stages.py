@@ -579,21 +579,34 @@ def test_figure_8_shows_the_effect_that_the_linear_surrogate_learns(cell, tmp_pa
 # -- a model of choices -----------------------------------------------------------------------------------------------
 
 
-def test_a_model_that_predicts_no_rating_has_no_error(tmp_path):
+@pytest.mark.parametrize(
+    ("model", "named"),
+    [
+        (
+            {"kind": "ncf", "gmf_factors": 2, "mlp_layers": [4, 2], "epochs": 3, "negatives": 2},
+            {"influence", "influence_block"},
+        ),
+        ({"kind": "svd", "factors": 2, "binary": True}, set()),
+    ],
+    ids=["ncf", "svd"],
+)
+def test_a_model_that_predicts_no_rating_has_no_error_in_stars_but_one_of_choices(tmp_path, model, named):
     study = yaml.safe_load((CONFIG_FOLDER / "toy.yaml").read_text())
-    study["models"] = {"neumf": {"kind": "ncf", "gmf_factors": 2, "mlp_layers": [4, 2], "epochs": 3, "negatives": 2}}
-    study["cells"] = [{"dataset": "toy", "model": "neumf", "analysed": True}]
+    study["models"] = {"chosen": model}
+    study["cells"] = [{"dataset": "toy", "model": "chosen", "analysed": True}]
     (tmp_path / "choices.yaml").write_text(yaml.safe_dump(study))
-    cell = open_cell("30_simulate", {}, str(tmp_path / "choices.yaml"), "toy", "neumf", "")
+    cell = open_cell("30_simulate", {}, str(tmp_path / "choices.yaml"), "toy", "chosen", "")
     found = recommender(cell)
+    scores = cell.trained.scores(cell.train.users)[np.arange(len(cell.train)), cell.train.items]
+    np.testing.assert_array_equal(cell.read(paths.EMBEDDINGS)["residuals"], 1 - scores)
+    assert found.curve[["train_rmse", "test_rmse"]].isna().all(axis=None)
+    assert found.curve["objective"].notna().all()
     assert found.quality["train_rmse"] is None
     assert found.quality["test_rmse"] is None
     assert 0 < found.quality["ndcg_10"] < 1
     assert found.signal["own_change"] > found.signal["others_change"]
     assert table("recommenders").frame([cell], cell.study)["test_rmse"].isna().all()
-    assert {"influence", "influence_block"} <= set(
-        removals(cell.trained, cell.train, cell.recommender(), InfluenceConfig())
-    )
+    assert named <= set(removals(cell.trained, cell.train, cell.recommender(), InfluenceConfig()))
 
 
 # -- a finished run is only read --------------------------------------------------------------------------------------

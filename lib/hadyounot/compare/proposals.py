@@ -12,7 +12,7 @@ import numpy as np
 
 from ..method.outcomes import candidates
 from ..method.search import grown
-from ..retrain.base import Model, Recommender
+from ..retrain.base import Model, Recommender, learnt
 from ..retrain.mf import MatrixFactorization, MatrixFactorizationModel
 from ..retrain.ncf import NeuralCollaborativeFiltering, NeuralCollaborativeFilteringModel
 from ..retrain.ratings import Ratings
@@ -70,7 +70,7 @@ def _(
     shares = (model.scores([user])[0].astype(np.float64) - model.low) / span
     slopes = (shares * (1 - shares))[:, None] * _logit_slopes(model, user)
     rows, history = ratings.rows_of(user), ratings.history(user)
-    wanted = 1 if recommender.negatives else (ratings.values[rows] - model.low) / span
+    wanted = (learnt(recommender, ratings)[rows] - model.low) / span
     own = slopes[history]
     gradients = (shares[history] - wanted)[:, None] * own
     return span * gradients @ _solved(own.T @ own, slopes.T)

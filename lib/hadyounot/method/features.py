@@ -83,12 +83,12 @@ class Representation:
         user_embeddings: float32 (n_users, p), φ_u of the original model.
         item_embeddings: float32 (n_items, q), φ_i.
         products: which of ``PRODUCTS`` follow φ_d, in this order: "user", φ_d ∘ φ_u (p must be q); "target",
-            φ_d ∘ φ_i; "residual", (rating - score of d) · φ_d ∘ φ_i.
+            φ_d ∘ φ_i; "residual", (what training wanted of d - its score) · φ_d ∘ φ_i.
         deleted_embeddings: (n_items, r), what stands for φ_d where it is not ``item_embeddings``: one-hot rows make a
             sum the multi-hot mask of the deleted items, int8 like them. Without products.
         ratings: the n training ratings; for "residual".
-        residuals: float32 (n,), each rating minus its score by the original model, whatever a black box scores in; for
-            "residual".
+        residuals: float32 (n,), what training wanted of each rating's score (``retrain.base.learnt``) minus its score
+            by the original model; for "residual".
 
     Raises:
         ValueError: a product is unknown, or cannot be formed.

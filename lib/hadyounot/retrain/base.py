@@ -51,6 +51,14 @@ class Recommender(Protocol):
         """
 
 
+def learnt(recommender: Recommender, ratings: Ratings) -> np.ndarray:
+    """What training wants the score of each rating to be, float32 (n,): the rating, or 1 where choices are learnt. Of a
+    black box, whose author alone knows, the rating.
+    """
+    choices = getattr(recommender, "learns_choices", False)
+    return np.ones_like(ratings.values) if choices else ratings.values
+
+
 def checked(
     ratings: Ratings, deletions: Sequence[Deletion], watched: Sequence[int] | None
 ) -> tuple[list[np.ndarray], np.ndarray]:

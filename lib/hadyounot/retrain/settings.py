@@ -20,6 +20,11 @@ class RecommenderConfig(Strict):
     )
 
     @property
+    def learns_choices(self) -> bool:
+        """Whether it learns that items were chosen: a rating counts as 1, whatever it says."""
+        return False
+
+    @property
     def passes(self) -> str:
         """The field that says how many passes over the ratings a retraining makes, of a recommender that makes some."""
         return "warm_epochs" if getattr(self, "protocol", "pinned") == "warm" else "epochs"
@@ -73,6 +78,11 @@ class NeuralCollaborativeFilteringConfig(RecommenderConfig):
         "counts as chosen, and this many items that its user did not rate, sampled anew in each epoch, as not.",
     )
 
+    @property
+    def learns_choices(self) -> bool:
+        """See ``RecommenderConfig``."""
+        return self.negatives > 0
+
     @field_validator("mlp_layers")
     @classmethod
     def _two_halves(cls, layers: tuple[int, ...]) -> tuple[int, ...]:
@@ -92,6 +102,11 @@ class TruncatedSVDConfig(RecommenderConfig):
         gt=0,
         description="When retraining has converged: residual of its vectors relative to the largest eigenvalue.",
     )
+
+    @property
+    def learns_choices(self) -> bool:
+        """See ``RecommenderConfig``."""
+        return self.binary
 
 
 class BlackBoxConfig(RecommenderConfig):

@@ -10,7 +10,7 @@ from scipy.sparse.linalg import svds
 from threadpoolctl import threadpool_limits
 
 from ..rng import generator
-from .base import checked, known_users
+from .base import checked, known_users, learnt
 from .ratings import Deletion, Ratings
 from .settings import TruncatedSVDConfig
 from .threads import on_threads
@@ -116,8 +116,7 @@ class TruncatedSVD(TruncatedSVDConfig):
                 f"factors={self.factors}: {shape[0]} users and {shape[1]} items have {min(shape)} singular vectors; "
                 f"write at most {min(shape)}"
             )
-        values = np.ones(len(ratings)) if self.binary else ratings.values.astype(np.float64)
-        return csr_array((values, (ratings.users, ratings.items)), shape=shape)
+        return csr_array((learnt(self, ratings).astype(np.float64), (ratings.users, ratings.items)), shape=shape)
 
     def _singular(self, matrix: csr_array, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The largest singular values (count,), in falling order, and their right vectors (n_items, count): float64."""

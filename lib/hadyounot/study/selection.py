@@ -11,7 +11,6 @@ from ..retrain.base import Model, Recommender
 from ..retrain.blackbox import BlackBox
 from ..retrain.mf import MatrixFactorization
 from ..retrain.ratings import Ratings
-from ..retrain.settings import NeuralCollaborativeFilteringConfig
 from ..retrain.svd import TruncatedSVD
 from ..rng import generator
 
@@ -30,11 +29,10 @@ TRIED = [*SETTINGS, "validation_rmse", "validation_ndcg_10"]  # how they do: by 
 
 
 def predicts_ratings(recommender: Recommender) -> bool:
-    """Whether a score is a rating, so that it has an error in stars; choices, learnt with negatives, are none, and what
-    those of a black box are nobody knows.
+    """Whether a score is a rating, so that it has an error in stars; choices are none, and what those of a black box
+    are nobody knows.
     """
-    chooses = isinstance(recommender, NeuralCollaborativeFilteringConfig) and recommender.negatives
-    return not (chooses or isinstance(recommender, BlackBox))
+    return not (isinstance(recommender, BlackBox) or recommender.learns_choices)
 
 
 def validate(recommender: Recommender, ratings: Ratings, seed: int, dataset: str) -> pd.DataFrame:
@@ -125,13 +123,14 @@ def learning_curve(recommender: Recommender, train: Ratings, test: Ratings) -> p
     for epoch, state in enumerate(states(), start=1):
         if epoch in shown:
             scores = state.scores(range(train.n_users))
-            if not predicts_ratings(recommender):
-                negatives = recommender.sampled_negatives(train, epoch - 1)
-                rows.append((epoch, np.nan, np.nan, _cross_entropy(scores, train, negatives)))
-                continue
-            fit = rmse(scores, train)
-            objective = recommender.objective(state, train) if hasattr(recommender, "objective") else fit**2
-            rows.append((epoch, fit, rmse(scores, test), objective))
+            errors = [rmse(scores, each) if predicts_ratings(recommender) else np.nan for each in (train, test)]
+            if hasattr(recommender, "objective"):
+                objective = recommender.objective(state, train)
+            elif predicts_ratings(recommender):
+                objective = errors[0] ** 2
+            else:
+                objective = _cross_entropy(scores, train, recommender.sampled_negatives(train, epoch - 1))
+            rows.append((epoch, *errors, objective))
     return pd.DataFrame(rows, columns=["epoch", "train_rmse", "test_rmse", "objective"])
 
 

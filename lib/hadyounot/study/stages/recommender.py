@@ -8,7 +8,7 @@ import pandas as pd
 
 from ...compare.accuracy import ndcg, rmse, top1_concentration
 from ...method.outcomes import top_items, with_candidates
-from ...retrain.base import Recommender
+from ...retrain.base import Recommender, learnt
 from ...retrain.blackbox import NotRepeatable
 from ...settings import ConfigError
 from .. import paths, selection
@@ -83,7 +83,7 @@ def recommender(cell: Cell) -> Trained:
                 f"{side}_biases": np.empty((counts[side], 0), np.float32) if each is None else each[:, None]
                 for side, each in biases.items()
             },
-            "residuals": train.values - scores[train.users, train.items],
+            "residuals": learnt(explained, train) - scores[train.users, train.items],
         }
         return (
             selection.validate(explained, train, study.seed, cell.dataset),
