@@ -52,14 +52,12 @@ CALLED = {f"{cell.dataset}/{cell.model}": study.title(cell.dataset, cell.model) 
 
 def shown(path, name, category, place="", part=""):
     """An output that the report shows, called by the first line of the text beside it: of the longest name that begins
-    its own.
+    its own. In one label: of two, the second becomes a switch where it halves a category, and the report ends there.
     """
     stem = max(each.stem for each in (HERE / "notebooks/captions").iterdir() if name.startswith(each.stem))
     title = (HERE / f"notebooks/captions/{stem}.rst").read_text(encoding="utf-8").partition("\n")[0]
-    labels = lambda wildcards: {
-        "name": title + part.format(**wildcards).replace("_", " "),
-        "of": CALLED.get(place.format(**wildcards), "the whole study"),
-    }
+    of = lambda wildcards: [part.format(**wildcards).replace("_", " "), CALLED.get(place.format(**wildcards), "")]
+    labels = lambda wildcards: {"name": ": ".join(filter(None, [title + of(wildcards)[0], of(wildcards)[1]]))}
     return report(path, caption=f"notebooks/captions/{stem}.rst", category=category, labels=labels)
 
 

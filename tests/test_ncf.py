@@ -186,6 +186,17 @@ def test_equal_ratings_rank_nothing():
             train(ratings)
 
 
+def test_ratings_that_were_edited_in_place_are_learnt_as_they_are():
+    ratings = world()
+    before = NCF.fit(ratings).scores([0])
+    ratings.values[:] = 6 - ratings.values
+    deletion = some_deletions(ratings, 1)
+    fresh = ratings.select(np.arange(len(ratings)))
+    np.testing.assert_array_equal(NCF.fit(ratings).scores([0]), NCF.fit(fresh).scores([0]))
+    np.testing.assert_array_equal(NCF.retrain(ratings, deletion), NCF.retrain(fresh, deletion))
+    assert (NCF.fit(ratings).scores([0]) != before).any()
+
+
 def test_divergence_is_an_error():
     wild = NCF.model_copy(update={"learning_rate": 1e30})
     for train in (wild.fit, lambda ratings: wild.retrain(ratings, [Deletion(0, ())])):

@@ -18,7 +18,7 @@ import yaml
 from hadyounot.report import output
 from hadyounot.study import paths
 from hadyounot.study.config import load_study
-from hadyounot.study.methods import METHOD
+from hadyounot.study.methods import METHOD, family
 from hadyounot.workflow import docs
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -276,6 +276,20 @@ def test_a_checker_finds_what_the_manifest_promises():
     made = {path for name in output.names(study) for path in output.written(name, study).values()}
     manifest = yaml.safe_load((PROJECT / "codecheck.yml").read_text())["manifest"]
     assert {each["file"] for each in manifest} <= made
+
+
+def test_a_checker_compares_with_the_study_that_make_runs():
+    study, kept = load_study(PROJECT / "config/study.yaml"), PROJECT / "docs/results/make"
+    tables = {name: pd.read_csv(kept / f"{name}.csv") for name in ("table3_mf", "table4_ncf", "ablations")}
+    assert {tuple(table["n_users"].unique()) for table in tables.values()} == {(study.explanation.test_users,)}
+    size, ablations = study.explanation.explanation_size, tables["ablations"]
+    for name in study.ablations.families:
+        kept_variants = set(ablations.loc[ablations["family"] == name, "variant"])
+        assert kept_variants == {variant.name for variant in family(name, study.ablations, size)}
+    counts = study.counterfactual
+    told = f"{counts.training_users} training users × {counts.deletions_per_user} deletions"
+    said = " ".join((kept / "README.md").read_text(encoding="utf-8").split())
+    assert f"{told}, {study.explanation.test_users} test users" in said
 
 
 FOREIGN = {  # a bracket in each keeps this file from matching itself

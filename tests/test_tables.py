@@ -678,7 +678,7 @@ def test_correlations_are_summed_up_over_users_beside_the_papers():
     # -0.5, 0, 0.25 and their halves: the quartiles of three lie halfway between neighbours
     assert rows[0] == ["Embedding distance", "3", "0.000 [-0.250, 0.125]", "", "33 %", "0.000 [-0.125, 0.062]"]
     assert [row[3] for row in rows] == ["", "", "0.356"] + [""] * (len(MEASURES) - 3)
-    assert rows[-1] == ["MLP surrogate (clf)", "0", "", "", "", ""]
+    assert rows[-1] == ["MLP surrogate (clf)", "0", "none: constant", "", "", "none: constant"]
     assert "## MovieLens-100K × matrix factorisation (84 to 500 sets a user)" in markdown
 
 

@@ -509,7 +509,7 @@ def test_what_says_the_same_of_every_set_is_no_measure_of_them(tmp_path):
     lacking = {name: count for name, count in VALID.items() if name != "influence"}
     study = study_of(more)
     (row,) = judged(study, tmp_path, {"pearson": same}, {"pearson": without, "valid": lacking}).itertuples()
-    assert (row.worlds, row.verdict) == ("ml-100k, mf: ?: not", N)
+    assert (row.worlds, row.verdict) == ("ml-100k, mf: no number (constant): not", N)
 
 
 def test_random_items_that_agree_with_the_paper_are_told(tmp_path):

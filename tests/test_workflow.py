@@ -19,6 +19,7 @@ import nbformat
 import pandas as pd
 import psutil
 import pytest
+import yaml
 from hadyounot.report import writing
 from hadyounot.study import paths, schemas, store
 from hadyounot.study.config import load_study
@@ -221,6 +222,17 @@ def test_a_plan_tells_what_a_model_costs_from_what_an_epoch_does(monkeypatch):
         assert plan.seconds_each(replace(cell, study=study)) == pytest.approx(1 + 0.1 * epochs)
 
 
+def test_a_plan_of_a_model_that_diverges_says_so(tmp_path):
+    study = yaml.safe_load((CONFIG / "toy.yaml").read_text())
+    study["models"]["mf"]["learning_rate"] = 50
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    planning = [sys.executable, "-m", "hadyounot.workflow.plan", str(tmp_path / "study.yaml")]
+    told = subprocess.run(planning, capture_output=True, text=True)
+    assert told.returncode == 1
+    assert "training diverged at learning_rate=50.0: choose a smaller one" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
 def test_the_plan_is_an_upper_bound_of_what_was_retrained(smoke):
     planning = [sys.executable, "-m", "hadyounot.workflow.plan", str(SMOKE)]
     told = subprocess.run(planning, capture_output=True, text=True, check=True)
@@ -249,9 +261,27 @@ LOADS = r"""<(?:script|link|img|iframe|source|object)\b[^>]{0,200}?\b(?:src|href
 IMPORTS = r"""@import\s+(?:url\()?["']?(?:https?:)?//|url\(\s*["']?(?:https?:)?//|\bimport\(\s*["']https?:"""
 
 
-def test_the_report_is_one_page_that_holds_everything(smoke):
+@pytest.fixture(scope="module")
+def report(smoke):
+    """Its place."""
     snakemake(smoke, "--report", "report.html")
-    page = (smoke / "report.html").read_text()
+    return smoke / "report.html"
+
+
+def test_the_report_lists_every_category(report, browser):
+    """Snakemake's page ends where a second label has two values for half of a category each."""
+    page, wrong = browser.new_page(), []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    for category, shown in (("Figures", "Figure 6"), ("Tables", "Table 3"), ("Notebooks", "70 ")):
+        page.goto(report.as_uri())
+        page.get_by_text(category, exact=True).first.click()
+        page.get_by_text(shown).first.wait_for(timeout=10_000)
+    page.close()
+    assert not wrong
+
+
+def test_the_report_is_one_page_that_holds_everything(smoke, report):
+    page = report.read_text()
     start = re.search(r"var results = (?=\{)", page).end()
     results, _ = json.JSONDecoder().raw_decode(page, start)
     notebooks = {f"{cell}/{stage}" for cell in CELLS for stage in STAGES} | {
@@ -269,9 +299,11 @@ def test_the_report_is_one_page_that_holds_everything(smoke):
     expected |= {f"tables/{table}.html" for table in (*TABLES, "examples")}
     expected |= {f"figures/{figure}.png" for figure in FIGURES}
     assert expected <= set(results)
+    assert {tuple(result["labels"]) for result in results.values()} == {("name",)}
     named = {path: result["labels"]["name"] for path, result in results.items()}
-    assert named[f"results/html/{ANALYSED}/70_ablations_sample_size.html"].endswith(", sample size")
-    assert named[f"results/html/{ANALYSED}/30_simulate_001.html"].endswith(", block 001")
+    title = load_study(SMOKE).title(*ANALYSED.split("/"))
+    assert named[f"results/html/{ANALYSED}/70_ablations_sample_size.html"].endswith(f", sample size: {title}")
+    assert named[f"results/html/{ANALYSED}/30_simulate_001.html"].endswith(f", block 001: {title}")
     for path, result in results.items():
         content = base64.b64decode(result["data_uri"].partition("base64,")[2])
         assert content == (smoke / path).read_bytes()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import ClassVar, NamedTuple
+from zlib import crc32
 
 import numpy as np
 
@@ -402,7 +403,13 @@ class _Trainer:
         _score(self.net, table[users, :, each].T, table[self.n_users :], work.lanes.weights, scores)
 
 
-@lru_cache(maxsize=1)
 def _trainer(settings: NeuralCollaborativeFiltering, ratings: Ratings) -> _Trainer:
     """Kept for the next call, as explainers retrain a few models at a time on the same ratings: epochs take a while."""
+    arrays = ratings.users, ratings.items, ratings.values
+    return _kept(settings, ratings, *(crc32(np.ascontiguousarray(each)) for each in arrays))
+
+
+@lru_cache(maxsize=1)
+def _kept(settings: NeuralCollaborativeFiltering, ratings: Ratings, *said: int) -> _Trainer:
+    """By what the ratings ``said`` too, as arrays can be edited in place."""
     return _Trainer(settings, ratings)

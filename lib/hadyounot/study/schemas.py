@@ -102,7 +102,9 @@ _ERRORS = {
         low=0,
         nullable=True,
     ),
-    "test_rmse": Column(_NUMBER, "the same on the test ratings", low=0, nullable=True),
+    "test_rmse": Column(
+        _NUMBER, "root mean squared error on the test ratings, in stars; likewise", low=0, nullable=True
+    ),
 }
 
 CURVE = Schema(

@@ -180,7 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{given.folder}.zip: {', '.join(sorted(each.name for each in given.folder.iterdir()))}")
         else:
             print("\n".join(verify(given.folder, given.rows)))
-    except (OSError, ValueError) as error:  # what stores, readers and settings raise
+    except (OSError, ValueError, FloatingPointError, RuntimeError) as error:  # of stores, readers, settings, training
         print(error, file=sys.stderr)
         return 1
     return 0

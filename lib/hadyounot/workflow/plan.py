@@ -121,7 +121,7 @@ def main() -> None:
         study = load_study(given.study)
         with tempfile.TemporaryDirectory() as folder:
             estimates = pd.DataFrame([estimate(study, cell, Path(folder)) for cell in study.cells])
-    except (OSError, ValueError) as error:  # ConfigError, and what readers raise
+    except (OSError, ValueError, FloatingPointError, RuntimeError) as error:  # of settings, readers and training
         sys.exit(str(error))
     print(estimates.to_markdown(index=False))
     print(

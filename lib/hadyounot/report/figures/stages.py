@@ -60,11 +60,12 @@ def cross_validation(curve: pd.DataFrame, x: str, y: str, taken: float) -> Figur
     style.use()
     figure, axes = plt.subplots(figsize=(5, 2.2))
     if "fold" in curve:
-        for _, fold in curve.groupby("fold"):
-            axes.plot(fold[x], fold[y], color="0.75", linewidth=0.8)
+        for number, fold in curve.groupby("fold"):
+            axes.plot(fold[x], fold[y], color="0.75", linewidth=0.8, label="" if number else "one fold")
     mean = curve.groupby(x)[y].mean()
-    axes.plot(mean.index, mean, color=style.INK, linewidth=1.6)
-    axes.plot(taken, mean[taken], "o", color=style.ACCENT, markersize=6)
+    axes.plot(mean.index, mean, color=style.INK, linewidth=1.6, label="mean")
+    axes.plot(taken, mean[taken], "o", color=style.ACCENT, markersize=6, label="taken")
+    figure.legend(loc="outside right upper")
     axes.set(xlabel=x, ylabel=f"held-out {y.replace('_', ' ')}", xscale="log" if x == "penalty" else "linear")
     axes.set_title(f"taken: {x} {taken:.3g}, {mean[taken]:.3g} there")
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

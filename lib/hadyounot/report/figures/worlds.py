@@ -74,6 +74,7 @@ def _grid(table: pd.DataFrame, study: StudyConfig) -> Figure:
     places, headings, y = {}, {}, 0.0
     for group, rows in table.groupby(["dataset", "recommender", "trained"], sort=False):
         headings[group] = y
+        y += 0.25  # marks of the first row reach up to its heading
         for name in rows.sort_values("order", kind="stable")["row"].unique():
             y += 1
             places[*group, name] = y
@@ -96,7 +97,7 @@ def _grid(table: pd.DataFrame, study: StudyConfig) -> Figure:
             (0.01, place),
             xycoords=("figure fraction", "data"),
             **{"va": "center", "weight": "bold", "annotation_clip": False},
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+            zorder=0,
         )
         heading.set_in_layout(False)
     figure.legend(handles=_legend(table), loc="outside lower center", ncols=3)

@@ -93,7 +93,8 @@ def markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
         "surrogate (reg), and against the control, where another differs in that choice alone: the same surrogate on "
         "eq. (8) with the search of notebook 50; the explanations' size, if it is a variant, learnt from as many "
         "deletions per user; the network that takes the mean. R² and rank correlation are those of predicted Δŷ_reg on "
-        "users whom no variant has seen. Intervals are not corrected for their number: of twenty, one is expected to "
+        "users whom no variant has seen; R² is left out where another effect was learnt, or deletions of another size. "
+        "Intervals are not corrected for their number: of twenty, one is expected to "
         "miss.\n",
         *(f"\n- `{name}`: {said}" for name, said in VARIED.items() if name in set(frame["family"])),
         "\n",

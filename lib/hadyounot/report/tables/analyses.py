@@ -65,9 +65,9 @@ def _printed(paper: Mapping[str, float], measure: str) -> str:
 
 
 def _quartiles(values: pd.Series) -> str:
-    """Median and quartiles of what is known; empty where nothing is."""
+    """Median and quartiles of the users of whom there is a correlation."""
     low, median, high = values.quantile([0.25, 0.5, 0.75])
-    return "" if pd.isna(median) else f"{median:z.3f} [{low:z.3f}, {high:z.3f}]"
+    return "none: constant" if pd.isna(median) else f"{median:z.3f} [{low:z.3f}, {high:z.3f}]"
 
 
 def _intervals(rows: pd.DataFrame, name: str) -> list[str]:

@@ -62,6 +62,8 @@ def recommenders_markdown(frame: pd.DataFrame) -> str:
         }
     )
     told = "What is explained: errors in stars, ranking of test ratings, and how many users are shown the same first."
+    if (frame["epochs"].isna() & frame["test_rmse"].notna()).any():  # solved
+        told += " A truncated SVD takes a missing rating for 0: its errors do not compare with others'."
     return f"{told}\n\n{pipes(shown)}"
 
 

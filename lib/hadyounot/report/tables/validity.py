@@ -78,12 +78,14 @@ def markdown(
         n_users = span(rows["n_users"])
         parts.append(f"\n## {study.title(dataset, model)} ({n_users} users)\n\n{wide}")
         parts.append(footnotes([dataset] if rows["paper"].notna().any() else [], standing))
-        lower = exact[dataset, model] < rows["n_users"].max()
-        parts.append(
-            f"\nThe oracle is exact for {exact[dataset, model]} of these users: every subset of the history was"
-            " retrained."
-            + (" For the others it is the best of a shortlist and of what every method names.\n" if lower else "\n")
-        )
+        every, best = exact[dataset, model], "it is the best of a shortlist and of what every method names"
+        if every:
+            parts.append(
+                f"\nThe oracle is exact for {every} of these users: every subset of the history was retrained."
+            )
+            parts.append(f" For the others {best}.\n" if every < rows["n_users"].max() else "\n")
+        else:
+            parts.append(f"\nThe oracle is exact for none of these users, as they have too many subsets: {best}.\n")
         parts += [
             f"\n{METHOD[name].label}: no weight on deleted items survived cross-validation, so it names any.\n"
             for name in ties[dataset, model]

@@ -296,6 +296,8 @@ def _printed_number(value: float | None) -> str:
 
 
 def _span(found: Measurement) -> str:
+    if pd.isna(found[0]):
+        return "no number (constant)"
     estimate, low, high = (_number(each, 3) for each in found[:3])
     return estimate if low == high == estimate else f"{estimate} [{low}, {high}]"
 

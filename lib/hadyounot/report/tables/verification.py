@@ -36,7 +36,8 @@ def markdown(frame: pd.DataFrame, best: Mapping[tuple[str, str], pd.Series], tit
         for (k, size, budget), some in cell.groupby(["top_k", "size", "budget"], dropna=False):
             users = len(some)
             if pd.isna(size):
-                counts = some.loc[some["valid"], "n_items"].value_counts().sort_index().cumsum()
+                counts = some.loc[some["valid"], "n_items"].value_counts()
+                counts = counts.reindex(range(1, counts.index.max() + 1 if len(counts) else 1), fill_value=0).cumsum()
                 upto = [
                     f"{count} item{'s' * (count > 1)}: {100 * share / users:.1f} %" for count, share in counts.items()
                 ]

@@ -161,6 +161,10 @@ def markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
         "Validity in percent: the same explanations learnt, searched and verified in each world. A world is how the "
         "recommender is regularised and trained; a protocol is what a retraining keeps of the original's; a reading is "
         "what may be recommended. Repetitions on other splits and from other seeds are in `replication`.\n"
+        "\nProtocols: `pinned` keeps ids, initial weights and the order of ratings, `rebuilt` none of these, "
+        "`reseeded` all but the initial weights, `reshuffled` all but the order, `warm` the trained weights too. "
+        "Readings: `unseen` leaves out what was rated, deleted or not; on `readmitted` deleted items may be offered "
+        "again, surrogates are learnt anew for that, and nothing was proven; `seen` leaves out nothing.\n"
     ]
     first = frame[(frame["split_seed"] == 0) & (frame["model_seed"] == 0)]
     for (dataset, kind, reading, k), rows in first.groupby(["dataset", "recommender", "reading", "top_k"], sort=False):
@@ -182,7 +186,8 @@ def replication_markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
     """Schema ``schemas.REPLICATION``: methods by K, for each world."""
     parts = [
         "Validity in percent over splits and seeds, with a 95 % interval of the hierarchical bootstrap over splits, "
-        "seeds and users, and from the lowest to the highest of the repetitions.\n"
+        "seeds and users, and from the lowest to the highest of the repetitions. A few splits that differ much "
+        "make intervals too short; alike ones, too long, as users are drawn within splits that are drawn.\n"
     ]
     for (dataset, kind, world), rows in frame.groupby(["dataset", "recommender", "world"], sort=False):
         told = [f"{_percent(row)}, {100 * row.lowest:.1f} to {100 * row.highest:.1f}" for row in rows.itertuples()]
