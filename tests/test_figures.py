@@ -372,7 +372,8 @@ def ablations_frame() -> pd.DataFrame:
                 share = float(rng.uniform(0.1, 0.5))
                 rows.append(("ml-100k", "mf", each, method.name, k, 100, int(100 * share), share))
     frame = pd.DataFrame(rows, columns=list(schemas.ABLATIONS.columns)[:8])
-    return frame.assign(ci_low=frame["validity"] - 0.05, ci_high=frame["validity"] + 0.06, r2=frame["validity"] / 4)
+    told = {"r2": frame["validity"] / 4, "spearman": 0.3}
+    return frame.assign(ci_low=frame["validity"] - 0.05, ci_high=frame["validity"] + 0.06, **told)
 
 
 def ablation(name, frame=None, variants=None):
@@ -427,6 +428,29 @@ def test_ablation_figures_show_every_variant_with_its_interval():
     assert len({(point.get_marker(), point.get_markerfacecolor()) for point in points}) == len(labels)
     expected = table.query("family in ('base', 'search') and top_k == 1")["validity"]
     np.testing.assert_allclose([point.get_ydata()[0] for point in points], expected)
+
+
+def test_what_names_any_items_is_hollow_and_no_line_leads_to_it():
+    frame = ablations_frame()
+    frame.loc[frame["variant"].isin(["users-25", "lasso-greedy"]), "spearman"] = 0.0
+    figure = ablation("sample_size", frame)
+    users, *_ = figure.axes
+    assert "hollow: names any items" in texts(figure)
+    hollow, joined = (
+        [line for line in users.lines if of(line) and len(line.get_xdata()) == 3]
+        for of in (
+            lambda line: line.get_markerfacecolor() == "white",
+            lambda line: line.get_linestyle() == "-" and line.get_marker() == "None",
+        )
+    )
+    assert len(hollow) == len(joined) == 3  # one for each K
+    for line, marks in zip(joined, hollow, strict=True):
+        assert np.isnan(line.get_ydata(orig=False)).tolist() == [True, False, False]
+        assert np.isnan(marks.get_ydata(orig=False)).tolist() == [False, True, True]
+    assert_nothing_overlaps(figure)
+    assert "hollow: names any items" not in texts(ablation("sample_size"))
+    labels = [container.get_label() for container in ablation("search", frame).axes[0].containers]
+    assert [label for label in labels if label.endswith("‡")] == ["LASSO, greedy ‡"]
 
 
 def test_two_lists_are_written_in_fonts_that_have_their_characters(tmp_path):

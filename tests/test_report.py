@@ -130,6 +130,8 @@ def test_one_is_written_from_what_it_says_it_reads(run, study, tmp_path, name):
 def test_the_first_page_says_what_the_table_of_worlds_says(run, study, tmp_path):
     (tmp_path / "tables").mkdir()
     shutil.copy(run.folder / "tables/worlds.csv", tmp_path / "tables")
+    fits = paths.SURROGATE_FITS.format(dataset="toy", model="mf")
+    store.write(tmp_path / fits, store.read(run.folder / fits) | {"indifferent": ["linear_reg"]})
     assert write("finding", study, tmp_path) == 0
     text = (tmp_path / "tables/finding.rst").read_text()
     worlds = store.read_csv(tmp_path / "tables/worlds.csv", tables.table("worlds").schema)
@@ -137,6 +139,8 @@ def test_the_first_page_says_what_the_table_of_worlds_says(run, study, tmp_path)
     for name in ("knn", "influence", "linear_reg", "mlp_reg", "linear_reg_aware", "verified", "random", "oracle"):
         low, high = (100 * own.loc[name, end] for end in ("ci_low", "ci_high"))
         assert f"{METHOD[name].label} {100 * own.loc[name, 'validity']:.0f} [{low:.0f}, {high:.0f}]" in text
+    assert text.count(", naming any items") == 1
+    assert re.search(rf"{re.escape(METHOD['linear_reg'].label)} [^;]+, naming any items; ", text)
     opened = re.findall(r"resultPath:'(\S+?)'", text)
     shown = {next(iter(output.written(name, study).values())) for name in output.names(study)}
     assert len(opened) == 5

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 import pandas as pd
 
+from ..study import paths
 from ..study.cell import Cell
 from ..study.config import StudyConfig
 from ..study.methods import HEADLINES, METHOD
@@ -33,7 +34,12 @@ def finding(worlds: pd.DataFrame, cells: Sequence[Cell], study: StudyConfig, sho
     own = worlds[worlds["top_k"] == k]
     where = pd.Series(study.place(cells[0].dataset, cells[0].model))
     first = own[(own[list(where.index)] == where).all(axis=1)].set_index("method")
-    told = [f"{METHOD[name].label} {_percent(first.loc[name])}" for name in HEADLINES if name in first.index]
+    ties = cells[0].read(paths.SURROGATE_FITS)["indifferent"]
+    told = [
+        f"{METHOD[name].label} {_percent(first.loc[name])}" + ", naming any items" * (name in ties)
+        for name in HEADLINES
+        if name in first.index
+    ]
     frame = [f"{METHOD[name].label} {_percent(first.loc[name])}" for name in FRAME if name in first.index]
     parts = [
         f"{cells[0].title}: of {first['n_users'].iloc[0]} users, this many percent [95 % interval] have an explanation "

@@ -18,7 +18,7 @@ class Text(NamedTuple):
 
 TEXTS = {
     "examples": Text((paths.EVALUATION, *paths.RATED), ("html", "md")),  # explanations in words
-    "finding": Text((paths.TABLE.format(table="worlds"),), ("rst",)),  # the first page of the report
+    "finding": Text((paths.TABLE.format(table="worlds"), paths.SURROGATE_FITS), ("rst",)),  # the report's first page
 }
 TOLD = "csv", "png", "pdf"  # suffixes of what has its provenance beside it
 

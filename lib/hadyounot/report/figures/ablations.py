@@ -33,7 +33,7 @@ def _of(table: pd.DataFrame, variants: Sequence[Method]) -> pd.DataFrame:
 
 def _ablated(axes: Axes, places: Sequence[float], rows: pd.DataFrame, base: pd.DataFrame, joined: str = "-") -> None:
     """Validity of variants with intervals at ``places``, ``joined`` by a line or "", and that of ``BASE`` as a line,
-    by K.
+    by K. Those that name any items are hollow, and no line leads to them.
     """
     styles = style.top_k_styles(base["top_k"])
     for side, (k, (marker, grey)) in enumerate(styles.items()):
@@ -43,13 +43,26 @@ def _ablated(axes: Axes, places: Sequence[float], rows: pd.DataFrame, base: pd.D
         beside = axes.transData + ScaledTranslation(
             4 / 72 * (side - (len(styles) - 1) / 2), 0, axes.figure.dpi_scale_trans
         )
-        looks = {"fmt": marker + joined, "color": grey, "markersize": 4.5, "linewidth": 1.1, "label": f"K = {k}"}
-        axes.errorbar(places, each["validity"], errors, transform=beside, **looks)
+        looks = {"color": grey, "markersize": 4.5, "linewidth": 1.1, "transform": beside}
+        axes.errorbar(places, each["validity"], errors, fmt=marker, label=f"K = {k}", **looks)
+        any_items, shares = each["spearman"].to_numpy() == 0, each["validity"].to_numpy()
+        axes.plot(places, np.where(any_items, np.nan, shares), linestyle=joined or "none", **looks)
+        hollow = {"markerfacecolor": "white", "zorder": 3}  # over the filled ones
+        axes.plot(places, np.where(any_items, shares, np.nan), marker, **hollow, **looks)
         for end in ("ci_low", "ci_high"):  # what is drawn beside its place does not count for the limits
             axes.update_datalim(np.column_stack([places, each[end]]))
     axes.margins(x=0.08)
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
     axes.set_ylabel("validity (% of users),\n95 % intervals")
+
+
+def _explained(figure: Figure, axes: Axes, rows: pd.DataFrame, ncols: int) -> None:
+    """A legend of what ``_ablated`` drew of ``rows``."""
+    handles, _ = axes.get_legend_handles_labels()
+    if (rows["spearman"] == 0).any():
+        hollow = {"markerfacecolor": "white", "markersize": 4.5, "linestyle": "none"}
+        handles.append(Line2D([], [], marker="o", color=style.INK, label="hollow: names any items", **hollow))
+    figure.legend(handles=[*handles, _DOTTED], loc="outside lower center", ncols=ncols)
 
 
 def _from_zero(axes: Axes) -> None:
@@ -67,12 +80,12 @@ def deletion_size(table: pd.DataFrame, variants: Sequence[Method], title: str = 
     """
     style.use()
     figure, axes = plt.subplots(figsize=(style.PAGE, 2.8))
-    _ablated(axes, range(len(variants)), _of(table, variants), table[table["family"] == "base"], joined="")
+    rows = _of(table, variants)
+    _ablated(axes, range(len(variants)), rows, table[table["family"] == "base"], joined="")
     axes.set_xticks(range(len(variants)), [method.label for method in variants])
     axes.set(xlabel="items deleted in each simulated deletion", title=title)
     _from_zero(axes)
-    handles, _ = axes.get_legend_handles_labels()
-    figure.legend(handles=[*handles, _DOTTED], loc="outside lower center", ncols=2)
+    _explained(figure, axes, rows, 3)
     return figure
 
 
@@ -105,8 +118,7 @@ def sample_size(table: pd.DataFrame, variants: Sequence[Method], title: str = ""
         axes.label_outer()
     grid[1, 0].set_ylim(min(-0.1, grid[1, 0].get_ylim()[0]), 1)  # a change of 0.001 is to look like one
     figure.suptitle(title, x=0.01, ha="left")
-    handles, _ = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles=[*handles, _DOTTED], loc="outside lower center", ncols=4)
+    _explained(figure, grid[0, 0], _of(table, variants), 3)
     return figure
 
 
@@ -140,7 +152,7 @@ def search(table: pd.DataFrame, variants: Sequence[Method], seconds: Mapping[str
             fmt=markers[_searched(method)],
             color=method.color,
             markerfacecolor=method.color if filled else "white",
-            label=f"{method.learner.surrogate.upper()}, {_searched(method)}",
+            label=f"{method.learner.surrogate.upper()}, {_searched(method)}" + " ‡" * int(row["spearman"] == 0),
         )
     marks.in_seconds(axes, [seconds[method.name] for method in (BASE, *variants)])
     axes.set(xlabel="median wall time of one explanation", title=title)
