@@ -240,6 +240,11 @@ def returning(value):
         (np.zeros((1, 20)), r"Odd.scores\(7\) has shape \(1, 20\), not \(20,\)"),
         (None, r"Odd.scores\(7\) has shape \(\), not \(20,\)"),
         ("good", r"Odd.scores\(7\) is a str: give an array of numbers"),
+        (
+            np.ma.masked_array(np.zeros(20), np.arange(20) == 3),
+            r"Odd.scores\(7\) is a MaskedArray, .*: give .*-np.inf\)",
+        ),
+        (pd.Series(np.arange(20.0)).sort_values(ascending=False), r"Odd.scores\(7\) is a Series whose index is not .*"),
         (np.full(20, np.nan), r"Odd.scores\(7\) has 20 entries that are not finite, as nan at 0"),
         (np.r_[np.zeros(19), np.inf], r"Odd.scores\(7\) has 1 entries that are not finite, as inf at 19"),
         (np.full(20, -np.inf), r"Odd.scores\(7\) has \d+ entries that are not finite, as .*"),
@@ -418,6 +423,34 @@ def test_chance_is_warned_of():
     with warnings.catch_warnings(action="error"):
         for factory in (Sgd, Sgd(), partial(ImplicitALS, factors=2), SurpriseSVD):
             BlackBox(factory).retrain(ratings, some_deletions(ratings, 2))
+
+
+def test_scores_that_are_partly_chance_are_warned_of():
+    class Dropout(Sgd):
+        """Of which somebody forgot eval()."""
+
+        def scores(self, user):
+            return super().scores(user) * (self.rng.random() < 0.5)
+
+    with pytest.warns(
+        blackbox.NotRepeatable, match="one model, asked twice, gave scores that differ by .* eval"
+    ) as caught:
+        BlackBox(Dropout).retrain(world(), [Deletion(0, ())] * 3 + [Deletion(1, ())])
+    assert len(caught) == 1
+
+
+def test_what_cannot_be_trained_is_said_before_it_is():
+    with pytest.raises(ValueError, match="factory is 3: give a class, a function that returns a fresh recommender, or"):
+        BlackBox(3)
+    halves = type("Half", (), {"fit": lambda self, ratings: pytest.fail("it was trained")})
+    with pytest.raises(
+        ValueError, match=r"the factory makes a Half without scores: give it fit\(ratings\) and scores\("
+    ):
+        BlackBox(halves).fit(world())
+
+
+def test_a_series_in_the_order_of_items_is_an_array():
+    same(BlackBox(returning(pd.Series(np.arange(20.0)))).fit(world()).scores([7]), [np.arange(20)])
 
 
 def test_a_long_job_tells_its_cost_first(monkeypatch, capsys):
@@ -699,7 +732,7 @@ def test_a_study_of_chance_ends_before_anything_is_recorded(tmp_path):
     cell = Cell(study, "toy", "own", tmp_path, makes=True)
     STAGES["10_dataset"].run(cell)
     with pytest.raises(
-        ConfigError, match=r"^models.own: two trainings .* a fixed seed .*: the study gives one to a fac"
+        ConfigError, match=r"^models.own: two trainings .* a fixed seed .*: the study gives a seed to a fac"
     ):
         STAGES["20_recommender"].run(cell)
 

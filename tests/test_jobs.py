@@ -222,6 +222,12 @@ def test_more_users_than_a_dataset_must_have_are_refused_unread(tmp_path, monkey
     Jobs(check_study(study, "here"), PROJECT).start([])
 
 
+def test_a_k_that_no_item_can_leave_is_refused(shop):
+    with pytest.raises(ConfigError, match=r"^explanation.top_k: .* on my-shop has more than \d\d candidate") as caught:
+        shop("top_k: [1, 3, 5]", "top_k: [1, 36]").start([])
+    shop("top_k: [1, 3, 5]", f"top_k: [1, {str(caught.value).rpartition(' ')[2]}]").start([])
+
+
 def test_a_folder_that_may_not_be_written_in_is_said_before_any_job():
     code = (
         "import os, sys; from pathlib import Path; from hadyounot.workflow.jobs import Jobs\n"

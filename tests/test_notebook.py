@@ -557,3 +557,23 @@ def test_a_module_of_somebody_elses_has_a_digest_of_its_code(tmp_path, monkeypat
     )  # of no file, of none, and of one that is no text
     others = [module_digest(find_spec(name)) for name in named]
     assert len({first, *others}) == 4
+
+
+def test_what_a_module_of_somebody_elses_imports_from_beside_it_counts(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    own, helper, inner = (tmp_path / name for name in ("own_one.py", "helper_of_own.py", "parts_of_own/inner.py"))
+    inner.parent.mkdir()
+    (inner.parent / "__init__.py").write_text("from .inner import K\n")
+    own.write_text("import json\nimport numpy as np\nfrom helper_of_own import WEIGHT\n")
+    helper.write_text("from parts_of_own import K\nWEIGHT = 1\n")
+    inner.write_text("import own_one\nK = 1\n")
+    seen = [module_digest(find_spec("own_one"))]
+    for file in (helper, inner):
+        file.write_text(file.read_text().replace("= 1", "= -1"))
+        seen.append(module_digest(find_spec("own_one")))
+    (tmp_path / "another.py").write_text("")
+    assert len(set(seen)) == 3
+    assert module_digest(find_spec("own_one")) == seen[-1]
+    again = module_digest(find_spec("parts_of_own"))  # re-exported by a package
+    inner.write_text("import own_one\nK = 2\n")
+    assert module_digest(find_spec("parts_of_own")) != again

@@ -456,6 +456,13 @@ def test_an_archive_holds_what_was_recorded_and_the_same_bytes_each_time(run, ar
     assert archive.main(again) == 1  # never over what is there
 
 
+def test_a_run_of_other_settings_is_not_packed(run, tmp_path, capsys):
+    (tmp_path / "tiny.yaml").write_text(f"{TINY}\nseed: 7\n")
+    assert archive.main(["build", str(tmp_path / "tiny.yaml"), str(run.folder), str(tmp_path / "outcomes")]) == 1
+    assert f"{run.folder} was made by other settings than {tmp_path}/tiny.yaml has now" in capsys.readouterr().err
+    assert not (tmp_path / "outcomes").exists()
+
+
 def test_what_is_no_file_of_outcomes_and_no_archive_is_said_to_be_none(run, tmp_path, capsys):
     other = run.folder / "results/toy/mf/evaluation.parquet"
     with pytest.raises(store.StoreError, match="; give a file of outcomes, or unpack the archive again"):

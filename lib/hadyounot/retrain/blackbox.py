@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numba
 import numpy as np
+import pandas as pd
 from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from scipy.sparse import csr_matrix
@@ -30,7 +31,7 @@ LONG = 10.0  # seconds of retraining from which on the cost is told beforehand a
 
 
 class NotRepeatable(RuntimeWarning):
-    """Two trainings on the same ratings gave different scores."""
+    """Two trainings on the same ratings gave different scores, or one model did, asked twice."""
 
 
 class Scorer(Protocol):
@@ -90,12 +91,20 @@ class BlackBox:
         factory: see above; a lambda or a class of a notebook will do.
         factors: length of the embeddings, where the object has not both of its own: see ``svd_embeddings``.
         remove_seen: see ``Recommender``.
+
+    Raises:
+        ValueError: the factory is neither.
     """
 
     makes = BlackBoxModel
 
     def __init__(self, factory: Callable[[], Scorer] | Scorer, factors: int = 16, remove_seen: bool = True):
         is_object = hasattr(factory, "fit") and not isinstance(factory, type)
+        if not (is_object or callable(factory)):
+            raise ValueError(
+                f"factory is {factory!r}: give a class, a function that returns a fresh recommender, or an object with "
+                "fit(ratings) and scores(user)"
+            )
         self.factory = partial(_copied, factory) if is_object else factory
         self.factors = factors
         self.remove_seen = remove_seen
@@ -132,7 +141,7 @@ class BlackBox:
                 another process; the message names the deletion. Or one of the processes was killed.
 
         Warns:
-            NotRepeatable: two trainings on the same ratings gave different scores.
+            NotRepeatable: two trainings on the same ratings gave different scores, or one model did, asked twice.
             RuntimeWarning: the factory cannot be sent to another process, so that all trainings run in this one.
         """
         skipped, users = checked(ratings, deletions, watched)
@@ -179,17 +188,22 @@ def _run(jobs: list[tuple]) -> Iterable[np.ndarray]:
         return
     first = _retrained(*jobs[0])  # imports and compiles what it needs
     started = time.perf_counter()
-    again = _retrained(*jobs[0])
+    again, asked_twice = _retrained(*jobs[0], times=2)
     each = time.perf_counter() - started
-    repeats = np.array_equal(first, again)
-    if not repeats:
-        warnings.warn(
-            "two trainings on the same ratings gave scores that differ by up to"
-            f" {np.abs(first - again).max():.3g}, so what is recorded would be partly chance: have the factory return"
-            " a fresh object each time, with a fixed seed and one thread",
-            NotRepeatable,
-            stacklevel=3,
-        )
+    repeats = True
+    for other, who, fix in (
+        (asked_twice, "one model, asked twice,", "let scores draw nothing at random, as dropout does without eval()"),
+        (
+            first,
+            "two trainings on the same ratings",
+            "have the factory return a fresh object each time, with a fixed seed and one thread",
+        ),
+    ):
+        if repeats and not np.array_equal(other, again):
+            repeats = False
+            differ = f"gave scores that differ by up to {np.abs(other - again).max():.3g}"
+            said = f"{who} {differ}, so what is recorded would be partly chance: {fix}"
+            warnings.warn(said, NotRepeatable, stacklevel=3)
     yield again
     total = each * len(jobs)
     processes = max(1, min(numba.get_num_threads(), len(jobs) - 1)) if total >= PROCESSES_PAY else 1
@@ -256,17 +270,31 @@ def _trained(factory: Callable[[], Scorer], ratings: Ratings, skipped: Sequence[
     kept = np.ones(len(ratings), dtype=bool)
     kept[list(skipped)] = False
     fresh = factory()
+    if missing := [name for name in ("fit", "scores") if not callable(getattr(fresh, name, None))]:
+        kind = type(fresh).__name__
+        raise ValueError(
+            f"the factory makes a {kind} without {' and '.join(missing)}: give it fit(ratings) and scores(user)"
+        )
     fresh.fit(ratings.select(kept))
     return fresh
 
 
 @threadpool_limits.wrap(limits=1)
 def _retrained(
-    factory: Callable[[], Scorer], ratings: Ratings, skipped: Sequence[int], deletion: Deletion, users: Sequence[int]
+    factory: Callable[[], Scorer],
+    ratings: Ratings,
+    skipped: Sequence[int],
+    deletion: Deletion,
+    users: Sequence[int],
+    times: int = 1,
 ) -> np.ndarray:
-    """float32 (len(users), n_items), of the model trained without the rows ``skipped``, those of ``deletion``."""
+    """float32 (len(users), n_items), of the model trained without the rows ``skipped``, those of ``deletion``; a first
+    axis before these where it is asked several ``times``.
+    """
     try:
-        return _scores(_trained(factory, ratings, skipped), users, ratings)
+        fitted = _trained(factory, ratings, skipped)
+        found = [_scores(fitted, users, ratings) for _ in range(times)]
+        return found[0] if times == 1 else np.stack(found)
     except Exception as error:  # of code that is not ours
         raise RuntimeError(f"{deletion}: {type(error).__name__}: {error}") from error
 
@@ -298,12 +326,18 @@ def _array(fitted: Scorer, what: str, given: Any) -> np.ndarray:
         given = getattr(given, "weight", given)
     if hasattr(given, "detach"):
         given = given.detach().cpu()
+    told = f"{type(fitted).__name__}.{what} is a {type(given).__name__}"
+    if isinstance(given, np.ma.MaskedArray):
+        raise ValueError(f"{told}, whose masked numbers would count: give its .filled(-np.inf)")
+    if isinstance(given, pd.Series | pd.DataFrame) and not given.index.equals(pd.RangeIndex(len(given))):
+        raise ValueError(
+            f"{told} whose index is not 0, 1, 2 and so on in order: give an array in the order of item indices"
+        )
     try:
         with np.errstate(over="ignore"):  # what is beyond float32 is not finite
             return np.asarray(given, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        kind = type(given).__name__
-        raise ValueError(f"{type(fitted).__name__}.{what} is a {kind}: give an array of numbers") from error
+        raise ValueError(f"{told}: give an array of numbers") from error
 
 
 def _require(has_shape: bool, fitted: Scorer, what: str, given: np.ndarray, shape: str) -> None:

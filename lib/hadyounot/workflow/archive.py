@@ -45,7 +45,7 @@ def build(file: Path, run: Path, folder: Path) -> None:
     """Write the outcomes of the finished ``run`` of the study ``file`` to ``folder``, which is new, and to a zip of it.
 
     Raises:
-        ConfigError: the study is wrong, or the folder is there.
+        ConfigError: the study is wrong, or of other training users than the run; or the folder is there.
         StoreError: the run has not come so far, or a file of it is damaged.
     """
     study = load_study(file)
@@ -58,6 +58,8 @@ def build(file: Path, run: Path, folder: Path) -> None:
                 [cell.read(paths.OUTCOMES, block=block) for block in cell.study.counterfactual.blocks],
                 ignore_index=True,
             )
+            if {*frame["user"]} != {*cell.training_users.tolist()}:
+                raise ConfigError(f"{run} was made by other settings than {file} has now: run the study again first")
             store.write_parquet(place / _name(cell), frame, schemas.OUTCOMES)
             rows.append((cell, len(frame), frame["user"].nunique()))
         for cell in {cell.dataset: cell for cell in cells}.values():

@@ -5,7 +5,8 @@ import contextlib
 import functools
 import hashlib
 import json
-from collections.abc import Iterable
+import sysconfig
+from collections.abc import Callable, Iterable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -60,13 +61,19 @@ def _modules(imports: Iterable[tuple[str, ...]], ignore: Iterable[str]) -> list[
     ignored = {f"{PACKAGE.name}.{name}" for name in ignore}
     if strangers := ignored - set(files):  # else a module that was renamed would count, unnoticed
         raise NotebookError(f"there is no module {', '.join(sorted(strangers))} to ignore; what is it called now?")
-    prefixes = tuple(f"{name}." for name in ignored)
+    return _followed(imports, files.get, tuple(f"{name}." for name in ignored))
+
+
+def _followed(
+    imports: Iterable[tuple[str, ...]], file_of: Callable[[str], Path | None], ignored: tuple[str, ...] = ()
+) -> list[str]:
+    """Digests of all modules that have a file and are imported, directly or not, in the order of their names."""
     modules: dict[str, str] = {}
     wanted = set(imports)
     while wanted:
-        name = next((name for name in wanted.pop() if name in files), None)
-        if name and name not in modules and not f"{name}.".startswith(prefixes):
-            path = files[name]
+        name = next((name for name in wanted.pop() if file_of(name)), None)
+        if name and name not in modules and not f"{name}.".startswith(ignored):
+            path = file_of(name)
             package = name if path.name == "__init__.py" else name.rpartition(".")[0]
             modules[name], imported = _read(path, "module", path.read_text(encoding="utf-8"), package)
             wanted |= imported
@@ -74,18 +81,27 @@ def _modules(imports: Iterable[tuple[str, ...]], ignore: Iterable[str]) -> list[
 
 
 def module_digest(spec: ModuleSpec) -> str:
-    """sha256 of the code of one module, of any package, as in ``code_digest``; what it imports does not count. Of one
-    that is no text, its bytes count; of one without a file, as built-in ones are, its name.
+    """sha256 of the code of one module, of any package, as in ``code_digest``, and of the modules beside it that it
+    imports, directly or not, unless it is installed. Of one that is no text, its bytes count; of one without a file, as
+    built-in ones are, its name.
 
     Raises:
-        NotebookError: it is not Python.
+        NotebookError: one is not Python.
     """
     if not spec.has_location:
         return _digest([spec.name])
     path = Path(spec.origin)
     if path.suffix != ".py":
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    return _read(path, "module", path.read_text(encoding="utf-8"))[0]
+    root = path.parents[spec.name.count(".") + (path.name == "__init__.py")].resolve()
+    if root in {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")}:
+        return _read(path, "module", path.read_text(encoding="utf-8"))[0]
+
+    def file_of(name: str) -> Path | None:
+        base = root.joinpath(*name.split("."))
+        return next((each for each in (base.with_suffix(".py"), base / "__init__.py") if each.is_file()), None)
+
+    return _digest(_followed([(spec.name,)], file_of))
 
 
 @functools.cache  # the notebooks of the study share most modules

@@ -110,7 +110,8 @@ class Jobs:
         that there are enough users and that what is to be ``written`` can be.
 
         Raises:
-            ConfigError: as ``factory.check`` or ``Cell.test_users``; or a dataset has fewer users than are asked for.
+            ConfigError: as ``factory.check`` or ``Cell.test_users``; or a dataset has fewer users than are asked for,
+                or no more candidates than K.
             DataError: a dataset of no expected size is not as it should be.
             PermissionError: a folder of what is to be written is read-only.
         """
@@ -148,7 +149,12 @@ class Jobs:
         made = Cell(study, cell.dataset, cell.model, folder, makes=True)
         if not made.path(paths.DATASET).exists():  # for another cell
             dataset(made)
-        made.test_users  # noqa: B018, there are so many
+        most = max(int(made.candidates(user).sum()) for user in made.test_users.tolist())
+        if (top_k := max(study.explanation.top_k)) >= most:
+            raise ConfigError(
+                f"explanation.top_k: nobody who is explained on {cell.dataset} has more than {most} candidate items, "
+                f"so none can leave the top {top_k}; lower it to {most - 1}"
+            )
 
     def outcomes(self, cells: Iterable[tuple[str, str]]) -> list[str]:
         """Files of all blocks of some cells."""

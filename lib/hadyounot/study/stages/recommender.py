@@ -39,7 +39,7 @@ def _signal(cell: Cell, explained: Recommender, users: np.ndarray) -> dict[str, 
         with warnings.catch_warnings(action="error", category=NotRepeatable):
             return selection.signal(explained, *asked)
     except NotRepeatable as error:  # else notebook 60, hours later, would find that two models differ
-        fix = "the study gives one to a factory that takes an argument `seed`"
+        fix = "the study gives a seed to a factory that takes an argument `seed`"
         raise ConfigError(f"models.{cell.model}: {error}: {fix}") from None
 
 
