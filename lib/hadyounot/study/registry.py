@@ -110,7 +110,7 @@ class RatingsFile(_SourceFile):
         description="Column of the user ids: a header's name, or a number from 1 where there is no header."
     )
     item: Column = Field(description="Column of the item ids.")
-    rating: Column = Field(description="Column of the ratings.")
+    rating: Column = Field(description="Column of the ratings; a log of choices needs one of ones.")
     title: Column | None = Field(None, description="Column of the item titles; an item's first title counts.")
     missing: float | None = Field(
         None,
