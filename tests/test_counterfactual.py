@@ -345,3 +345,5 @@ def test_streams_of_random_numbers_are_told_apart_by_every_name():
     drawn = [generator(0, *each).integers(2**62) for each in names]
     assert len({*drawn, generator(1).integers(2**62)}) == len(names) + 1
     assert drawn == [generator(0, *each).integers(2**62) for each in names]
+    # an integer of an array is the same name
+    assert generator(0, np.int64(1), np.int32(23)).integers(2**62) == drawn[names.index((1, 23))]
