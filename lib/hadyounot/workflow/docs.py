@@ -156,7 +156,7 @@ def _only(cell: Cell, one: str, other: str) -> dict[int, tuple[int, int, float]]
 
 def _finding(worlds: pd.DataFrame, cells: Sequence[Cell], indifferent: Mapping[str, str]) -> str:
     """What README says first, of all worlds from one split and seed: schema ``schemas.WORLDS``, their cells, and, by
-    name of the cell, which surrogates are ``indifferent`` to what is deleted, "?" where that was not kept.
+    name of the cell, which surrogates are ``indifferent`` to what is deleted.
     """
     every = _told(worlds)
     once = every[(every["split_seed"] == 0) & (every["model_seed"] == 0)]
@@ -190,7 +190,7 @@ def _finding(worlds: pd.DataFrame, cells: Sequence[Cell], indifferent: Mapping[s
         f"product with nothing learnt, {better('unlearned')}; p is of McNemar's exact test,",
         f"uncorrected. In {weightless.count('linear_reg')} of the worlds cross-validation left the paper's linear",
         "surrogate no weight on deleted items, so that it names any",
-        f"([list](docs/results/worlds/indifferent.csv); of {weightless.count('?')} this was not kept). Where every",
+        "([list](docs/results/worlds/indifferent.csv)). Where every",
         "retraining draws initial weights of its own, three random items are valid",
         f"for {random.min():.0f} to {random.max():.0f} % and every method for {explained['validity'].min():.0f} %",
         "or more: without a floor and a ceiling a validity says little. From the rows of",
