@@ -25,6 +25,7 @@ from tqdm import tqdm
 from ..rng import generator
 from .base import checked, known_users
 from .ratings import Deletion, Ratings
+from .settings import lacking
 
 PROCESSES_PAY = 2.0  # seconds of retraining from which on starting processes is worth the wait
 LONG = 10.0  # seconds of retraining from which on the cost is told beforehand and progress is shown
@@ -270,7 +271,7 @@ def _trained(factory: Callable[[], Scorer], ratings: Ratings, skipped: Sequence[
     kept = np.ones(len(ratings), dtype=bool)
     kept[list(skipped)] = False
     fresh = factory()
-    if missing := [name for name in ("fit", "scores") if not callable(getattr(fresh, name, None))]:
+    if missing := lacking(fresh):
         kind = type(fresh).__name__
         raise ValueError(
             f"the factory makes a {kind} without {' and '.join(missing)}: give it fit(ratings) and scores(user)"

@@ -145,6 +145,11 @@ class BlackBoxConfig(RecommenderConfig):
         return settings
 
 
+def lacking(recommender: object) -> list[str]:
+    """What a black box needs and an object has not."""
+    return [name for name in ("fit", "scores") if not callable(getattr(recommender, name, None))]
+
+
 class Kind(NamedTuple):
     """A kind of recommender: what people call it, and its class, imported where one is used."""
 

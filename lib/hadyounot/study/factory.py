@@ -8,10 +8,8 @@ from functools import partial
 from importlib.machinery import ModuleSpec
 from typing import Any
 
-from ..retrain.settings import BlackBoxConfig
+from ..retrain.settings import BlackBoxConfig, lacking
 from ..settings import ConfigError
-
-NEEDED = ("fit", "scores")
 
 
 def located(settings: BlackBoxConfig) -> ModuleSpec:
@@ -71,7 +69,7 @@ def check(settings: BlackBoxConfig, seed: int) -> None:
     """See that the factory makes what can be trained, by making one that is not.
 
     Raises:
-        ConfigError: as ``resolved``; or it fails, or its object lacks one of ``NEEDED``.
+        ConfigError: as ``resolved``; or it fails, or its object lacks ``fit`` or ``scores``.
     """
     said = f"models: the blackbox factory {settings.factory!r}"
     make = resolved(settings, seed)
@@ -81,7 +79,7 @@ def check(settings: BlackBoxConfig, seed: int) -> None:
         raise ConfigError(
             f"{said} fails with `settings` {settings.settings} ({type(error).__name__}: {error}); correct them, or it"
         ) from error
-    if missing := [name for name in NEEDED if not callable(getattr(unfitted, name, None))]:
+    if missing := lacking(unfitted):
         raise ConfigError(
             f"{said} makes a {type(unfitted).__name__} without {' and '.join(missing)}; give it fit(ratings) and "
             "scores(user)"
