@@ -57,6 +57,7 @@ TABLES = [
         "signal",
         "sutva",
         "worlds",
+        "indifferent",
         "correlation",
         "surrogate_quality",
         "separability",
@@ -185,11 +186,11 @@ def test_names_are_those_of_the_study(study):
     plain = config.check_study(plain, "plain")
     assert tables.names(plain) == [
         *("table1_user_study", "table2_datasets", "table3_mf", "validity_blackbox", "mcnemar", "recommenders"),
-        *("signal", "sutva", "worlds", "verdict", "runtime"),
+        *("signal", "sutva", "worlds", "indifferent", "verdict", "runtime"),
     ]
     assert list(figures.names(plain)) == [
         *("figure2_user_ratings", "figure5_generation_time", "figure6_validity_mf"),
-        *("figure6_validity_blackbox", "what_decides_validity", "example_card"),
+        *("figure6_validity_blackbox", "methods_across_worlds", "what_decides_validity", "example_card"),
     ]
 
 
@@ -292,7 +293,7 @@ def test_a_snapshot_draws_every_byte_again_and_holds_no_rating_and_no_outcome(ke
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "left", "least"),
-    [("paper", set(), 21), ("worlds", {"verdict"}, 7)],  # which takes 20 s
+    [("paper", set(), 21), ("worlds", {"verdict", "indifferent"}, 8)],  # which takes 20 s; which it holds no inputs of
 )
 def test_the_snapshots_draw_the_bytes_that_are_kept(place, left, least, tmp_path):
     folder = tmp_path / place
@@ -333,20 +334,39 @@ def test_a_snapshot_of_some_holds_and_draws_those_alone(kept, run, tmp_path, cap
     assert not some.exists()
     assert snapshot.main(["keep", *asked, "mcnemar", "what_decides"]) == 0
     held = {str(path.relative_to(some)): path.read_bytes() for path in some.rglob("*") if path.is_file()}
-    twins = {f"tables/{name}.{kind}" for name in ("mcnemar", "worlds") for kind in ("csv", "md")}
+    twins = {f"tables/{name}.{kind}" for name in ("mcnemar", "worlds", "indifferent") for kind in ("csv", "md")}
     drawn = twins | {"figures/what_decides_validity.png"}
-    read = {f"results/toy/mf/{name}" for name in ("evaluation.parquet", "quality.json")}
+    read = {f"results/toy/mf/{name}" for name in ("evaluation.parquet", "quality.json", "surrogates.json")}
     assert {name for name in held if not name.startswith("results/")} == drawn | {"study.yaml", "provenance.json"}
     assert read < held.keys() < {str(path.relative_to(kept)) for path in kept.rglob("*")}
     for name in drawn:
         (some / name).unlink()
     assert snapshot.main(["draw", str(some)]) == 0
-    assert capsys.readouterr().out == f"{some}: drew mcnemar, worlds, what_decides_validity\n"
+    assert capsys.readouterr().out == f"{some}: drew mcnemar, worlds, indifferent, what_decides_validity\n"
     assert {name: (some / name).read_bytes() for name in held} == held
     assert snapshot.main(["draw", str(some), "table3"]) == 1
     assert capsys.readouterr().err == (
-        f"table3: {some} has no such table or figure; it has mcnemar, worlds, what_decides_validity\n"
+        f"table3: {some} has no such table or figure; it has mcnemar, worlds, indifferent, what_decides_validity\n"
     )
+
+
+@pytest.mark.slow
+def test_a_table_whose_inputs_a_snapshot_does_not_hold_is_left_and_drawn_from(kept, run, tmp_path):
+    some = tmp_path / "some"
+    assert snapshot.main(["keep", str(kept.parent / "tiny.yaml"), str(run.folder), str(some), "what_decides"]) == 0
+    known = store.read_json(some / "provenance.json")
+    del known["files"]["results/toy/mf/surrogates.json"]
+    store.write_json(some / "provenance.json", known)
+    (some / "results/toy/mf/surrogates.json").unlink()
+    own = schemas.INDIFFERENT.columns.keys()
+    row = dict.fromkeys(own, 0) | {"dataset": "toy", "recommender": "mf", "world": "mf", "protocol": "pinned"}
+    said = pd.DataFrame([row | {"reading": "unseen", "method": "mlp_reg"}])
+    before = (some / "figures/what_decides_validity.png").read_bytes()
+    store.write_csv(some / "tables/indifferent.csv", said, schemas.INDIFFERENT)
+    written = (some / "tables/indifferent.csv").read_bytes()
+    assert snapshot.main(["draw", str(some)]) == 0
+    assert (some / "tables/indifferent.csv").read_bytes() == written
+    assert (some / "figures/what_decides_validity.png").read_bytes() != before  # it has a hollow mark now
 
 
 @pytest.mark.slow

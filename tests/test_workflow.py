@@ -58,6 +58,7 @@ TABLES = {  # names fixed by other tools that read them
     "sutva": "dataset,model,own,own_top1_changed,others,others_top1_changed,others_share,ci_low,ci_high",
     "worlds": "dataset,recommender,world,protocol,reading,split_seed,model_seed,method,top_k,n_users,n_valid,validity,"
     "ci_low,ci_high,paper,test_rmse,ndcg_at_10,distinct_top1,train_gap",
+    "indifferent": "dataset,recommender,world,protocol,reading,split_seed,model_seed,method",
     "renumbered": "dataset,recommender,world,protocol,split_seed,model_seed,method,top_k,n_users,n_valid,validity,"
     "ci_low,ci_high,renumbers",
     "verdict": "claim,where,paper,ours,ci_low,ci_high,worlds,verdict,command",
@@ -68,7 +69,7 @@ ANALYSED = "toy/mf"
 BLOCKS = dict.fromkeys(CELLS, 1) | dict.fromkeys(("ml-100k-slice/ncf", ANALYSED), 2)
 FIGURES = (
     *("figure5_generation_time", "figure6_validity_mf", "figure6_validity_ncf"),
-    *("example_card", "what_decides_validity", "protocols", "figure2_user_ratings"),
+    *("example_card", "methods_across_worlds", "what_decides_validity", "protocols", "figure2_user_ratings"),
     *("ablation_sample_size_toy_mf", "ablation_search_toy_mf", "figure7_baseline_correlation_toy_mf"),
     *("figure8_tsne_toy_mf", "validity_against_seconds_toy_mf"),
 )

@@ -10,7 +10,7 @@ from hadyounot.method import effects
 from hadyounot.method.outcomes import compare, simulate
 from hadyounot.report import output, tables, writing
 from hadyounot.report.figures import draw, marks
-from hadyounot.report.figures.worlds import protocols
+from hadyounot.report.figures.worlds import protocols, what_decides_validity
 from hadyounot.report.tables.worlds import best, expected, renumbered_markdown
 from hadyounot.retrain.mf import MatrixFactorization
 from hadyounot.retrain.ratings import Deletion, Ratings
@@ -60,7 +60,7 @@ def folder(study):
     analysed = demo._made(study, cells[:1], demo.STAGES)
     (made / "results/toy/mf").rename(made / "results/toy/aside")
     (analysed / "results/toy/mf").rename(made / "results/toy/mf")
-    for name in ("worlds", "replication", "renumbered", "sutva"):
+    for name in ("worlds", "indifferent", "replication", "renumbered", "sutva"):
         writing.write(name, study, made)
     return made
 
@@ -93,7 +93,7 @@ def test_a_world_of_another_dataset_gives_no_name(study):
 def test_tables_and_figures_of_repetitions_are_of_studies_that_have_them(study):
     alone = check_study(STUDY | {"cells": STUDY["cells"][:1]}, "this test")
     both = [set(output.names(each)) for each in (study, alone)]
-    assert {"replication", "renumbered", "protocols"} == {
+    assert {"replication", "renumbered", "methods_across_worlds", "protocols"} == {
         name for name in both[0] - both[1] if not name.startswith("figure5")
     }
     assert {"worlds", "sutva", "what_decides_validity"} <= both[1]
@@ -258,6 +258,7 @@ def test_rebuilt_worlds_may_be_repeated(study, folder):
         (["mf-seen"], set()),  # nothing that leaves out what was seen
         (["mf-rebuilt"], set()),  # nothing pinned
         (["mf-short", "mf-rebuilt"], {"what_decides_validity"}),  # no world under two protocols
+        (["mf", "mf-short"], {"what_decides_validity", "methods_across_worlds"}),
         (["mf", "mf-rebuilt"], {"what_decides_validity", "protocols"}),
         (["mf-seed1"], set()),  # nothing of the study's own seed
     ],
@@ -265,7 +266,7 @@ def test_rebuilt_worlds_may_be_repeated(study, folder):
 def test_figures_of_worlds_are_of_studies_that_have_something_in_them(models, there):
     cells = [{"dataset": "toy", "model": model} for model in models]
     study = check_study(STUDY | {"cells": cells}, "this test")
-    assert {"what_decides_validity", "protocols"} & {*output.names(study)} == there
+    assert {"methods_across_worlds", "what_decides_validity", "protocols"} & {*output.names(study)} == there
     assert "replication" not in output.names(study)
 
 
@@ -305,12 +306,17 @@ def test_figures_have_a_row_for_each(study, folder, worlds, figure):
     assert [axes.get_title(loc="left") for axes in drawn.axes] == ["K = 1", "K = 3", "K = 5"]
     labels = [label.get_text() for label in drawn.axes[0].get_yticklabels()]
     if figure == "protocols":
-        assert set(labels) == {"pinned", "rebuilt", "seen, pinned", "readmitted, pinned"}
+        assert labels == ["pinned", "rebuilt: other ids too", "deleted may return", "all may return"]
     else:
-        assert labels == ["mf-short (0.05, 5)", "mf (0.05, 40)"]  # as trained least to most
+        fits = (worlds["test_rmse"] - worlds["train_gap"])[
+            (worlds["protocol"] == "pinned") & (worlds["reading"] == "unseen")
+        ]
+        errors = fits.groupby(worlds["world"]).mean()  # as trained least to most
+        assert labels == [f"mf-short (0.05, 5, {errors['mf-short']:.2f})", f"mf (0.05, 40, {errors['mf']:.2f})"]
     if figure == "protocols":  # a row says both, whatever they are
         both = pd.concat([worlds, worlds[worlds["protocol"] == "rebuilt"].assign(reading="readmitted")])
-        assert "readmitted, rebuilt" in [each.get_text() for each in protocols(both, study).axes[0].get_yticklabels()]
+        rows = protocols(both, tables.read("indifferent", folder), study).axes[0].get_yticklabels()
+        assert "deleted may return, rebuilt: other ids too" in [each.get_text() for each in rows]
     else:  # of each mark the mean over splits and seeds
         own = worlds[(worlds["protocol"] == "pinned") & (worlds["reading"] == "unseen") & (worlds["top_k"] == 1)]
         mean = own[(own["world"] == "mf") & (own["method"] == "influence")]["validity"].mean()
@@ -319,8 +325,43 @@ def test_figures_have_a_row_for_each(study, folder, worlds, figure):
         }
         assert any(np.isclose(mean, each) for each in marked)
     (heading,) = drawn.axes[-1].texts
-    trained = " (mf)" if figure == "protocols" else " (L2, epochs)"
+    trained = " (mf)" if figure == "protocols" else " (L2, epochs, training RMSE)"
     assert heading.get_text() == f"Planted toy world × matrix factorisation{trained}"
+
+
+def test_all_worlds_at_once(study, folder, worlds):
+    """A dot a world, the mean over its repetitions; the median of the dots."""
+    names_any = tables.read("indifferent", folder)
+    drawn = draw("methods_across_worlds", study, folder).axes[0]
+    labels = [label.get_text() for label in drawn.get_yticklabels()]
+    own = worlds[(worlds["protocol"] == "pinned") & (worlds["reading"] == "unseen") & (worlds["top_k"] == 1)]
+    means = own.groupby(["method", "world"])["validity"].mean()
+    for name in ("random", "linear_reg", "oracle"):
+        place = labels.index(METHOD[name].label)
+        marked = [line for line in drawn.lines if np.all(np.abs(np.asarray(line.get_ydata()) - place) < 0.4)]
+        *dots, median = ([*line.get_xdata()] for line in marked if line.get_marker() == "o")
+        assert sorted(np.concatenate(dots)) == pytest.approx(sorted(means[name]))
+        assert median == pytest.approx([means[name].median()])
+    assert set(names_any["method"]) <= {name for name, method in METHOD.items() if method.learner}
+
+
+def test_a_surrogate_that_names_any_items_is_hollow(study, folder, worlds):
+    cell = study.place("toy", "mf")
+    ties = pd.DataFrame([cell | {"method": "mlp_reg"}])
+    for figure, row in ((what_decides_validity, "mf ("), (protocols, "pinned")):
+        drawn = figure(worlds, ties, study).axes[0]
+        place = next(
+            y
+            for y, text in zip(drawn.get_yticks(), drawn.get_yticklabels(), strict=True)
+            if text.get_text().startswith(row)
+        )
+        hollow = [
+            line
+            for line in drawn.lines
+            if line.get_marker() in marks.MARKERS.values() and line.get_markerfacecolor() == "white"
+        ]
+        assert [line.get_marker() for line in hollow] == [marks.MARKERS["mlp_reg"]]
+        assert abs(hollow[0].get_ydata()[0] - place) < 0.4
 
 
 def test_what_was_expected_is_judged_by_an_interval():

@@ -368,6 +368,11 @@ WORLDS = Schema(
     },
 )
 
+INDIFFERENT = Schema(
+    "A surrogate that cross-validation left no weight on deleted items: the items that it names are chance.",
+    {name: WORLDS.columns[name] for name in (*list(WORLDS.columns)[:7], "method")},
+)
+
 REPLICATION = Schema(
     "Validity of one method at one K in one world, over splits and seeds of the recommender.",
     {

@@ -1,6 +1,7 @@
 """Writes the pages that are made from code, which a test holds them to: ``python -m hadyounot.workflow.docs``."""
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
@@ -10,9 +11,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ..compare import statistics
-from ..compare.verdict import REPRODUCED, VERDICTS
+from ..compare.verdict import CONTRADICTED, IN_SOME_WORLDS, REPRODUCED, VERDICTS
 from ..report.tables import TABLES, table, verdict
 from ..report.tables.common import pipes, texts
+from ..report.tables.worlds import alike
 from ..study import config, paths, schemas, store
 from ..study.cell import Cell
 from ..study.claims import load_claims
@@ -130,74 +132,96 @@ def _told(worlds: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(validity=100 * rows["validity"], paper=100 * rows["paper"])
 
 
-FOUND = {
-    "random": "three items, the floor",
-    "linear_reg": "the paper's",
-    "mlp_reg": "the paper's",
-    "influence": "where it can be had",
-    "unlearned": "error × similarity of the deleted ratings",
-    "linear_reg_aware": "told of these and of the target",
-    "oracle": "the best of many deletions, the ceiling",
-}
-"""Methods of README's first table, and what stands beside their labels."""
-
-
 def _once(cells: Iterable[Cell]) -> list[Cell]:
     """Those of worlds retrained alike and read as the paper does, of one split and seed."""
     once = {"protocol": "pinned", "reading": "unseen", "split_seed": 0, "model_seed": 0}
     return [cell for cell in cells if once.items() <= cell.study.place(cell.dataset, cell.model).items()]
 
 
-def _only(cell: Cell, one: str, other: str) -> dict[int, tuple[int, int, float]]:
-    """By K, for how many users one of two methods alone is valid, each, and p of McNemar's exact test."""
-    placed = statistics.ranks(cell.read(paths.EVALUATION))
-    return {k: statistics.discordant(placed[one] > k, placed[other] > k) for k in cell.study.explanation.top_k}
-
-
-def _finding(worlds: pd.DataFrame, cells: Sequence[Cell], indifferent: Mapping[str, str]) -> str:
-    """What README says first, of all worlds from one split and seed: schema ``schemas.WORLDS``, their cells, and, by
-    name of the cell, which surrogates are ``indifferent`` to what is deleted.
+def _pairs(cells: Iterable[Cell], other: str) -> pd.DataFrame:
+    """Ours beside another method in every world of ``_once`` that has it, by K: validity in percent, for how many users
+    one of the two alone is valid, and p of McNemar's exact test.
     """
-    every = _told(worlds)
-    once = every[(every["split_seed"] == 0) & (every["model_seed"] == 0)]
-    pinned, reseeded = (once[once["protocol"] == name] for name in ("pinned", "reseeded"))
-    shares = pinned.pivot(index="world", columns="method", values="validity")
-    paper = pinned[pinned["world"] == "mf"].set_index("method")["paper"]
-    explained = reseeded[[METHOD[name].explains for name in reseeded["method"]]]
-    rows = [
-        [
-            f"{METHOD[name].label}: {said}",
-            *texts(paper[[name]], "{:.4g}"),
-            *(f"{getattr(shares[name], of)():.3g}" for of in ("min", "median", "max")),
-        ]
-        for name, said in FOUND.items()
-    ]
-    head = ["valid at K = 1, % of users", "the paper (mf)", "lowest", "median", f"highest of {len(shares)} worlds"]
+    rows = []
+    for cell in _once(cells):
+        placed = statistics.ranks(cell.read(paths.EVALUATION))
+        for k in cell.study.explanation.top_k if other in placed else ():
+            valid = [placed[name] > k for name in (other, OURS)]
+            shares = (100 * each.mean() for each in valid)
+            rows.append((cell.dataset, cell.model, k, *shares, *statistics.discordant(*valid)))
+    said = ["theirs", "ours", "only_theirs", "only_ours", "p_value"]
+    return pd.DataFrame(rows, columns=["dataset", "model", "top_k", *said])
 
-    compared = [cell for cell in _once(cells) if cell.dataset == "ml-100k"]
 
-    def better(than: str) -> str:
-        pairs = [_only(cell, OURS, than)[1] for cell in compared]
-        sides = ([p for ours, theirs, p in pairs if side * (ours - theirs) > 0] for side in (1, -1))
-        more, fewer = (f"{len(p)} ({sum(each < 0.05 for each in p)} with p < 0.05)" if p else "none" for p in sides)
-        return f"for more users in {more} of the worlds and for fewer in {fewer}"
+def _beside(pairs: pd.DataFrame, other: str) -> str:
+    """``_pairs`` as a Markdown table."""
+    rows = []
+    for (dataset, model), cell in pairs.groupby(["dataset", "model"], sort=False):
+        shares = [", ".join(cell[name].map("{:.3g}".format)) for name in ("theirs", "ours")]
+        counted = zip(cell["only_theirs"], cell["only_ours"], cell["p_value"], strict=True)
+        only = [f"{theirs} : {ours}" + " *" * (p < SIGNIFICANT) for theirs, ours, p in counted]
+        rows.append([f"{dataset} × {model}", *shares, ", ".join(only)])
+    return pipes(pd.DataFrame(rows, columns=["K = 1, 3, 5", f"{other}, %", "ours, %", f"only {other} : only ours"]))
 
-    weightless = [name for cell in compared for name in indifferent[f"{cell.dataset}/{cell.model}"].split("; ")]
-    random = reseeded.loc[reseeded["method"] == "random", "validity"]
+
+SIGNIFICANT = 0.05
+
+
+def _better(pairs: pd.DataFrame) -> str:
+    """In how many worlds of ``_pairs`` ours holds for more users at K = 1, and for fewer."""
+    first = pairs[pairs["top_k"] == 1]
+    lead = first["only_ours"] - first["only_theirs"]
+    sides = (first.loc[side * lead > 0, "p_value"] for side in (1, -1))
+    more, fewer = (f"{len(p)} ({(p < SIGNIFICANT).sum()})" if len(p) else "none" for p in sides)
+    return f"for more users in {more} of {len(first)} worlds and for fewer in {fewer}"
+
+
+def _finding(worlds: pd.DataFrame, indifferent: pd.DataFrame, cells: Sequence[Cell]) -> str:
+    """What README says first, at K = 1, of all worlds retrained alike.
+
+    Args:
+        worlds: schema ``schemas.WORLDS``.
+        indifferent: schema ``schemas.INDIFFERENT``.
+        cells: of the worlds.
+    """
+    every = alike(worlds, indifferent).query("top_k == 1")
+    shares = 100 * every.set_index(["dataset", "world", "method"])["validity"].unstack()
+    middle = shares.median().map("{:.0f}".format)
+    once = pd.DataFrame([cell.study.place(cell.dataset, cell.model) for cell in _once(cells)])
+    tied = once.merge(indifferent[indifferent["method"] == "linear_reg"])
+    datasets = Counter(dataset for dataset, _ in shares.index)
+
+    def spread(name: str) -> str:
+        paper = 100 * every.loc[every["method"] == name, "paper"]
+        ends = f"{shares[name].min():.0f} to {shares[name].max():.0f} % of users (median {middle[name]})"
+        return f"{ends}, where the paper has {paper.min():.3g} to {paper.max():.3g}"
+
+    head = (
+        f"**Result**, K = 1, in {len(shares)} *worlds*: recommenders of MovieLens-100K ({datasets['ml-100k']}) and "
+        f"Amazon Music ({datasets['amazon-music']}), each trained in a way of its own."
+    )
     told = [
-        "A world is a recommender of MovieLens-100K, trained in a way of its own. Ours, the last row but one, is",
-        f"valid, against the paper's linear surrogate, {better('linear_reg')}; against the",
-        f"product with nothing learnt, {better('unlearned')}; p is of McNemar's exact test,",
-        f"uncorrected. In {weightless.count('linear_reg')} of the worlds cross-validation left the paper's linear",
-        "surrogate no weight on deleted items, so that it names any",
-        "([list](docs/results/worlds/indifferent.csv)). Where every",
-        "retraining draws initial weights of its own, three random items are valid",
-        f"for {random.min():.0f} to {random.max():.0f} % and every method for {explained['validity'].min():.0f} %",
-        "or more: without a floor and a ceiling a validity says little. From the rows of",
-        "[worlds.csv](docs/results/worlds/tables/worlds.csv) with `reading` unseen, `top_k` 1, and `split_seed` and",
-        "`model_seed` 0; `protocol` is pinned, or reseeded where initial weights are drawn anew.",
+        f"The paper's linear surrogate is valid for {spread('linear_reg')}, and its MLP for {spread('mlp_reg')}. In "
+        f"{len(tied)} worlds cross-validation left the linear one no weight on deleted items, so what it names is "
+        "chance ([list](docs/results/worlds/tables/indifferent.md)).",
+        "A product that learns nothing, the recommender's error on the deleted rating × the similarity of its item to "
+        f"the recommended one, has a median of {middle['unlearned']} %, a linear surrogate that is told of it (*target-"
+        f"aware*, ours) {middle[OURS]}, and influence functions, where they can be had, {middle['influence']}.",
+        f"Three random items have a median of {middle['random']} %, the best deletion that was found "
+        f"{middle['oracle']}.",
+        f"Ours holds, {', '.join(f'beside {said} {_better(_pairs(cells, name))}' for name, said in COMPARED.items())} "
+        "([users one by one](docs/results/worlds/README.md#what-learning-adds); in brackets p < 0.05 by McNemar's "
+        "exact test, uncorrected).",
     ]
-    return f"{pipes(pd.DataFrame(rows, columns=head))}\n{_wrapped(' '.join(told))}"
+    return "\n".join([_wrapped(head), *(_wrapped(each, "- ").rstrip("\n") for each in told)]) + "\n"
+
+
+COMPARED = {
+    "linear_reg": "the paper's linear surrogate",
+    "influence": "influence functions",
+    "unlearned": "that product",
+}
+"""Methods that README compares ours with."""
 
 
 def _some_worlds(worlds: pd.DataFrame, replication: pd.DataFrame) -> str:
@@ -234,51 +258,62 @@ def _speed(peers: pd.DataFrame, neural: pd.DataFrame) -> str:
     ours, times = peers.iloc[0], peers.set_index("what")["times_ours"].map("{:.3g}".format)
     theirs = neural.set_index("variant")["times_ours"].map("{:.2g}".format)
     told = [
-        f"One core, MovieLens-100K, 20 epochs: {ours['ms_per_model']:.3g} ms per model, where one fit by Cornac takes",
-        f"{times['Cornac MF fit']} times as long and by Surprise {times['Surprise SVD fit']}",
-        "([peers](benchmarks/results/peers.csv)); neural collaborative filtering in PyTorch",
-        f"{theirs['PyTorch loop, one model, Adam fused']} times as long, or",
+        f"MovieLens-100K, 20 epochs, one core: {ours['ms_per_model']:.3g} ms a model; one fit by Cornac takes",
+        f"{times['Cornac MF fit']} times as long, by Surprise {times['Surprise SVD fit']}",
+        "([peers](benchmarks/results/peers.csv)). PyTorch takes",
+        f"{theirs['PyTorch loop, one model, Adam fused']} times as long as our neural collaborative filtering, or",
         f"{theirs['PyTorch, 32 models, baddbmm, Adam fused']} with 32 models stacked by hand",
-        "([ncf_peers](benchmarks/results/ncf_peers.csv)). Medians, of one run each",
-        "([benchmarks](benchmarks/README.md)).",
+        "([ncf_peers](benchmarks/results/ncf_peers.csv), fused Adam).",
     ]
     return _wrapped(" ".join(told))
 
 
 def _time(minutes: pd.DataFrame) -> str:
-    """What set-up, the default study and all tests took when they were last timed."""
-    last = minutes.groupby("command")["minutes"].last()
-    told = [
-        f"Set-up took {last['make .venv/ready']:.1f} minutes, `make` {last['make']:.0f} more and `make test`",
-        f"{last['make test']:.0f}, each in a fresh clone on 2 cores",
-        "([make.csv](benchmarks/results/make.csv): the last row of each, what ran beside, how fast the machine was).",
-    ]
-    return _wrapped(" ".join(told))
+    """What set-up, the default study and all tests took the last two times."""
+    last = minutes.groupby("command").tail(2).groupby("command")["minutes"].agg(["min", "max"])
+    took = {command: f"{row['min']:.0f} to {row['max']:.0f}" for command, row in last.iterrows()}
+    return _wrapped(
+        f"On 2 cores set-up took {took['make .venv/ready']} minutes, `make` {took['make']} more and `make test` "
+        f"{took['make test']}: the last two rows of each in [make.csv](benchmarks/results/make.csv)."
+    )
 
 
 def _claims(snapshots: Mapping[str, pd.DataFrame]) -> str:
-    """How many claims have which verdict, and of what kind the reproduced ones are, by what a snapshot is called; each
-    of schema ``schemas.VERDICT``.
+    """How many claims have which verdict, and how many validities, by what a snapshot is called; each of schema
+    ``schemas.VERDICT``.
     """
     counts = {name: verdict.counts(frame) for name, frame in snapshots.items()}
-    rows = [[name, *(str(each.get(name, 0)) for each in counts.values())] for name in (*VERDICTS, verdict.UNMEASURED)]
-    kinds = pd.Series({claim.claim: claim.kind for claim in load_claims().claims})
+    rows = [
+        [EVERYWHERE.get(name, name), *(str(each.get(name, 0)) for each in counts.values())]
+        for name in (*VERDICTS, verdict.UNMEASURED)
+        if any(name in each for each in counts.values())
+    ]
+    validities = {claim.claim: claim for claim in load_claims().claims if claim.kind == "validity"}
     told = []
     for name, frame in snapshots.items():
-        reproduced = frame[frame["verdict"] == REPRODUCED]
-        some = []
-        for kind, said in KINDS.items():
-            claims = reproduced[(kinds[reproduced["claim"]] == kind).to_numpy()]
-            entries = claims["worlds"].str.split("; ").explode()
-            places = entries[entries.str.endswith(f": {REPRODUCED}", na=False)].str.split(": ").str[0].unique()
-            some += [f"{len(claims)} {said}" + f" ({places[0]})" * (len(places) == 1)] if len(claims) else []
-        if "validity" not in set(kinds[reproduced["claim"]]):
-            some.append(f"none of {(kinds == 'validity').sum()} validities")
-        told.append(f"{name} {', '.join(some)}")
-    said = f"Reproduced are {'; '.join(told)}. Of all that hold somewhere, "
-    said += " and ".join(f"{verdict.idle(frame)} {name}" for name, frame in snapshots.items())
-    said += " agree with the paper only where three random items do too, which says nothing of a method."
+        of = frame[frame["claim"].isin(validities)].set_index("claim")["verdict"]
+        some = of.index[of == IN_SOME_WORLDS]
+        learnt = [claim for claim in some if METHOD[validities[claim].method].learner]
+        told.append(f"{name} {(of == REPRODUCED).sum()} in all, {len(some)} in some ({len(learnt)} of surrogates)")
+    said = f"Of the {len(validities)} validities of Tables 3 and 4 are reproduced {'; '.join(told)}."
     return f"{pipes(pd.DataFrame(rows, columns=['verdict', *counts]))}\n{_wrapped(said)}"
+
+
+EVERYWHERE = {REPRODUCED: "reproduced in all worlds", CONTRADICTED: "contradicted in all worlds"}
+"""Verdicts, in README's words."""
+
+
+def _reproduced(frame: pd.DataFrame) -> str:
+    """Schema ``schemas.VERDICT``: how many claims have which verdict, and of what kind the reproduced ones are."""
+    kinds = pd.Series({claim.claim: claim.kind for claim in load_claims().claims})
+    reproduced = frame[frame["verdict"] == REPRODUCED]
+    some = []
+    for kind, said in KINDS.items():
+        claims = reproduced[(kinds[reproduced["claim"]] == kind).to_numpy()]
+        entries = claims["worlds"].str.split("; ").explode()
+        places = entries[entries.str.endswith(f": {REPRODUCED}", na=False)].str.split(": ").str[0].unique()
+        some += [f"{len(claims)} {said}" + f" ({places[0]})" * (len(places) == 1)] if len(claims) else []
+    return _wrapped(f"{verdict.counted(frame)}. Reproduced in all worlds are {', '.join(some)}.")
 
 
 def readme_page() -> str:
@@ -295,44 +330,22 @@ def readme_page() -> str:
         pd.read_csv(paths.PROJECT / f"benchmarks/results/{name}.csv") for name in ("peers", "ncf_peers", "make")
     )
     cells = Cell.all_of(config.load_study(kept / "worlds/study.yaml"), kept / "worlds")
-    indifferent = pd.read_csv(kept / "worlds/indifferent.csv", index_col="cell", na_filter=False)["indifferent"]
-    made = {"finding": _finding(worlds, cells, indifferent), "claims": _claims(judged)}
+    indifferent = store.read_csv(kept / "worlds/tables/indifferent.csv", schemas.INDIFFERENT)
+    made = {"finding": _finding(worlds, indifferent, cells), "claims": _claims(judged)}
     return _filled("README.md", made | {"speed": _speed(peers, neural), "time": _time(minutes)})
 
 
-def _learning(compared: pd.DataFrame) -> str:
-    """What the weights of ours add to its product with every weight 1: validity in percent, and for how many users one
-    of the two alone is valid; of the columns of benchmarks/results/unlearned.csv.
-    """
-    rows = []
-    for (dataset, model), cell in compared.groupby(["dataset", "model"], sort=False):
-        shares = [", ".join(cell[name].map("{:.3g}".format)) for name in ("unlearned", "ours")]
-        pairs = zip(cell["only_unlearned"], cell["only_ours"], cell["p_value"], strict=True)
-        only = [f"{theirs} : {ours}" + " *" * (p < 0.05) for theirs, ours, p in pairs]
-        rows.append([f"{dataset} × {model}", *shares, ", ".join(only)])
-    return pipes(pd.DataFrame(rows, columns=["K = 1, 3, 5", "unlearned, %", "ours, %", "only unlearned : only ours"]))
-
-
-def _learnt(cells: Iterable[Cell]) -> pd.DataFrame:
-    """What ``_learning`` tells of, in every world of ``_once``."""
-    rows = []
-    for cell in _once(cells):
-        placed = statistics.ranks(cell.read(paths.EVALUATION))
-        for k, only in _only(cell, "unlearned", OURS).items():
-            shares = [100 * (placed[name] > k).mean() for name in ("unlearned", OURS)]
-            rows.append((cell.dataset, cell.model, *shares, *only))
-    return pd.DataFrame(
-        rows, columns=["dataset", "model", "unlearned", "ours", "only_unlearned", "only_ours", "p_value"]
-    )
-
-
 def worlds_page() -> str:
-    """docs/results/worlds/README.md with what is made of the snapshot beside it: some worlds, what learning adds."""
+    """docs/results/worlds/README.md with what is made of the snapshot beside it: some worlds, claims, ours beside
+    others.
+    """
     kept = paths.PROJECT / "docs/results/worlds"
     worlds = store.read_csv(kept / "tables/worlds.csv", schemas.WORLDS)
     repeated = store.read_csv(kept / "tables/replication.csv", schemas.REPLICATION)
     made = {"some worlds": _some_worlds(worlds, repeated)}
-    made["learning"] = _learning(_learnt(Cell.all_of(config.load_study(kept / "study.yaml"), kept)))
+    made["claims"] = _reproduced(store.read_csv(kept / "tables/verdict.csv", schemas.VERDICT))
+    cells = Cell.all_of(config.load_study(kept / "study.yaml"), kept)
+    made |= {name: _beside(_pairs(cells, name), name) for name in COMPARED}
     return _filled("docs/results/worlds/README.md", made)
 
 
@@ -386,13 +399,15 @@ def findings_page() -> str:
         return store.read_csv(kept / paths.TABLE.format(table=name), table(name).schema)
 
     validity, claims = pd.concat(map(read, names)), read("verdict")
-    made = {"claims": _wrapped(f"{verdict.counted(claims)}."), "validity": _validity(cells, validity)}
-    made["learning"] = _learning(pd.read_csv(paths.PROJECT / "benchmarks/results/unlearned.csv"))
+    made = {"claims": _reproduced(claims), "validity": _validity(cells, validity)}
+    measured = pd.read_csv(paths.PROJECT / "benchmarks/results/unlearned.csv")
+    called = {"unlearned": "theirs", "only_unlearned": "only_theirs"}
+    made["unlearned"] = _beside(measured.rename(columns=called), "unlearned")
     return _filled("docs/findings.md", made | {"controls": _controls(cells)})
 
 
-def _wrapped(text: str) -> str:
-    return "\n".join(textwrap.wrap(text, 120)) + "\n"
+def _wrapped(text: str, bullet: str = "") -> str:
+    return textwrap.fill(text, 120, initial_indent=bullet, subsequent_indent=" " * len(bullet)) + "\n"
 
 
 def _filled(place: str, made: dict[str, str]) -> str:

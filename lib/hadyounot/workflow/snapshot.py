@@ -34,6 +34,11 @@ def names(study: StudyConfig) -> list[str]:
     return [name for name in output.names(study) if name not in UNDRAWN]
 
 
+def _ratings(study: StudyConfig) -> set[str]:
+    """Files of a run that hold ratings, which no snapshot has."""
+    return {path.format(dataset=cell.dataset) for path in paths.RATED for cell in study.cells}
+
+
 def _chosen(known: Iterable[str], wanted: Iterable[str], whose: object) -> list[str]:
     """Those of the ``known`` names that begin as one ``wanted``; all where there is none."""
     known, wanted = list(known), tuple(wanted)
@@ -59,9 +64,7 @@ def keep(file: Path, run: Path, folder: Path, wanted: Iterable[str] = ()) -> Non
     chosen = _chosen(output.names(study), wanted, file)
     needs = {name: output.needs(name, study) for name in output.names(study)}
     chosen += [name for name in needs if any(paths.TABLE.format(table=name) in needs[each] for each in chosen)]
-    datasets = {cell.dataset for cell in study.cells}
-    ratings = {path.format(dataset=dataset) for path in paths.RATED for dataset in datasets}
-    copied = {each for name in chosen if name not in UNDRAWN for each in needs[name]} - ratings
+    copied = {each for name in chosen if name not in UNDRAWN for each in needs[name]} - _ratings(study)
     for name in chosen:
         copied |= {str(each) for each in _files(name, study) if each.suffix not in UNKEPT}
     if absent := sorted(each for each in copied if not (run / each).exists()):
@@ -76,7 +79,8 @@ def keep(file: Path, run: Path, folder: Path, wanted: Iterable[str] = ()) -> Non
 
 
 def draw(folder: Path, wanted: Iterable[str] = ()) -> list[str]:
-    """Write the tables and figures of the snapshot in ``folder``, over those that are there.
+    """Write the tables and figures of the snapshot in ``folder``, over those that are there; a table whose inputs the
+    snapshot does not hold is left as it is, and others are drawn from it.
 
     Args:
         folder: of the snapshot.
@@ -96,6 +100,10 @@ def draw(folder: Path, wanted: Iterable[str] = ()) -> list[str]:
     study = load_study(folder / STUDY)
     sums = store.read_json(folder / PROVENANCE)["files"]
     kept = [name for name in names(study) if any(str(file) in sums for file in _files(name, study))]
+    held = {*sums, *_ratings(study)}
+    needs = {name: {each for each in output.needs(name, study) if each.startswith("results/")} for name in kept}
+    final = [name for name in kept if not needs[name] <= held]
+    kept = [name for name in kept if needs[name] <= held]
     chosen = _chosen(kept, wanted, folder)
     for file, due in sums.items():
         if file.startswith("results/") and not ((folder / file).exists() and store.sha256(folder / file) == due):
@@ -105,7 +113,10 @@ def draw(folder: Path, wanted: Iterable[str] = ()) -> list[str]:
         place = Path(temporary)
         if (folder / "results").exists():  # some tables are made of what the paper prints alone
             shutil.copytree(folder / "results", place / "results")
-        done: list[str] = []
+        done = list(final)
+        for file in (file for name in final for file in _files(name, study) if str(file) in sums):
+            (place / file).parent.mkdir(exist_ok=True)
+            shutil.copy(folder / file, place / file)
         missing: dict[str, DataError] = {}
         for name in chosen:
             try:

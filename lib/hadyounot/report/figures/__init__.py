@@ -66,7 +66,10 @@ FIGURES = {
     "figure2_answers": Figure("figure2", _table("table1_answers")),
     "figure5_generation_time": Figure("figure5", (paths.GENERATION_TIME,)),
     **{f"figure6_validity_{kind}": Figure("figure6", _table(table)) for kind, table in paths.VALIDITY.items()},
-    **dict.fromkeys(["what_decides_validity", "protocols"], Figure("worlds", _table("worlds"))),
+    **dict.fromkeys(
+        ["methods_across_worlds", "what_decides_validity", "protocols"],
+        Figure("worlds", _table("worlds") + _table("indifferent")),
+    ),
     "example_card": Figure("card", (paths.EVALUATION, *paths.RATED)),
     "figure7_baseline_correlation": Figure("figure7", (paths.MEASURED, paths.CORRELATION), analysed=True),
     "figure8_tsne": Figure("figure8", (paths.PROJECTION, paths.SEPARABILITY), analysed=True),
@@ -106,11 +109,14 @@ def _absent_of_worlds(study: StudyConfig) -> set[str]:
     """Those on worlds that nothing is in: see ``figures.worlds``."""
     own = [study.place(cell.dataset, cell.model) for cell in study.cells]
     own = [where for where in own if not (where["split_seed"] or where["model_seed"])]
-    protocols = {}
+    protocols, alike = {}, set()
     for where in own:
-        protocols.setdefault((where["dataset"], where["recommender"], where["world"]), set()).add(where["protocol"])
+        world = where["dataset"], where["recommender"], where["world"]
+        protocols.setdefault(world, set()).add(where["protocol"])
+        alike |= {world} if (where["protocol"], where["reading"]) == ("pinned", "unseen") else set()
     present = {
-        "what_decides_validity": any((each["protocol"], each["reading"]) == ("pinned", "unseen") for each in own),
+        "methods_across_worlds": len(alike) > 1,
+        "what_decides_validity": bool(alike),
         "protocols": any(len(some) > 1 for some in protocols.values()),
     }
     return {name for name, there in present.items() if not there}

@@ -1,4 +1,4 @@
-"""What decides validity: methods in every world, and in every protocol of a world."""
+"""What decides validity: every world at once, methods in each, and in every protocol of a world."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,6 +17,7 @@ from ...study.cell import Cell
 from ...study.config import StudyConfig
 from ...study.methods import HEADLINES, METHOD
 from .. import style, tables
+from ..tables.worlds import alike, named
 from . import marks
 
 PAPER = "linear_reg"  # whose validity in the paper is the line
@@ -24,45 +25,100 @@ PAPER = "linear_reg"  # whose validity in the paper is the line
 TRAINED = {"regularization": "L2", "epochs": "epochs"}
 """Settings of a world that its row names, and what they are called in the heading."""
 
+KEPT = {
+    "pinned": "pinned",
+    "warm": "warm: goes on from it",
+    "reshuffled": "reshuffled: other order",
+    "reseeded": "reseeded: other weights",
+    "rebuilt": "rebuilt: other ids too",
+}
+"""Protocols, from what keeps most of the original to what keeps least, and what they are called beside their row."""
 
-def what_decides_validity(table: pd.DataFrame, study: StudyConfig) -> Figure:
-    """A row per world, from the least to the closest fit of the training ratings, a column per K: means over splits and
-    seeds, where there are several.
+READ = {"unseen": "", "readmitted": "deleted may return", "seen": "all may return"}
+"""Readings, likewise."""
+
+ANY_ITEMS = "names any items"
+
+
+DOT = {"linestyle": "", "marker": "o", "color": style.FAINT, "markersize": 3.6, "markeredgecolor": style.FAINT}
+MEDIAN = {"color": "white", "markeredgecolor": style.INK, "markersize": 6.5, "markeredgewidth": 1.6}
+PRINTED = marks.HOLLOW | {"markersize": 5}
+
+
+def methods_across_worlds(table: pd.DataFrame, indifferent: pd.DataFrame, study: StudyConfig) -> Figure:
+    """A row per main method, at the smallest K: a dot for each world, their median, and what the paper prints.
 
     Args:
         table: schema ``schemas.WORLDS``.
+        indifferent: schema ``schemas.INDIFFERENT``.
         study: whose worlds these are.
     """
-    chosen = table[(table["protocol"] == "pinned") & (table["reading"] == "unseen")]
-    by = ["dataset", "recommender", "world", "method", "top_k"]
-    numbers = ["validity", "test_rmse", "train_gap", "paper"]
-    chosen = chosen.groupby(by, sort=False)[numbers].mean().reset_index()
-    order = chosen["test_rmse"] - chosen["train_gap"]
+    style.use()
+    chosen = alike(table, indifferent)
+    k, count = chosen["top_k"].min(), len(chosen[["dataset", "world"]].drop_duplicates())
+    chosen = chosen[chosen["top_k"] == k]
+    named = [name for name in ("random", *HEADLINES, "oracle") if name in set(chosen["method"])]
+    figure, axes = plt.subplots(figsize=(style.PAGE, 0.9 + 0.21 * len(named)))
+    labels = []
+    for place, name in enumerate(named):
+        own = chosen[chosen["method"] == name].sort_values("validity", kind="stable")
+        beside = place + np.resize([0, -0.22, 0.22], len(own))  # so that neighbours are told apart
+        for names_any, some in own.assign(beside=beside).groupby("names_any"):
+            face = {"markerfacecolor": "white" if names_any else style.FAINT}
+            axes.plot(some["validity"], some["beside"], **DOT | face, clip_on=False)
+        axes.plot(own["validity"].median(), place, "o", **MEDIAN, clip_on=False, zorder=3)
+        for printed in own["paper"].dropna().unique():
+            axes.plot(printed, place, "D", **PRINTED, clip_on=False, zorder=3)
+        labels.append(METHOD[name].label + f" ({len(own)} worlds)" * (len(own) < count))
+    marks.rows(axes, labels)
+    axes.set(xlim=(-0.02, 1.02), xlabel=f"validity at K = {k} (% of users)")
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
+    handles = [
+        Line2D([], [], **DOT, label=f"one of {count} worlds"),
+        Line2D([], [], linestyle="", marker="o", **MEDIAN, label="their median"),
+    ]
+    if chosen["names_any"].any():
+        handles.insert(1, Line2D([], [], **DOT | {"markerfacecolor": "white"}, label=f"a world where it {ANY_ITEMS}"))
+    if chosen["paper"].notna().any():
+        handles.append(Line2D([], [], linestyle="", marker="D", **PRINTED, label="the paper"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    return figure
+
+
+def what_decides_validity(table: pd.DataFrame, indifferent: pd.DataFrame, study: StudyConfig) -> Figure:
+    """A row per world, from the least to the closest fit of the training ratings, a column per K: means over splits and
+    seeds, where there are several; arguments as above.
+    """
+    chosen = alike(table, indifferent)
+    fit = chosen["test_rmse"] - chosen["train_gap"]
     settings = {
         name: {
-            said: getattr(study.models[name], field)
+            said: f"{getattr(study.models[name], field):g}"
             for field, said in TRAINED.items()
             if hasattr(study.models[name], field)
         }
-        for name in chosen["world"].unique()
+        | {"training RMSE": "none" if pd.isna(error) else f"{error:.2f}"}
+        for name, error in fit.groupby(chosen["world"]).first().reindex(chosen["world"].unique()).items()
     }
-    rows = {
-        name: f"{name} ({', '.join(f'{each:g}' for each in own.values())})" if own else name
-        for name, own in settings.items()
-    }
-    trained = {name: f" ({', '.join(own)})" if own else "" for name, own in settings.items()}
+    rows = {name: f"{name} ({', '.join(own.values())})" for name, own in settings.items()}
+    trained = {name: f" ({', '.join(own)})" for name, own in settings.items()}
     world = chosen["world"]
-    return _grid(chosen.assign(order=-order.fillna(0), row=world.map(rows), trained=world.map(trained)), study)
+    return _grid(chosen.assign(order=-fit.fillna(0), row=world.map(rows), trained=world.map(trained)), study)
 
 
-def protocols(table: pd.DataFrame, study: StudyConfig) -> Figure:
-    """A row per protocol and reading, by name, of the worlds that have several; arguments as above."""
-    chosen = table[(table["split_seed"] == 0) & (table["model_seed"] == 0)]
-    read = chosen["protocol"].where(chosen["reading"] == "unseen", chosen["reading"] + ", " + chosen["protocol"])
-    chosen = chosen.assign(row=read)
-    several = chosen.groupby(["dataset", "recommender", "world"])["protocol"].transform("nunique") > 1
-    chosen = chosen[several]
-    return _grid(chosen.assign(order=chosen["row"], trained=" (" + chosen["world"] + ")"), study)
+def protocols(table: pd.DataFrame, indifferent: pd.DataFrame, study: StudyConfig) -> Figure:
+    """A row per protocol and reading, from what keeps most of the original, of the worlds that have several; arguments
+    as above.
+    """
+    chosen = named(table, indifferent)
+    chosen = chosen[(chosen["split_seed"] == 0) & (chosen["model_seed"] == 0)]
+    chosen = chosen[chosen.groupby(["dataset", "recommender", "world"])["protocol"].transform("nunique") > 1]
+    called = [
+        ", ".join(filter(None, [READ[reading], KEPT[protocol] if not READ[reading] or protocol != "pinned" else ""]))
+        for reading, protocol in zip(chosen["reading"], chosen["protocol"], strict=True)
+    ]
+    order = chosen["protocol"].map([*KEPT].index) + len(KEPT) * chosen["reading"].map([*READ].index)
+    return _grid(chosen.assign(row=called, order=order, trained=" (" + chosen["world"] + ")"), study)
 
 
 def _grid(table: pd.DataFrame, study: StudyConfig) -> Figure:
@@ -118,11 +174,14 @@ def _row(axes: Axes, place: float, rows: pd.DataFrame) -> None:
     apart = HEADLINES[::2] + HEADLINES[1::2]  # neighbours in the list, which are often alike, do not hide each other
     for number, (name, beside) in enumerate(zip(apart, np.linspace(-0.34, 0.34, len(apart)), strict=True)):
         if name in shares:
+            color = METHOD[name].color
+            hollow = {"markerfacecolor": "white", "markeredgecolor": color, "markeredgewidth": 1.2}
+            filled = {"markerfacecolor": color, "markeredgecolor": "white", "markeredgewidth": 0.5}
             axes.plot(
                 *(shares[name], place + beside),
                 marks.MARKERS[name],
-                **{"color": METHOD[name].color, "markeredgecolor": "white", "markeredgewidth": 0.5},
-                markersize=7 - 0.2 * number,  # of equals the later ones are smaller, so that all are seen
+                **(hollow if by_method.loc[name, "names_any"] else filled),
+                markersize=6 - 0.15 * number,  # of equals the later ones are smaller, so that all are seen
                 **{"clip_on": False, "zorder": 3},
             )
 
@@ -140,11 +199,16 @@ def _legend(table: pd.DataFrame) -> Sequence[Line2D | Patch]:
             Line2D([], [], color=style.INK, linewidth=1.1, linestyle=":", label=f"{METHOD[PAPER].label}, the paper")
         )
     found.append(Patch(color="0.86", label="below random, above oracle"))
+    if table["names_any"].any():
+        hollow = {"color": style.INK, "markerfacecolor": "white", "label": f"hollow: {ANY_ITEMS}"}
+        found.append(Line2D([], [], linestyle="", marker="o", **hollow))
     return found
 
 
 def _drawn(study: StudyConfig, cells: list[Cell], folder: Path, figure: Callable[..., Figure]) -> Figure:
-    return figure(tables.read("worlds", folder), study)
+    return figure(tables.read("worlds", folder), tables.read("indifferent", folder), study)
 
 
-FIGURES = {each.__name__: partial(_drawn, figure=each) for each in (what_decides_validity, protocols)}
+FIGURES = {
+    each.__name__: partial(_drawn, figure=each) for each in (methods_across_worlds, what_decides_validity, protocols)
+}

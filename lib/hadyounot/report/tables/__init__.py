@@ -52,6 +52,7 @@ TABLES = {
     "sutva": Made("study", (paths.SIGNAL,)),
     "worlds": Made("worlds", (paths.EVALUATION, paths.QUALITY), of_family={"reading": (paths.ABLATION,)}),
     "replication": Made("worlds", (paths.EVALUATION,)),
+    "indifferent": Made("worlds", (paths.SURROGATE_FITS,)),
     "renumbered": Made("worlds", (paths.EVALUATION, *paths.RATED)),
     "correlation": Made("analyses", (), (paths.CORRELATION,)),
     "surrogate_quality": Made("analyses", (), (paths.SURROGATE_QUALITY,)),

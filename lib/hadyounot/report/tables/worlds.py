@@ -95,6 +95,18 @@ def renumbered(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
     return pd.concat(frames[1:] or frames, ignore_index=True)[list(schemas.RENUMBERED.columns)]
 
 
+def indifferent(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
+    """Schema ``schemas.INDIFFERENT``: see ``stages.learn.indifferent``."""
+    return pd.DataFrame(
+        [
+            study.place(cell.dataset, cell.model) | {"method": name}
+            for cell in cells
+            for name in cell.read(paths.SURROGATE_FITS)["indifferent"]
+        ],
+        columns=list(schemas.INDIFFERENT.columns),
+    )
+
+
 def expected(table: pd.DataFrame, expectations: Iterable[tuple[str, dict[str, Any], dict[str, Any]]]) -> pd.DataFrame:
     """What was expected of a study before its numbers were seen, beside what came out. Differences are taken for
     those of independent users, as a table of shares does not say who is valid in both.
@@ -127,6 +139,30 @@ def expected(table: pd.DataFrame, expectations: Iterable[tuple[str, dict[str, An
         if len(rows) == known:
             rows.append((words, "", "", "", "", "not in this study"))
     return pd.DataFrame(rows, columns=["expected", "in", "first, %", "second, %", "difference", "verdict"])
+
+
+def alike(table: pd.DataFrame, indifferent: pd.DataFrame) -> pd.DataFrame:
+    """Every world retrained as the paper does, pinned and unseen, by dataset, recommender, world, method and K: means
+    over splits and seeds of ``validity``, ``test_rmse``, ``train_gap`` and ``paper``, and whether the method is a
+    surrogate that in any of them ``names_any`` items.
+
+    Args:
+        table: schema ``schemas.WORLDS``.
+        indifferent: schema ``schemas.INDIFFERENT``.
+    """
+    chosen = named(table, indifferent)
+    chosen = chosen[(chosen["protocol"] == "pinned") & (chosen["reading"] == "unseen")]
+    by = ["dataset", "recommender", "world", "method", "top_k"]
+    of = dict.fromkeys(["validity", "test_rmse", "train_gap", "paper"], "mean") | {"names_any": "max"}
+    return chosen.groupby(by, sort=False).agg(of).reset_index()
+
+
+def named(table: pd.DataFrame, indifferent: pd.DataFrame) -> pd.DataFrame:
+    """The table, schema ``schemas.WORLDS``, with ``names_any``: whether the method is a surrogate that is in
+    ``indifferent``.
+    """
+    both = table.merge(indifferent.assign(names_any=True), how="left")
+    return both.assign(names_any=both["names_any"].eq(True))
 
 
 def best(table: pd.DataFrame) -> pd.DataFrame:
@@ -198,6 +234,22 @@ def replication_markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
     return "".join(parts)
 
 
+def indifferent_markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
+    """Schema ``schemas.INDIFFERENT``: the surrogates of each cell."""
+    told = frame.assign(
+        where=[study.kind_title(*each) for each in zip(frame["dataset"], frame["recommender"], strict=True)],
+        surrogates=frame["method"].map(lambda name: METHOD[name].label),
+    )
+    by = ["where", "world", "protocol", "reading", "split_seed", "model_seed"]
+    wide = told.groupby(by, sort=False)["surrogates"].agg("; ".join).reset_index()
+    wide.columns = ["", "world", "protocol", "reading", "split", "seed", "surrogates that name any items"]
+    return (
+        "Surrogates that cross-validation left no weight on deleted items: what they name is chance, so their validity "
+        "is that of random items, and differences between two of them say nothing.\n"
+        f"\n{pipes(wide.astype(str)) if len(wide) else 'None in this study.'}\n"
+    )
+
+
 def renumbered_markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
     """Schema ``schemas.RENUMBERED``, rounded, of the first split and seed."""
     parts = [
@@ -218,6 +270,9 @@ TABLES = {
     "worlds": Table(schemas.WORLDS, worlds, lambda frame, cells, study: markdown(frame, study)),
     "replication": Table(
         schemas.REPLICATION, replication, lambda frame, cells, study: replication_markdown(frame, study)
+    ),
+    "indifferent": Table(
+        schemas.INDIFFERENT, indifferent, lambda frame, cells, study: indifferent_markdown(frame, study)
     ),
     "renumbered": Table(schemas.RENUMBERED, renumbered, lambda frame, cells, study: renumbered_markdown(frame, study)),
 }
