@@ -1,6 +1,6 @@
 """The first page of the report: what this run found, and where to look."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import pandas as pd
 
@@ -10,7 +10,8 @@ from ..study.config import StudyConfig
 from ..study.methods import HEADLINES, METHOD
 
 LOOK = {
-    "figures/what_decides_validity.png": "Validity in every world",
+    "figures/methods_across_worlds.png": "Every method in all worlds at once",
+    "figures/what_decides_validity.png": "What decides validity, world by world",
     "figures/figure6_validity_mf.png": "The paper's Figure 6, beside the paper's numbers",
     "tables/verdict.html": "Every claim of the paper, judged by rule",
     "figures/example_card.png": "One explanation and its proof",
@@ -18,11 +19,9 @@ LOOK = {
 }
 """What the first page leads to, of what there is."""
 
-FRAME = "random", "oracle"
-
 
 def finding(worlds: pd.DataFrame, cells: Sequence[Cell], study: StudyConfig, shown: Collection[str]) -> str:
-    """The text in reStructuredText: three sentences about the smallest K, and links.
+    """The text in reStructuredText: how many explanations hold at the smallest K, by kind of method, and links.
 
     Args:
         worlds: schema ``schemas.WORLDS``.
@@ -35,16 +34,24 @@ def finding(worlds: pd.DataFrame, cells: Sequence[Cell], study: StudyConfig, sho
     where = pd.Series(study.place(cells[0].dataset, cells[0].model))
     first = own[(own[list(where.index)] == where).all(axis=1)].set_index("method")
     ties = cells[0].read(paths.SURROGATE_FITS)["indifferent"]
-    told = [
-        f"{METHOD[name].label} {_percent(first.loc[name])}" + ", naming any items" * (name in ties)
-        for name in HEADLINES
-        if name in first.index
-    ]
-    frame = [f"{METHOD[name].label} {_percent(first.loc[name])}" for name in FRAME if name in first.index]
+
+    def said(names: Iterable[str]) -> str:
+        return "; ".join(
+            f"{METHOD[name].label} {_percent(first.loc[name])}" + ", which names any items" * (name in ties)
+            for name in names
+            if name in first.index
+        )
+
+    groups = {
+        "The paper's surrogates": [name for name in HEADLINES if METHOD[name].learner and METHOD[name].role != "ours"],
+        "Baselines": [name for name in HEADLINES if not METHOD[name].learner and METHOD[name].role != "ours"],
+        "Ours": [name for name in HEADLINES if METHOD[name].role == "ours"],
+        "What frames them": ["random", "oracle"],
+    }
     parts = [
-        f"{cells[0].title}: of {first['n_users'].iloc[0]} users, this many percent [95 % interval] have an explanation "
-        f"that holds, so that without it the retrained model no longer has the recommendation among its top {k}: "
-        f"{'; '.join(told)}. What frames them: {'; '.join(frame)}."
+        f"An explanation holds if the model that is retrained without it no longer has the recommendation among its "
+        f"top {k}. {cells[0].title}, in percent of {first['n_users'].iloc[0]} users [95 % interval]:",
+        "\n".join(f"- {title}: {told}." for title, names in groups.items() if (told := said(names))),
     ]
     surrogate = own[(own["method"] == "linear_reg") & (own["reading"] == where["reading"])]
     surrogate = surrogate.drop_duplicates(["dataset", "world", "protocol"])
