@@ -381,6 +381,7 @@ def _controls(cells: Sequence[Cell]) -> str:
             "R² on training users held out: MLP surrogate": f"{r2['mlp_reg']:.4f}",
             "R² on training users held out: target-aware (ours)": f"{r2['linear_reg_aware']:.4f}",
             "weights that cross-validation leaves the linear surrogate, in all blocks of eq. (8)": f"{weights:.0f}",
+            "surrogates that name any items": "; ".join(METHOD[name].label for name in learnt["indifferent"]) or "none",
             "own scores move as many times as a stranger's": f"{signal['own_change'] / signal['others_change']:,.1f}",
             "users whose oracle tried every subset": cell.read(paths.RETRAININGS)["exact_oracles"],
         }
@@ -402,6 +403,7 @@ def findings_page() -> str:
     made = {"claims": _reproduced(claims), "validity": _validity(cells, validity)}
     measured = pd.read_csv(paths.PROJECT / "benchmarks/results/unlearned.csv")
     called = {"unlearned": "theirs", "only_unlearned": "only_theirs"}
+    made |= {name: _beside(_pairs(cells, name), name) for name in ("influence", "influence_block")}
     made["unlearned"] = _beside(measured.rename(columns=called), "unlearned")
     return _filled("docs/findings.md", made | {"controls": _controls(cells)})
 
