@@ -21,7 +21,7 @@ USERS = (
     Line2D([], [], marker="o", color=style.INK, markerfacecolor="white", linewidth=2.2, label="median, quartiles"),
 )
 
-MARKERS = dict(zip((name for name in METHOD if METHOD[name].explains), cycle("Xvhsdo^Dp8P*")))
+MARKERS = dict(zip((name for name in METHOD if METHOD[name].explains), cycle("Xvhsdo^D*8Pp")))
 """One for each method that names items, the same in every figure; none points to a side, where values are read."""
 
 HOLLOW = {"markersize": 6.5, "markerfacecolor": "none", "markeredgecolor": style.ACCENT, "markeredgewidth": 1}
