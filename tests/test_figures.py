@@ -14,7 +14,7 @@ import pytest
 import seaborn
 from cycler import Cycler
 from hadyounot.report import figures, style
-from hadyounot.report.figures import ablations, slope
+from hadyounot.report.figures import ablations, marks, slope
 from hadyounot.report.figures.card import example_card, notice
 from hadyounot.report.tables import table
 from hadyounot.retrain.ratings import Ratings
@@ -161,18 +161,26 @@ def test_families_of_methods_and_values_of_k_differ_in_grey():
 
     families = sorted(lightness(METHOD[name].color) for name in ("knn", "influence", "linear_reg", "mlp_reg"))
     assert min(np.diff(families)) > 0.06
+    shown = [lightness(method.color) for method in METHODS if method.role != "control"]
+    assert min(abs(np.diff(shown))) > 0.06  # of neighbours in a list
+    assert max(shown) < 0.68  # on the grey of 0.86, too
     styles = style.top_k_styles([5, 1, 3, 1])
     assert list(styles) == [1, 3, 5]
     assert len({shape for shape, _ in styles.values()}) == 3
     assert min(np.diff([lightness(grey) for _, grey in styles.values()])) > 0.2
 
 
+def test_no_two_methods_have_one_marker_and_none_points_to_a_side():
+    assert len(set(marks.MARKERS.values())) == len(marks.MARKERS)
+    assert not set("<>") & set(marks.MARKERS.values())
+
+
 def test_titles_of_narrow_panels_are_in_lines():
-    called = [f"Netflix Prize (our sample)\nncf-{number}" for number in range(7)]
+    called = [f"Netflix Prize (our sample)\nneural collaborative filtering (ncf-{number})" for number in range(7)]
     for some in (called[:3], called):
         figure = figures.generation_time(dict.fromkeys(some, times_frame()))
         figure.canvas.draw()
-        boxes = [axes._left_title.get_window_extent() for axes in figure.axes[:4]]
+        boxes = [axes._left_title.get_window_extent() for axes in figure.axes[:3]]
         assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
         assert max(box.x1 for box in boxes) < figure.bbox.x1
 
@@ -197,7 +205,7 @@ def test_figure5_shows_every_user_of_the_methods_that_generate_and_their_median(
         np.testing.assert_allclose(medians, [expected[method.name] for method in shown])
         assert axes.get_xscale() == "log"
     assert_nothing_overlaps(figure)
-    assert {"wall time of one explanation, logarithmic", "1 µs", "1 s"} <= set(texts(figure))
+    assert {"wall time, logarithmic", "1 µs", "100 µs", "10 ms", "1 s"} <= set(texts(figure))
 
 
 def test_times_that_lie_close_together_have_labels_that_do_not_overlap():
@@ -211,7 +219,7 @@ def test_times_that_lie_close_together_have_labels_that_do_not_overlap():
 def test_figure2_draws_table_1_in_two_groups_and_says_whose_numbers_they_are():
     study = StudyConfig.model_construct(published=published.load_published())
     frame = table("table1_user_study").frame([], study)
-    figure = figures.user_ratings(frame)
+    figure = figures.user_ratings(frame, "as published")
     (axes,) = figure.axes
     points = [line for line in axes.lines if len(line.get_xdata()) == 1]
     bars = [line.get_xdata() for line in axes.lines if len(line.get_xdata()) == 2]
@@ -223,8 +231,7 @@ def test_figure2_draws_table_1_in_two_groups_and_says_whose_numbers_they_are():
     assert [line.get_ydata()[0] for line in points] == list(axes.get_yticks())
     averages = [segment[0][0] for collection in axes.collections for segment in collection.get_segments()]
     np.testing.assert_allclose(averages, [(3.586 + 3.658) / 2, (3.803 + 3.789) / 2])
-    assert axes.get_title(loc="left") == "Published, not reproducible from code"
-    assert "3.803 ± 0.87" in texts(figure)
+    assert {"as published", "3.803 ± 0.87", "3.62", "3.80"} <= set(texts(figure))
     assert_nothing_overlaps(figure)
 
 
@@ -234,8 +241,9 @@ def test_figure2_draws_table_1_in_two_groups_and_says_whose_numbers_they_are():
 def test_figure6_draws_each_number_of_the_table(datasets):
     frame = validity_frame(datasets)
     frame.loc[(frame["dataset"] == "netflix-sample") & (frame["method"] == "knn"), "paper"] = 0.3
-    standing = {"netflix-sample": "netflix-small", "toy": "what it has no numbers of"}
-    figure = figures.validity(frame, {"netflix-small": "Netflix (Small)", "toy": "Toy"}, standing)
+    papers = {"netflix-sample": "Netflix (Small)", "toy": "what it has no numbers of"}
+    ties = {("ml-100k", "mf"): ["linear_reg"], ("toy", "mf"): []}
+    figure = figures.validity(frame, {("toy", "mf"): "Toy\nloose"}, papers, ties)
     assert len(figure.axes) == len(datasets)
     for axes, dataset in zip(figure.axes, datasets, strict=True):
         rows = frame[frame["dataset"] == dataset]
@@ -249,8 +257,11 @@ def test_figure6_draws_each_number_of_the_table(datasets):
         assert sorted(hollow) == sorted(rows["paper"].dropna())
         assert sorted(bars) == sorted(zip(rows["ci_low"], rows["ci_high"], strict=True))
         assert sorted(points) == sorted(rows["validity"])
-        note = "\npaper: Netflix (Small),\nother data" if dataset == "netflix-sample" else ""
-        assert axes.get_title(loc="left") == f"{'Toy' if dataset == 'toy' else dataset}\nmf\n100 users{note}"
+        note = "\npaper: Netflix (Small)" if dataset == "netflix-sample" else ""
+        called = "Toy\nloose" if dataset == "toy" else f"{dataset}\nmf"
+        assert axes.get_title(loc="left") == f"{called}\n100 users{note}"
+        surrogate = marks.places(rows["method"])["linear_reg"]
+        assert [(text.get_text(), text.xy[1]) for text in axes.texts] == [("‡", surrogate)] * (dataset == "ml-100k")
     figure.canvas.draw()
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert sorted(labels) == sorted(method.label for method in METHODS)
@@ -259,6 +270,7 @@ def test_figure6_draws_each_number_of_the_table(datasets):
     assert [text.get_text() for text in legend.get_texts()] == [
         *(f"K = {k}, {whose}" for k in (1, 3, 5) for whose in ("this run", "paper")),
         "controls",
+        "names any items",
     ]
     assert not any(legend.get_window_extent().overlaps(axes.get_window_extent()) for axes in figure.axes)
     assert_nothing_overlaps(figure)
@@ -316,8 +328,8 @@ def test_the_card_says_what_was_found():
     shown = " ".join(texts(card()))
     assert "We recommend: Close Shave, A (1995)" in shown
     assert "Had you not rated these 3, we would not recommend it:" in shown
-    assert "Best of 87 rated" in shown
-    for word in ("4.5 ★", "× 2 ★", "Casablanca (1942)", "14", "MovieLens-100K, user 196"):
+    assert "3 best of the 87 rated" in shown
+    for word in ("4.5 ★", "removed: 2 ★", "Casablanca (1942)", "14", "MovieLens-100K, user 196"):
         assert word in shown
 
 
@@ -372,8 +384,10 @@ def ablations_frame() -> pd.DataFrame:
                 share = float(rng.uniform(0.1, 0.5))
                 rows.append(("ml-100k", "mf", each, method.name, k, 100, int(100 * share), share))
     frame = pd.DataFrame(rows, columns=list(schemas.ABLATIONS.columns)[:8])
-    told = {"r2": frame["validity"] / 4, "spearman": 0.3}
-    return frame.assign(ci_low=frame["validity"] - 0.05, ci_high=frame["validity"] + 0.06, **told)
+    told = {"r2": frame["validity"] / 4, "spearman": 0.3, "paper_change": np.nan}
+    frame = frame.assign(ci_low=frame["validity"] - 0.05, ci_high=frame["validity"] + 0.06, **told)
+    frame.loc[(frame["variant"] == "40-percent") & (frame["top_k"] == 1), "paper_change"] = -0.045
+    return frame
 
 
 def ablation(name, frame=None, variants=None):
@@ -381,7 +395,7 @@ def ablation(name, frame=None, variants=None):
     if name == "search":
         seconds = {"linear_reg": 3e-5} | {each.name: 10.0 ** (place / 3 - 4) for place, each in enumerate(variants)}
         return ablations.search(frame, variants, seconds, "ml-100k · mf")
-    return getattr(ablations, name)(frame, variants, "ml-100k · mf")
+    return getattr(ablations, name)(frame, variants, "200 users × 1,000 deletions", "ml-100k · mf")
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -407,7 +421,10 @@ def test_sample_sizes_may_be_of_users_alone():
 def test_ablation_figures_show_every_variant_with_its_interval():
     table = ablations_frame()
     axes = ablation("deletion_size").axes[0]
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "2", "3", "5", "10", "40 %\nof history"]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == [
+        *("1", "2", "3", "5", "10"),
+        "40 %\nof history\n(paper: −4.5 points)",
+    ]
     expected = table.query("family == 'deletion_size' and top_k == 3")["validity"]
     shown = [container for container in axes.containers if container.get_label() == "K = 3"]
     np.testing.assert_allclose(shown[0].lines[0].get_ydata(orig=False), expected)
@@ -423,9 +440,11 @@ def test_ablation_figures_show_every_variant_with_its_interval():
     search = ablation("search").axes[0]
     labels = [container.get_label() for container in search.containers]
     names = ("1,000 sampled", "10,000 sampled", "100,000 sampled", "greedy", "beam of 10")
-    assert labels == ["LASSO, exact", *(f"{surrogate}, {name}" for surrogate in ("LASSO", "MLP") for name in names)]
+    linear, mlp = METHOD["linear_reg"].label, METHOD["mlp_reg"].label
+    assert labels == [f"{linear}, exact", *(f"{surrogate}, {name}" for surrogate in (linear, mlp) for name in names)]
     points = [container.lines[0] for container in search.containers]
-    assert len({(point.get_marker(), point.get_markerfacecolor()) for point in points}) == len(labels)
+    assert len({point.get_marker() for point in points}) == len(labels)
+    assert "white" not in {point.get_markerfacecolor() for point in points}  # hollow: names any items
     expected = table.query("family in ('base', 'search') and top_k == 1")["validity"]
     np.testing.assert_allclose([point.get_ydata()[0] for point in points], expected)
 
@@ -444,13 +463,13 @@ def test_what_names_any_items_is_hollow_and_no_line_leads_to_it():
         )
     )
     assert len(hollow) == len(joined) == 3  # one for each K
-    for line, marks in zip(joined, hollow, strict=True):
+    for line, empty in zip(joined, hollow, strict=True):
         assert np.isnan(line.get_ydata(orig=False)).tolist() == [True, False, False]
-        assert np.isnan(marks.get_ydata(orig=False)).tolist() == [False, True, True]
+        assert np.isnan(empty.get_ydata(orig=False)).tolist() == [False, True, True]
     assert_nothing_overlaps(figure)
     assert "hollow: names any items" not in texts(ablation("sample_size"))
     labels = [container.get_label() for container in ablation("search", frame).axes[0].containers]
-    assert [label for label in labels if label.endswith("‡")] == ["LASSO, greedy ‡"]
+    assert [label for label in labels if "any" in label] == ["Linear surrogate (reg), greedy (names any items)"]
 
 
 def test_two_lists_are_written_in_fonts_that_have_their_characters(tmp_path):
@@ -467,6 +486,7 @@ FIGURES = {
     **{f"ablation_{name}": lambda name=name: ablation(name) for name in VARIANTS},
     "generation_time": lambda: figures.generation_time(dict.fromkeys("abcd", times_frame())),
     "validity": lambda: figures.validity(validity_frame(["ml-100k", "toy", "third"])),
+    "correlation": lambda: figures.baseline_correlation(*measured_frames(), {}),
     "card": card,
     "notice": lambda: notice("No explanation removed a recommendation."),
 }
@@ -480,15 +500,17 @@ def test_two_saves_are_the_same_bytes_and_fit_the_report(name, tmp_path):
     for one, other in zip(*saved, strict=True):
         assert one.read_bytes() == other.read_bytes()
     assert b"CreationDate" not in saved[0][0].read_bytes()
-    assert 690 <= Image.open(saved[0][1]).width <= 1200
+    picture = Image.open(saved[0][1])
+    assert picture.width <= 1200
+    assert min(picture.info["dpi"]) >= 150
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_are_as_wide_as_a_page_of_two_columns_and_can_be_read_there(name):
     figure = FIGURES[name]()
     assert figure.get_figwidth() == style.PAGE
-    sizes = {text.get_fontsize() for text in figure.findobj(matplotlib.text.Text) if text.get_text().strip()}
-    assert min(sizes) >= 7
+    shown = [text for text in figure.findobj(matplotlib.text.Text) if text.get_text().strip()]
+    assert min(text.get_fontsize() * (0.7 if "_" in text.get_text() else 1) for text in shown) >= 7  # a subscript's
 
 
 @pytest.mark.slow
@@ -578,8 +600,10 @@ def test_figure_8_shows_every_row_and_the_probes():
     assert_nothing_overlaps(figure)
     plane, r2, auc = figure.axes[:3]
     drawn = plane.collections[0]
-    assert np.allclose(drawn.get_offsets(), points[["x", "y"]])
-    assert drawn.get_clim() == pytest.approx(np.quantile(effects, [0.05, 0.95]))
+    order = np.argsort(np.abs(effects))  # the largest are on top
+    assert np.allclose(drawn.get_offsets(), points[["x", "y"]].to_numpy()[order])
+    end = np.quantile(np.abs(effects), 0.95)
+    assert drawn.get_clim() == pytest.approx((-end, end))
     assert "100 training rows of 7 users, perplexity 30" in texts(figure)
     assert [list(axes.lines[1].get_ydata()) for axes in (r2, auc)] == [[-0.05, 0.61], [0.49, 0.84]]
 
@@ -604,3 +628,4 @@ def test_validity_against_seconds_has_room_for_every_method():
     box = legend.get_window_extent()
     assert (box.x0 >= 0, box.x1 <= figure.bbox.x1, box.y0 >= 0) == (True, True, True)
     assert len(legend.get_texts()) == len(GENERATING) + 1
+    assert {"≤ 8 models", "≤ 128 models"} <= set(texts(figure))

@@ -130,7 +130,7 @@ class Method:
         return self.label if self.measure == self.name else self.measure.replace("_", " ").capitalize()
 
 
-EFFECT = r"$\Delta\hat{y}_{\mathrm{reg}}$ (stars)"  # eq. (3), on an axis
+EFFECT = r"$\Delta\hat{y}$ (reg), stars"  # eq. (3), on an axis: a subscript would be too small to read
 
 _GREY, _DARK, _LIGHT = "#9a9a9a", "#0b3055", "#3a83b8"  # safe for colour-blind readers, as the other hues are
 
@@ -143,10 +143,10 @@ METHODS = (
         baseline="nearest",
         option="euclidean",
         measure="embedding_distance",
-        panel="mean embedding\ndistance",
+        panel="embedding\ndistance (mean)",
     ),
     Method(
-        *("knn_cosine", "KNN (cosine)", "#e9c75c"),
+        *("knn_cosine", "KNN (cosine)", "#97700a"),
         headline=True,
         baseline="nearest",
         option="cosine",
@@ -158,7 +158,7 @@ METHODS = (
         baseline="influence",
         option="influence",
         measure="influence",
-        panel="summed influence\n(stars)",
+        panel="influence\n(sum), stars",
     ),
     Method(
         *("influence_block", "Influence function (block)", "#e08a4f"),
@@ -167,20 +167,20 @@ METHODS = (
         option="influence_block",
         measure="influence_block",
     ),
-    Method("unlearned", "Residual product (nothing learnt)", "#7fb8a4", headline=True, baseline="unlearned"),
+    Method("unlearned", "Residual product (nothing learnt)", "#56a48d", headline=True, baseline="unlearned"),
     Method(
         *("linear_reg", "Linear surrogate (reg)", _DARK),
         headline=True,
         learner=Learner(),
         measure="linear_reg",
-        panel=f"linear surrogate:\n{EFFECT}",
+        panel=f"linear:\n{EFFECT}",
     ),
     Method(
         *("mlp_reg", "MLP surrogate (reg)", _LIGHT),
         headline=True,
         learner=Learner("mlp"),
         measure="mlp_reg",
-        panel=f"MLP surrogate:\n{EFFECT}",
+        panel=f"MLP:\n{EFFECT}",
     ),
     Method("linear_clf", "Linear surrogate (clf)", _DARK, learner=Learner("logistic", "clf"), measure="linear_clf"),
     Method("mlp_clf", "MLP surrogate (clf)", _LIGHT, learner=Learner("mlp", "clf"), measure="mlp_clf"),

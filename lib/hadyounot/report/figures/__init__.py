@@ -65,7 +65,10 @@ FIGURES = {
     "figure2_user_ratings": Figure("figure2", _table("table1_user_study")),
     "figure2_answers": Figure("figure2", _table("table1_answers")),
     "figure5_generation_time": Figure("figure5", (paths.GENERATION_TIME,)),
-    **{f"figure6_validity_{kind}": Figure("figure6", _table(table)) for kind, table in paths.VALIDITY.items()},
+    **{
+        f"figure6_validity_{kind}": Figure("figure6", (*_table(table), paths.SURROGATE_FITS))
+        for kind, table in paths.VALIDITY.items()
+    },
     **dict.fromkeys(
         ["methods_across_worlds", "what_decides_validity", "protocols"],
         Figure("worlds", _table("worlds") + _table("indifferent")),

@@ -21,8 +21,6 @@ from ...study.methods import BASE, Method, family
 from .. import style, tables
 from . import marks
 
-_DOTTED = Line2D([], [], color=style.FAINT, linewidth=0.8, linestyle=":", label="the study's, learnt from all")
-
 
 def _of(table: pd.DataFrame, variants: Sequence[Method]) -> pd.DataFrame:
     """The rows of variants of one family, in their order."""
@@ -56,13 +54,14 @@ def _ablated(axes: Axes, places: Sequence[float], rows: pd.DataFrame, base: pd.D
     axes.set_ylabel("validity (% of users),\n95 % intervals")
 
 
-def _explained(figure: Figure, axes: Axes, rows: pd.DataFrame, ncols: int) -> None:
+def _explained(figure: Figure, axes: Axes, rows: pd.DataFrame, full: str) -> None:
     """A legend of what ``_ablated`` drew of ``rows``."""
     handles, _ = axes.get_legend_handles_labels()
+    handles.append(Line2D([], [], color=style.FAINT, linewidth=0.8, linestyle=":", label=f"full study: {full}"))
     if (rows["spearman"] == 0).any():
         hollow = {"markerfacecolor": "white", "markersize": 4.5, "linestyle": "none"}
         handles.append(Line2D([], [], marker="o", color=style.INK, label="hollow: names any items", **hollow))
-    figure.legend(handles=[*handles, _DOTTED], loc="outside lower center", ncols=ncols)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1)
 
 
 def _from_zero(axes: Axes) -> None:
@@ -70,31 +69,35 @@ def _from_zero(axes: Axes) -> None:
     axes.set_ylim(bottom=-0.05 * axes.get_ylim()[1])
 
 
-def deletion_size(table: pd.DataFrame, variants: Sequence[Method], title: str = "") -> Figure:
+def deletion_size(table: pd.DataFrame, variants: Sequence[Method], full: str, title: str = "") -> Figure:
     """Validity against how many items are deleted at a time when outcomes are simulated.
 
     Args:
         table: one cell's rows of schema ``schemas.ABLATIONS``.
         variants: of the family.
+        full: what ``BASE`` learnt from.
         title: which dataset and model.
     """
     style.use()
-    figure, axes = plt.subplots(figsize=(style.PAGE, 2.8))
+    figure, axes = plt.subplots(figsize=(style.PAGE, 3.0))
     rows = _of(table, variants)
     _ablated(axes, range(len(variants)), rows, table[table["family"] == "base"], joined="")
-    axes.set_xticks(range(len(variants)), [method.label for method in variants])
+    paper = rows[rows["paper_change"].notna()].set_index("variant")["paper_change"]
+    told = {name: f"\n(paper: {100 * change:+.1f} points)".replace("-", "−") for name, change in paper.items()}
+    axes.set_xticks(range(len(variants)), [method.label + told.get(method.name, "") for method in variants])
     axes.set(xlabel="items deleted in each simulated deletion", title=title)
     _from_zero(axes)
-    _explained(figure, axes, rows, 3)
+    _explained(figure, axes, rows, full)
     return figure
 
 
-def sample_size(table: pd.DataFrame, variants: Sequence[Method], title: str = "") -> Figure:
+def sample_size(table: pd.DataFrame, variants: Sequence[Method], full: str, title: str = "") -> Figure:
     """Validity, and R² on test users, against the number of training users and of deletions of each.
 
     Args:
         table: one cell's rows of schema ``schemas.ABLATIONS``.
         variants: of the family; either kind may be missing.
+        full: what ``BASE`` learnt from.
         title: which dataset and model.
     """
     style.use()
@@ -118,7 +121,7 @@ def sample_size(table: pd.DataFrame, variants: Sequence[Method], title: str = ""
         axes.label_outer()
     grid[1, 0].set_ylim(min(-0.1, grid[1, 0].get_ylim()[0]), 1)  # a change of 0.001 is to look like one
     figure.suptitle(title, x=0.01, ha="left")
-    _explained(figure, grid[0, 0], _of(table, variants), 3)
+    _explained(figure, grid[0, 0], _of(table, variants), full)
     return figure
 
 
@@ -141,18 +144,16 @@ def search(table: pd.DataFrame, variants: Sequence[Method], seconds: Mapping[str
     style.use()
     k = table["top_k"].min()
     rows = table[table["family"].isin(("base", variants[0].family)) & (table["top_k"] == k)].set_index("variant")
-    markers = dict(zip(dict.fromkeys(map(_searched, (BASE, *variants))), cycle("o^sDPv"), strict=False))
-    figure, axes = plt.subplots(figsize=(style.PAGE, 3.2))
-    for method in (BASE, *variants):
-        row, filled = rows.loc[method.name], method.learner.surrogate == BASE.learner.surrogate
+    figure, axes = plt.subplots(figsize=(style.PAGE, 4.1))
+    for method, marker in zip((BASE, *variants), cycle("o^sDPvp*hXd"), strict=False):
+        row = rows.loc[method.name]
         axes.errorbar(
             seconds[method.name],
             row["validity"],
             [[row["validity"] - row["ci_low"]], [row["ci_high"] - row["validity"]]],
-            fmt=markers[_searched(method)],
+            fmt=marker,
             color=method.color,
-            markerfacecolor=method.color if filled else "white",
-            label=f"{method.learner.surrogate.upper()}, {_searched(method)}" + " ‡" * int(row["spearman"] == 0),
+            label=f"{method.label}, {_searched(method)}" + " (names any items)" * int(row["spearman"] == 0),
         )
     marks.in_seconds(axes, [seconds[method.name] for method in (BASE, *variants)])
     axes.set(xlabel="median wall time of one explanation", title=title)
@@ -160,11 +161,11 @@ def search(table: pd.DataFrame, variants: Sequence[Method], seconds: Mapping[str
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
     axes.margins(x=0.1)
     _from_zero(axes)
-    figure.legend(loc="outside right center")
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
-def _search_of(cell: Cell, table: pd.DataFrame, variants: Sequence[Method], title: str) -> Figure:
+def _search_of(cell: Cell, table: pd.DataFrame, variants: Sequence[Method], full: str, title: str) -> Figure:
     times = pd.concat([cell.read(paths.GENERATION_TIME), cell.read(paths.ABLATION_TIME, family="search")])
     return search(table, variants, times.groupby("method")["seconds"].median(), title)
 
@@ -173,7 +174,9 @@ def _drawn(study: StudyConfig, cells: list[Cell], folder: Path, name: str, draw:
     (cell,) = cells
     table = tables.read("ablations", folder)
     table = table[(table["dataset"] == cell.dataset) & (table["model"] == cell.model)]
-    return draw(cell, table, family(name, study.ablations, study.explanation.explanation_size), cell.title)
+    variants, counts = family(name, study.ablations, study.explanation.explanation_size), cell.study.counterfactual
+    full = f"{counts.training_users:,} users × {counts.deletions_per_user:,} deletions"
+    return draw(cell, table, variants, full, cell.title)
 
 
 FIGURES = {

@@ -91,12 +91,16 @@ def example_card(
     y = card.text(margin, header + 22, claim, inner, 10)
     gone = {"weight": "bold", "color": style.ACCENT}
     for title, value in explanation:
-        y = card.text(margin + 54, y + 4, title, inner - 54, 10.5, bullet=f"× {value:g} ★", **gone)
+        y = card.text(margin + 110, y + 4, title, inner - 110, 10.5, bullet=f"removed: {value:g} ★", **gone)
     top = y + 18
 
     column = (inner - 2 * gap) / 3
     lefts = [margin + k * (column + gap) for k in range(3)]
-    headings = (f"Best of {n_rated:,} rated", "Recommended", f"Retrained without the {len(explanation)}")
+    headings = (
+        f"{len(rated)} best of the {n_rated:,} rated",
+        "Recommended",
+        f"Retrained without the {len(explanation)}",
+    )
     heads = [card.text(x, top, text, column, 9, weight="bold") for x, text in zip(lefts, headings, strict=True)]
     start = max(heads) + 4
     bottoms = [start]
@@ -117,7 +121,7 @@ def example_card(
             y = card.ranked(x, y, column, rank_after, target, highlight=True)
         bottoms.append(y)
     rule = max(bottoms) + 2
-    bottom = card.text(margin, rule + 14, footer, inner, 7, color=style.FAINT)
+    bottom = card.text(margin, rule + 14, footer, inner, 7)
     return card.draw(header, [top - 16, rule], bottom)
 
 

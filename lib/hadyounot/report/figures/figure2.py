@@ -11,11 +11,12 @@ from ...study.cell import Cell
 from ...study.config import StudyConfig
 from ...study.methods import METHOD
 from .. import style, tables
-from ..tables.common import NOT_OURS
 from . import marks
 
+PUBLISHED = "The paper's user study: satisfaction, 1 to 5 (published numbers)"
 
-def user_ratings(table: pd.DataFrame, title: str = NOT_OURS[0].upper() + NOT_OURS[1:]) -> Figure:
+
+def user_ratings(table: pd.DataFrame, title: str) -> Figure:
     """Satisfaction with traditional and counterfactual explanations, mean ± standard deviation.
 
     The text prints no numbers for the paper's Figure 2, so the methods of Table 1 stand in two groups by their
@@ -46,10 +47,11 @@ def user_ratings(table: pd.DataFrame, title: str = NOT_OURS[0].upper() + NOT_OUR
             labels.append(method.label)
         if "paper_mean" in table:
             axes.plot(members["paper_mean"], range(first, len(labels)), linestyle="", marker="D", **marks.HOLLOW)
-        around = first - 0.35, len(labels) - 0.65
-        axes.vlines(members["mean"].mean(), *around, color=style.INK, linestyle=":", zorder=0)
+        top, mean = first - 0.4, members["mean"].mean()
+        axes.vlines(mean, top, len(labels) - 0.65, color=style.INK, linestyle=":", zorder=0)
+        axes.annotate(f"{mean:.2f}", (mean, top), (3, 0), textcoords="offset points", va="center", weight="bold")
         handles.append(Line2D([], [], linestyle="", color=style.INK, label=name, **look))
-    handles.append(Line2D([], [], color=style.INK, linestyle=":", label="mean of the means"))
+    handles.append(Line2D([], [], color=style.INK, linestyle=":", label="mean of each group"))
     if "paper_mean" in table:
         handles.append(Line2D([], [], linestyle="", marker="D", label="the paper's mean", **marks.HOLLOW))
     axes.set(xlim=(1, 5), xticks=range(1, 6), xlabel="satisfaction with the explanation, mean ± standard deviation")
@@ -60,7 +62,7 @@ def user_ratings(table: pd.DataFrame, title: str = NOT_OURS[0].upper() + NOT_OUR
 
 
 def _drawn(study: StudyConfig, cells: list[Cell], folder: Path) -> Figure:
-    return user_ratings(tables.read("table1_user_study", folder))
+    return user_ratings(tables.read("table1_user_study", folder), PUBLISHED)
 
 
 def _drawn_of_answers(study: StudyConfig, cells: list[Cell], folder: Path) -> Figure:

@@ -24,7 +24,7 @@ def generation_time(times: Mapping[str, pd.DataFrame]) -> Figure:
     style.use()
     every = pd.concat(list(times.values()))
     places = marks.places(every["method"])
-    figure, panels = marks.panels(len(times), 0.7 + 0.2 * len(places), "wall time of one explanation, logarithmic")
+    figure, panels = marks.panels(len(times), 0.7 + 0.18 * len(places), "wall time, logarithmic")
     for axes, (called, cell) in zip(panels, times.items(), strict=True):
         beside = {"xycoords": ("axes fraction", "data"), "va": "center", "annotation_clip": False, "fontsize": 7}
         for name, place in places.items():
@@ -32,7 +32,7 @@ def generation_time(times: Mapping[str, pd.DataFrame]) -> Figure:
             if len(seconds):
                 median = marks.of_users(axes, place, name, seconds, METHOD[name].color)
                 axes.annotate(EngFormatter("s")(float(f"{median:.2g}")), (1.02, place), **beside)
-        axes.annotate("median", (1.02, -0.62), color=style.FAINT, **beside)
+        axes.annotate("median", (1.02, -0.78), color=style.FAINT, **beside)
         marks.in_seconds(axes, every["seconds"])
         marks.title(axes, called)
         marks.of_methods(axes, places)
@@ -41,7 +41,7 @@ def generation_time(times: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def _drawn(study: StudyConfig, cells: list[Cell], folder: Path) -> Figure:
-    return generation_time({marks.above(study, cell): cell.read(paths.GENERATION_TIME) for cell in cells})
+    return generation_time({marks.above(cell.title): cell.read(paths.GENERATION_TIME) for cell in cells})
 
 
 FIGURES = {"figure5_generation_time": _drawn}

@@ -60,13 +60,16 @@ def baseline_correlation(
             rasterized=True,
         )
         row = of_user.loc[method.measure]
-        r = f"r = {row['pearson']:.2f}\n[{row['pearson_low']:.2f}, {row['pearson_high']:.2f}]".replace("-", "−")
-        axes.set_title("constant\n" if pd.isna(row["pearson"]) else r)
-        axes.set_xlabel(method.panel)
+        r = f"r = {row['pearson']:.2f}\n[{row['pearson_low']:.2f}, {row['pearson_high']:.2f}]"
+        median = correlations.loc[correlations["measure"] == method.measure, "pearson"].median()
+        told = ("constant\n" if pd.isna(row["pearson"]) else r) + f"\nall: median {median:.2f}"
+        axes.set_title(told.replace("-", "−"), fontsize=7.5)
+        axes.set_xlabel(f"{method.panel}\nsd {sets[method.measure].std():.2g}" + " stars" * method.in_stars)
         axes.locator_params(axis="x", nbins=3)
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.4g}"))
         if method.baseline == "influence":  # that of the others is of Δŷ_reg, which is no decrease of the score
             axes.axline((0, 0), slope=1, **IDENTITY)
+            axes.annotate("decrease\n= influence", (0.04, 0.97), xycoords="axes fraction", va="top", fontsize=7)
         if method.measure in in_stars:
             axes.set_xlim(low - margin, high + margin)
         elif sets[method.measure].nunique() == 1:  # around one value ticks lie too close for their labels
@@ -81,7 +84,9 @@ def baseline_correlation(
             axes.tick_params(labelleft=False)
     grid[panels[0]].set_ylabel("real score decrease\n(stars)")
     label = by.measure_label[0].lower() + by.measure_label[1:]
-    told = f"{len(sets)} item sets of one test user, who has the median r of the {label}"
+    told = (
+        f"{len(sets)} item sets of one test user, who has the median r of the {label}. Panels in stars share one range."
+    )
     figure.suptitle(f"{title}\n{told}".strip(), x=0.01, ha="left", fontsize="medium")
 
     axes = grid["users"]
@@ -99,7 +104,6 @@ def baseline_correlation(
     marks.rows(axes, [method.measure_label for method in known])
     handles = [
         *marks.USERS,
-        *(Line2D([], [], **IDENTITY, label="predicted by influence") for each in shown if each.baseline == "influence"),
         *([Line2D([], [], marker="D", linestyle="", **marks.HOLLOW, label="paper, one user")] if paper else []),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)

@@ -13,8 +13,6 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from ...rng import generator
-from ...study.cell import Cell
-from ...study.config import StudyConfig
 from ...study.methods import METHOD, in_order
 from .. import style
 
@@ -23,8 +21,8 @@ USERS = (
     Line2D([], [], marker="o", color=style.INK, markerfacecolor="white", linewidth=2.2, label="median, quartiles"),
 )
 
-MARKERS = dict(zip((name for name in METHOD if METHOD[name].explains), cycle("Xvhsdo^>pDP<")))
-"""One for each method that names items, the same in every figure."""
+MARKERS = dict(zip((name for name in METHOD if METHOD[name].explains), cycle("Xvhsdo^D*8Pp")))
+"""One for each method that names items, the same in every figure; none points to a side, where values are read."""
 
 HOLLOW = {"markersize": 6.5, "markerfacecolor": "none", "markeredgecolor": style.ACCENT, "markeredgewidth": 1}
 """How a number of the paper is marked."""
@@ -36,22 +34,21 @@ def of_users(axes: Axes, place: int, name: str, values: np.ndarray, color: str) 
     axes.scatter(values, place + spread, s=8, color=color, alpha=0.5, linewidths=0, rasterized=True)
     low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
     axes.plot([low, high], [place, place], color=style.INK, linewidth=2.2, solid_capstyle="butt")
-    axes.plot(median, place, "o", color="white", markeredgecolor=style.INK, markersize=6, markeredgewidth=1.4)
+    axes.plot(median, place, "o", color="white", markeredgecolor=style.INK, markersize=4, markeredgewidth=1.2)
     return float(median)
 
 
 def panels(count: int, height: float, xlabel: str) -> tuple[Figure, list[Axes]]:
-    """Panels with shared axes, each ``height`` inches high; ``xlabel`` is below the lowest. Three are beside
-    each other; four, where two rows of three, which are seen at once, are too few.
-    """
-    columns = min(count, 3 if count <= 6 else 4)
+    """Panels with shared axes, each ``height`` inches high, three beside each other; below each column ``xlabel``."""
+    columns = min(count, 3)
     size = style.PAGE, -(-count // columns) * height + 0.5
     figure, grid = plt.subplots(-(-count // columns), columns, figsize=size, sharex=True, sharey=True, squeeze=False)
     for axes in grid.flat[count:]:
         axes.remove()
     for axes in grid.flat[:count]:
         axes.tick_params(labelbottom=True)
-    grid[-1, 0].set_xlabel(xlabel, loc="left")  # once: beside each other narrow panels' labels would overlap
+    for axes in grid.flat[max(count - columns, 0) : count]:
+        axes.set_xlabel(xlabel)
     return figure, list(grid.flat[:count])
 
 
@@ -64,15 +61,17 @@ def places(methods: Iterable[str]) -> dict[str, float]:
     return found | {name: place + 0.35 for place, name in enumerate(controls, start=len(others))}
 
 
-def above(study: StudyConfig, cell: Cell) -> str:
-    """What stands above a cell's panel."""
-    return f"{study.titles[cell.dataset]}\n{cell.model}"
+def above(title: str) -> str:
+    """What stands above the panel of a cell of this title: its dataset and its recommender are lines."""
+    return title.replace(" × ", "\n")
 
 
 def title(axes: Axes, text: str) -> None:
-    """Write the title of a panel in lines that fit above it."""
+    """Write the title of a panel in lines that fit above it; what is in parentheses stays together."""
     width = 80 // axes.get_subplotspec().get_gridspec().ncols
-    axes.set_title("\n".join(textwrap.fill(line, width) for line in text.split("\n")))
+    lines = [line if len(line) <= width else line.replace(" (", "\n(") for line in text.split("\n")]
+    lines = [textwrap.fill(line, width, break_on_hyphens=False) for line in "\n".join(lines).split("\n")]
+    axes.set_title("\n".join(lines))
 
 
 def of_methods(axes: Axes, places: Mapping[str, float]) -> None:
@@ -101,7 +100,9 @@ def rows(axes: Axes, labels: Sequence[str]) -> None:
 def in_seconds(axes: Axes, values: Sequence[float]) -> None:
     """A logarithmic horizontal axis of these times, labelled as densely as there is room."""
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(values) < 30 * min(values) else (1,)))
+    span = max(values) / min(values)
+    base = 10 if span < 1e4 else 100  # 100 µs, 10 ms, 1 s
+    axes.xaxis.set_major_locator(LogLocator(base, (1, 2, 5) if span < 30 else (1,), numticks=99))
     axes.xaxis.set_major_formatter(EngFormatter("s"))
     axes.xaxis.set_minor_locator(LogLocator(numticks=99))  # each power of ten, though few have room for a label
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -8,8 +8,7 @@ from matplotlib.figure import Figure
 
 from ...study import store
 
-PNG_SIZE = 1200, 690  # pixels at most: the report crops wider pictures, and higher ones are not seen at once
-DPI = 100, 160  # at least, where so many panels are to be seen at once that nobody could read them; and at most
+DPI = 160  # 1,104 pixels across a page: the report crops pictures wider than 1,200
 
 
 def save(figure: Figure, path: str | Path, kinds: Sequence[str] = ("pdf", "png")) -> list[Path]:
@@ -19,9 +18,10 @@ def save(figure: Figure, path: str | Path, kinds: Sequence[str] = ("pdf", "png")
         the paths.
     """
     written = [Path(f"{path}.{kind}") for kind in kinds]
-    fitting = (most / inches for most, inches in zip(PNG_SIZE, figure.get_size_inches(), strict=True))
-    dpi = max(DPI[0], min(DPI[1], *fitting))
-    options = {"pdf": {"metadata": {"CreationDate": None}}, "png": {"dpi": dpi}}
+    options = {
+        "pdf": {"metadata": {"CreationDate": None}},
+        "png": {"dpi": DPI, "pil_kwargs": {"optimize": True}},
+    }
     for kind, file in zip(kinds, written, strict=True):
         with store.atomic(file) as temporary:
             figure.savefig(temporary, **options[kind])

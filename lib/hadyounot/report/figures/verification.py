@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
+from statsmodels.stats.proportion import proportion_confint
 
 from ...study import paths
 from ...study.cell import Cell
@@ -34,7 +35,7 @@ def validity_against_seconds(
     tested, times = (frame[frame["user"].isin(users)] for frame in (tested, times))
     medians = times.groupby("method")["seconds"].median()
     methods = [name for name in in_order(medians.index) if not METHOD[name].proves]
-    figure, panels = plt.subplots(1, len(levels), figsize=(style.PAGE, 3.6), sharey=True, sharex=True, squeeze=False)
+    figure, panels = plt.subplots(1, len(levels), figsize=(style.PAGE, 3.6), sharex=True, squeeze=False)
     spent = sized.groupby(["top_k", "budget"]).agg(seconds=("seconds", "median"), valid=("valid", "mean"))
     ours = METHOD["verified"]
     for axes, k in zip(panels[0], levels, strict=True):
@@ -50,26 +51,29 @@ def validity_against_seconds(
         axes.plot(curve["seconds"], curve["valid"], **line, clip_on=False, zorder=4)
         first, last = curve.iloc[0], curve.iloc[-1]
         if last["seconds"] < 1.2 * first["seconds"] and last["valid"] == first["valid"]:  # one mark on the other
-            told = [(f"{curve.index[0]} to {curve.index[-1]}", last, (0, 5), "center")]
+            told = [(f"{curve.index[0]} to {curve.index[-1]}", last, 5)]
         else:
-            told = [(curve.index[0], first, (-4, -9), "right"), (curve.index[-1], last, (0, 5), "center")]
-        for models, (seconds, valid), shift, side in told:
-            axes.annotate(str(models), (seconds, valid), shift, textcoords="offset points", ha=side, fontsize=7)
+            told = [(curve.index[0], first, -11), (curve.index[-1], last, 5)]
+        for models, (seconds, valid), up in told:
+            said = {"xytext": (4, up), "textcoords": "offset points", "ha": "right", "fontsize": 7}
+            axes.annotate(f"≤ {models} models", (seconds, valid), **said)
         axes.set_title(f"K = {k}")
-        axes.set_ylim(-0.03, 1.03)
+        most = max(shares.max(), last["valid"])
+        axes.set_ylim(-0.04 * most, 1.12 * most)
+        axes.locator_params(axis="y", nbins=6, steps=[1, 2, 5, 10])
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
         axes.grid(axis="y", color=style.BAND)
         marks.in_seconds(axes, [*medians[methods], *spent["seconds"]])
-        axes.label_outer()
     panels[0, len(levels) // 2].set_xlabel("median wall time of one explanation")
     panels[0, 0].set_ylabel("validity (% of users)")
-    panels[0, 0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
-    figure.suptitle(f"{title}, {len(users)} users".removeprefix(", "), x=0.01, ha="left")
+    low, high = proportion_confint(len(users) // 2, len(users), method="wilson")
+    told = f"{len(users)} users, 95 % intervals up to ± {50 * (high - low):.0f} points; each K has its own scale"
+    figure.suptitle(f"{title}\n{told}".strip(), x=0.01, ha="left", fontsize="medium")
     handles = [
         Line2D([], [], linestyle="", marker=marks.MARKERS[name], color=METHOD[name].color, label=METHOD[name].label)
         for name in methods
     ]
-    told = f"{ours.label},\nat most so many models"
-    handles.append(Line2D([], [], **line, label=told))
+    handles.append(Line2D([], [], **line, label=ours.label))
     handles.append(Line2D([], [], color=style.FAINT, linestyle="--", label=METHOD["oracle"].label))
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
