@@ -190,8 +190,15 @@ def replication_markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
         "make intervals too short; alike ones, too long, as users are drawn within splits that are drawn.\n"
     ]
     for (dataset, kind, world), rows in frame.groupby(["dataset", "recommender", "world"], sort=False):
-        told = [f"{_percent(row)}, {100 * row.lowest:.1f} to {100 * row.highest:.1f}" for row in rows.itertuples()]
-        wide = by_method(rows.assign(text=told, column=rows["top_k"].map("K = {}".format)))
+        told = [
+            rows.assign(text=[_percent(row) for row in rows.itertuples()], column="K = "),
+            rows.assign(
+                text=[f"{100 * row.lowest:.1f} to {100 * row.highest:.1f}" for row in rows.itertuples()],
+                column="lowest to highest, K = ",
+            ),
+        ]
+        both = pd.concat(told).sort_values("top_k", kind="stable")
+        wide = by_method(both.assign(column=both["column"] + both["top_k"].astype(str)))
         one = rows.iloc[0]
         counts = f"{one['n_splits']} splits × {one['n_seeds']} seeds × {one['n_users']} users"
         parts.append(f"\n## {study.kind_title(dataset, kind)}, {world} ({counts})\n\n{wide}")
@@ -206,11 +213,14 @@ def renumbered_markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
     ]
     first = frame[(frame["split_seed"] == 0) & (frame["model_seed"] == 0)]
     for (dataset, kind, world), rows in first.groupby(["dataset", "recommender", "world"], sort=False):
-        told = rows.assign(
-            text=[f"{_percent(row)} of {row.n_users}" for row in rows.itertuples()],
-            column=rows["renumbers"].map({True: "renumbers", False: "does not"}) + rows["top_k"].map(", K = {}".format),
-        )
-        parts.append(f"\n## {study.kind_title(dataset, kind)}, {world}\n\n{by_method(told)}")
+        parts.append(f"\n## {study.kind_title(dataset, kind)}, {world}\n")
+        for renumbers, some in rows.groupby("renumbers", sort=False):
+            told = some.assign(
+                text=[_percent(row) for row in some.itertuples()], column=some["top_k"].map("K = {}".format)
+            )
+            users = some.drop_duplicates("method").assign(column="users", text=lambda each: each["n_users"].astype(str))
+            heading = "Somebody is numbered anew" if renumbers else "Nobody is"
+            parts.append(f"\n### {heading}\n\n{by_method(pd.concat([users, told]))}")
     return "".join(parts)
 
 
