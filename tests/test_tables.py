@@ -599,27 +599,15 @@ def test_ablations_stand_beside_linear_reg_on_the_same_users(tmp_path, cell):
     assert frame.groupby("variant")["spearman"].first().to_dict() == {"linear_reg": 0.25} | dict.fromkeys(
         ("clf", "rank", "cross", "score"), 0.75
     )
-    header, _, *rows = pipes(told("ablations", frame))
-    assert header == [
-        *(
-            "family",
-            "variant",
-            "K = 1",
-            "K = 3",
-            "K = 5",
-            "change",
-            "paper's change",
-            "control",
-            "change from it",
-            "R²",
-        ),
-        "rank correlation",
-    ]
-    assert [row[0] for row in rows] == ["base", "effect", "", "", ""]
-    assert [row[1] for row in rows] == ["linear_reg", "clf", "rank", "cross", "score"]
-    assert rows[0][5:] == ["", "", "", "", "0.125", "0.250"]
-    assert rows[3][3] == f"{100 * after.mean():.1f}"
-    assert rows[3][6:] == ["-7.4", "", "", "", "0.750"]
+    base, effect = told("ablations", frame).split("\n### ")[1:]
+    assert pipes(base)[0] == ["variant", "K = 1", "K = 3", "K = 5", "R²", "rank correlation"]  # what it has
+    assert pipes(base)[2][4:] == ["0.125", "0.250"]
+    assert effect.startswith("effect\n\nThe class of eq. (4)")
+    header, _, *rows = pipes(effect)
+    assert header[4:] == ["against the base, points", "paper, points", "rank correlation"]
+    assert [row[0] for row in rows] == ["clf", "rank", "cross", "score"]
+    assert rows[2][2] == f"{100 * after.mean():.1f}"
+    assert rows[2][5:] == ["-7.4", "0.750"]
 
 
 def test_controls_of_ablations_differ_in_one_choice(cell):
@@ -641,9 +629,9 @@ def test_controls_of_ablations_differ_in_one_choice(cell):
     plain = frame.loc["lasso-target"]
     assert plain["change_from_control"] == plain["change_from_base"]
     assert frame.loc["3", "change_from_base":"change_ci_high"].notna().all()
-    *_, shares = (row for row in pipes(told("ablations", made("ablations", cell))) if row[1] == "40-percent")
-    assert shares[7] == "3"
-    assert shares[8].startswith(f"{100 * frame.loc['40-percent', 'change_from_control']:+.1f} [")
+    *_, shares = (row for row in pipes(told("ablations", made("ablations", cell))) if row[0] == "40-percent")
+    assert shares[6] == "3"
+    assert shares[7].startswith(f"{100 * frame.loc['40-percent', 'change_from_control']:+.1f} [")
 
     explanation = cell.study.explanation.model_copy(update={"explanation_size": 4})  # no variant learns from this size
     sizes = made("ablations", analysed(cell, explanation=explanation)).query("family == 'deletion_size'")
@@ -667,7 +655,8 @@ def test_a_lasso_without_weights_on_deleted_items_is_marked(cell):
     facts["variants"]["rank"] = {"r2": None, "spearman": 0.0}
     store.write(cell.path(paths.ABLATION_FITS, family="effect"), facts)
     markdown = told("ablations", made("ablations", cell))
-    assert [row[1] for row in pipes(markdown)[2:]] == ["linear_reg", "clf", "rank ‡", "cross", "score"]
+    effect = markdown.split("\n### ")[2]
+    assert [row[0] for row in pipes(effect)[2:]] == ["clf", "rank ‡", "cross", "score"]
     assert "\n‡ No weight on deleted items survived" in markdown
 
 
