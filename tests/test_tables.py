@@ -9,13 +9,14 @@ import pytest
 from hadyounot.method.outcomes import Outcomes
 from hadyounot.report import writing
 from hadyounot.report.figures.card import verified_example
-from hadyounot.report.tables import analyses, read, table, validity
+from hadyounot.report.tables import analyses, cost, read, table, validity
 from hadyounot.report.tables.common import stand_ins
 from hadyounot.report.tables.examples import examples_of
 from hadyounot.retrain.ratings import Deletion
 from hadyounot.study import config, paths, published, schemas, store, yaml_file
 from hadyounot.study.cell import Cell
 from hadyounot.study.methods import MEASURES, METHOD, METHODS, family
+from hadyounot.study.stages import STAGES
 from hadyounot.study.stages.naive import short_histories
 
 LABELS = [method.label for method in METHODS]
@@ -203,8 +204,8 @@ def test_datasets_have_a_row_each_with_the_papers_counts(tmp_path, cell):
         "toy,14,12,168,126,42,,,",
     ]
     assert pipes(told("table2_datasets", made("table2_datasets", *cells), *cells))[2:] == [
-        ["ml-100k", "14 (paper: 943)", "12 (paper: 1,682)", "168 (paper: 100,000)", "126", "42"],
-        ["toy", "14", "12", "168", "126", "42"],
+        ["MovieLens-100K", "14 (paper: 943)", "12 (paper: 1,682)", "168 (paper: 100,000)", "126", "42"],
+        ["Planted toy world", "14", "12", "168", "126", "42"],
     ]
 
 
@@ -212,10 +213,12 @@ def test_a_stand_in_has_the_papers_numbers_under_a_dagger(tmp_path, cell):
     stand_in = make_cell(tmp_path, "netflix-sample")
     footnote = "† netflix-sample stands in for the paper's netflix-small: the data differ.\n"
     markdown = told("table2_datasets", made("table2_datasets", cell, stand_in))
+    titled = "† Netflix Prize (our sample) stands in for the paper's Netflix (Small): the data differ.\n"
     ours, theirs = pipes(markdown)[2:]
     assert ours[1] == "14 (paper: 943)"
-    assert theirs[:4] == ["netflix-sample", "14 (paper†: 10,000)", "12 (paper†: 5,000)", "168 (paper†: 607,803)"]
-    assert markdown.endswith(f"\n\n{footnote}")
+    assert theirs[0] == "Netflix Prize (our sample)"
+    assert theirs[1:4] == ["14 (paper†: 10,000)", "12 (paper†: 5,000)", "168 (paper†: 607,803)"]
+    assert markdown.endswith(f"\n\n{titled}")
     frame = made("table3_mf", cell, stand_in)
     assert frame.set_index(["dataset", "method", "top_k"])["paper"]["netflix-sample", "linear_reg", 1] == 0.89
     first, second = validity_told(frame, cell, stand_in).split("\n## ")[1:]
@@ -280,7 +283,7 @@ def test_validity_markdown_has_methods_by_k_with_the_papers_value_beside_ours(ce
 def test_recommenders_show_the_quality_files(cell):
     assert lines_of("recommenders", cell)[1] == "ml-100k,mf,16,7,0.71234,0.95,0.25,0.125,9,10"
     assert pipes(told("recommenders", made("recommenders", cell)))[2] == [
-        *("ml-100k", "mf", "16", "7", "0.7123", "0.9500", "0.2500", "12.5", "9", "10")
+        *("MovieLens-100K × matrix factorisation", "16", "7", "0.7123", "0.9500", "0.2500", "12.5", "9", "10")
     ]
 
 
@@ -301,15 +304,34 @@ def test_mcnemar_compares_every_pair_once(tmp_path, cell):
     assert markdown.count("\n## ") == 6
     header, _, *rows = pipes(markdown.split("\n## ")[2])
     assert markdown.split("\n## ")[2].startswith("MovieLens-100K × matrix factorisation, K = 3\n")
-    found = rows[[row[0] for row in rows].index("KNN")][header.index("MLP surrogate (reg)")]
-    assert found == f"{some['only_a']} : {some['only_b']}, p = {some['p_holm']:.2g}"
-    assert sum(entry != "" for row in rows for entry in row[1:]) == 66
+    assert header == ["method", "Random", "Linear surrogate (reg)", "Linear, target-aware (ours)"]
+    assert len(rows) == 12
+    cells = {name: row for name, *row in rows}
+    assert [cells[name][place] for place, name in enumerate(header[1:])] == ["", "", ""]  # nobody beside itself
+    one, other = frame[frame["top_k"] == 3].query("dataset == 'ml-100k'"), ("knn", "mlp_clf")
+    for name in other:  # before and after linear_reg in the order of methods
+        pair = {name, "linear_reg"}
+        row = one[[{a, b} == pair for a, b in zip(one["method_a"], one["method_b"], strict=True)]].iloc[0]
+        first, second = (row["only_a"], row["only_b"])[:: 1 if row["method_a"] == name else -1]
+        assert cells[METHOD[name].label][1] == f"{first} : {second}, p = {row['p_holm']:.2g}"
+    assert "p < 0.001" in told("mcnemar", frame.assign(p_holm=1e-38))
 
 
 def test_signal_is_a_ratio_where_others_move_at_all(tmp_path, cell):
     frame = made("signal", cell, make_cell(tmp_path, model="again"))
     assert frame["ratio"].fillna(-1).tolist() == [4, -1]
-    assert [row[-1] for row in pipes(told("signal", frame))[2:]] == ["4.0", ""]
+    assert [row[-1] for row in pipes(told("signal", frame))[2:]] == ["4", ""]
+
+
+def test_signal_has_two_significant_digits(cell):
+    frame = made("signal", cell).assign(own_change=0.19219, others_change=9.427e-05, ratio=2038.9)
+    assert pipes(told("signal", frame))[2][1:] == ["0.19", "9.4e-05", "2,000"]
+
+
+def test_whose_recommendation_changes_is_told_with_shares_and_intervals(cell):
+    own, others = pipes(told("sutva", made("sutva", cell)))[2][1:]
+    assert re.fullmatch(r"8 of 14: 57\.1 % \[32\.6, 78\.6\]", own)  # Wilson's of 8 of 14
+    assert re.fullmatch(r"7 of 56: 12\.5 % \[[\d.]+, [\d.]+\]", others)
 
 
 def test_table_1_is_the_papers():
@@ -406,8 +428,10 @@ def test_runtime_adds_up_the_benchmarks(tmp_path, cell):
         [-1, -1, 22.5e9 / (models * 7 * 126), 15e9 / (220 * 7 * 126)]
     )
     rows = pipes(told("runtime", frame))
-    assert rows[2] == ["10_dataset", "0.10", "100", "", ""]
-    assert rows[4][:4] == ["30_simulate", "0.38", "400", "28"]
+    assert rows[2] == ["dataset", "10_dataset", "0.1 min", "100", "", ""]
+    assert rows[4][:5] == ["simulated deletions", "30_simulate", "0.4 min", "400", "28"]
+    assert pipes(told("runtime", frame.assign(minutes=398.97)))[2][2] == "6.6 h"
+    assert list(cost.PLAIN) == sorted(STAGES)
     assert "upper bound" in told("runtime", frame)
 
 
@@ -575,27 +599,15 @@ def test_ablations_stand_beside_linear_reg_on_the_same_users(tmp_path, cell):
     assert frame.groupby("variant")["spearman"].first().to_dict() == {"linear_reg": 0.25} | dict.fromkeys(
         ("clf", "rank", "cross", "score"), 0.75
     )
-    header, _, *rows = pipes(told("ablations", frame))
-    assert header == [
-        *(
-            "family",
-            "variant",
-            "K = 1",
-            "K = 3",
-            "K = 5",
-            "change",
-            "paper's change",
-            "control",
-            "change from it",
-            "R²",
-        ),
-        "rank correlation",
-    ]
-    assert [row[0] for row in rows] == ["base", "effect", "", "", ""]
-    assert [row[1] for row in rows] == ["linear_reg", "clf", "rank", "cross", "score"]
-    assert rows[0][5:] == ["", "", "", "", "0.125", "0.250"]
-    assert rows[3][3] == f"{100 * after.mean():.1f}"
-    assert rows[3][6:] == ["-7.4", "", "", "", "0.750"]
+    base, effect = told("ablations", frame).split("\n### ")[1:]
+    assert pipes(base)[0] == ["variant", "K = 1", "K = 3", "K = 5", "R²", "rank correlation"]  # what it has
+    assert pipes(base)[2][4:] == ["0.125", "0.250"]
+    assert effect.startswith("effect\n\nThe class of eq. (4)")
+    header, _, *rows = pipes(effect)
+    assert header[4:] == ["against the base, points", "paper, points", "rank correlation"]
+    assert [row[0] for row in rows] == ["clf", "rank", "cross", "score"]
+    assert rows[2][2] == f"{100 * after.mean():.1f}"
+    assert rows[2][5:] == ["-7.4", "0.750"]
 
 
 def test_controls_of_ablations_differ_in_one_choice(cell):
@@ -617,9 +629,9 @@ def test_controls_of_ablations_differ_in_one_choice(cell):
     plain = frame.loc["lasso-target"]
     assert plain["change_from_control"] == plain["change_from_base"]
     assert frame.loc["3", "change_from_base":"change_ci_high"].notna().all()
-    *_, shares = (row for row in pipes(told("ablations", made("ablations", cell))) if row[1] == "40-percent")
-    assert shares[7] == "3"
-    assert shares[8].startswith(f"{100 * frame.loc['40-percent', 'change_from_control']:+.1f} [")
+    *_, shares = (row for row in pipes(told("ablations", made("ablations", cell))) if row[0] == "40-percent")
+    assert shares[6] == "3"
+    assert shares[7].startswith(f"{100 * frame.loc['40-percent', 'change_from_control']:+.1f} [")
 
     explanation = cell.study.explanation.model_copy(update={"explanation_size": 4})  # no variant learns from this size
     sizes = made("ablations", analysed(cell, explanation=explanation)).query("family == 'deletion_size'")
@@ -643,7 +655,8 @@ def test_a_lasso_without_weights_on_deleted_items_is_marked(cell):
     facts["variants"]["rank"] = {"r2": None, "spearman": 0.0}
     store.write(cell.path(paths.ABLATION_FITS, family="effect"), facts)
     markdown = told("ablations", made("ablations", cell))
-    assert [row[1] for row in pipes(markdown)[2:]] == ["linear_reg", "clf", "rank ‡", "cross", "score"]
+    effect = markdown.split("\n### ")[2]
+    assert [row[0] for row in pipes(effect)[2:]] == ["clf", "rank ‡", "cross", "score"]
     assert "\n‡ No weight on deleted items survived" in markdown
 
 
@@ -674,7 +687,10 @@ def test_correlations_are_summed_up_over_users_beside_the_papers():
     papers = {("ml-100k", "mf"): {"influence": 0.356}}
     markdown = analyses.correlation_markdown(pd.concat([frame, unknown]), papers, {}, STUDY.title)
     header, _, *rows = pipes(markdown)
-    assert header == ["measure", "users", "Pearson", "paper, one user", "users above 0", "Spearman"]
+    assert header == [
+        *("measure", "users", "Pearson, median [quartiles]", "paper, one user", "users above 0"),
+        "Spearman, median [quartiles]",
+    ]
     # -0.5, 0, 0.25 and their halves: the quartiles of three lie halfway between neighbours
     assert rows[0] == ["Embedding distance", "3", "0.000 [-0.250, 0.125]", "", "33 %", "0.000 [-0.125, 0.062]"]
     assert [row[3] for row in rows] == ["", "", "0.356"] + [""] * (len(MEASURES) - 3)
@@ -701,8 +717,9 @@ def test_what_predicts_no_better_than_the_mean_is_said():
     assert top.startswith("MovieLens-100K × matrix factorisation, top item (17 users whose effects vary)")
     assert top.endswith("(R² ≤ 0): none.\n")
     rows = pipes(everything)[2:]
-    assert rows[0][1:] == ["0.012", "-0.500", "0.100 [0.050, 0.150]", "0.200 [0.100, 0.300]", "2.50"]
-    assert rows[2] == ["MLP surrogate (clf)", "", "", "", "0.200", "2.50"]
+    assert rows[0][1:] == ["0.012", "-0.500", "0.100 [0.050, 0.150]", "0.200 [0.100, 0.300]"]
+    assert "\nLift of the truly best deletion, the ceiling: 2.50.\n" in everything
+    assert rows[2] == ["MLP surrogate (clf)", "", "", "", "0.200"]
 
 
 def test_tables_that_cells_keep_are_gathered_in_their_order(tmp_path, cell):
@@ -717,8 +734,8 @@ def test_tables_that_cells_keep_are_gathered_in_their_order(tmp_path, cell):
 def test_separability_is_rounded():
     rows = [("ml-100k", "mf", "linear", 100, 3000, 5, -0.0514, -0.1, 0.01, 0.4921, 0.4517, 0.53, 0.0312, 0.6)]
     markdown = told("separability", pd.DataFrame(rows, columns=list(schemas.SEPARABILITY.columns)))
-    assert pipes(markdown)[2][:6] == ["ml-100k", "mf", "linear", "100", "3000", "5"]
-    assert pipes(markdown)[2][6:] == ["-0.051 [-0.100, 0.010]", "0.492 [0.452, 0.530]", "0.031", "0.600"]
+    assert pipes(markdown)[2][:5] == ["MovieLens-100K × matrix factorisation", "linear", "100", "3000", "5"]
+    assert pipes(markdown)[2][5:] == ["-0.051 [-0.100, 0.010]", "0.492 [0.452, 0.530]", "0.031", "0.600"]
 
 
 def test_runtime_counts_the_models_of_figure_7_where_a_cell_is_analysed(cell):

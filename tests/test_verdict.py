@@ -1,5 +1,6 @@
 """The verdict on every claim of the paper: the rule, the numbers it is given, and what claims.yaml says."""
 
+import re
 from math import nan
 
 import numpy as np
@@ -553,12 +554,14 @@ def test_the_twin_counts_verdicts_and_shows_every_claim(tmp_path):
     nowhere = LINEAR | {"recommenders": ["ncf"]}
     judged(study_of(LINEAR, BEATS, people, nowhere, models=["mf"]), tmp_path, {})
     text = (tmp_path / "tables/verdict.md").read_text()
-    assert "\n\nreproduced: 2; not testable by code: 1; not measured by this study: 1. Of these, 0 agree" in text
+    counts = "reproduced: 2; not testable by code: 1; not measured by this study: 1. Of these, 0 agree"
+    assert text.startswith(f"Claims of the paper by verdict: {counts}")
     assert "(5 percentage points; 0.05 of a correlation; none of others)" in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 2 + 4
-    assert "| 82 " in rows[2]
-    assert "**reproduced**" in rows[2]
+    assert "| 82.0 % | 82.0 [73.3, 88.3] % | **reproduced** " in re.sub(" +", " ", rows[2])
+    assert "| 46.5 points | 46.0 [" in re.sub(" +", " ", rows[3])
+    assert "**not testable by code**" in rows[-1]  # though it is claimed before another
 
 
 def test_other_splits_and_seeds_are_no_worlds_of_their_own(tmp_path):
@@ -595,17 +598,22 @@ def test_many_worlds_are_told_by_their_verdicts():
         "not measured: toy",
     ]
     told = told_briefly("; ".join(each.format(number, R if number == 5 else N) for number in range(6)))
-    assert told == "reproduced in 1: ml-100k, w5 (random 9)<br>not in 5: see the CSV"
+    assert told == "reproduced in 1: ml-100k, w5 (random 9)<br>not in 5: 20 (each in the CSV)"
+    apart = "; ".join(each.replace(": 20 [", f": {number} [").format(number, N) for number in (9, -10, 3, 20, -2))
+    constant = "; ml-100k, mf: no number (constant): not"
+    assert told_briefly(apart + constant) == "not in 6: -10 to 20 (each in the CSV)"
     idle = each.format(1, R).replace("random 9", "random 9 too")
     assert counted(pd.DataFrame({"verdict": [R, R, N], "worlds": [idle, f"{idle}; {each.format(2, R)}", few]})) == (
         "reproduced: 2; not: 1. Of these, 1 agree with the paper only where three random items do too"
     )
     opposed = f"{few}; {each.format(9, C)}"
     frame = pd.DataFrame({"verdict": ["in some worlds", N, N, None], "worlds": [many, few, opposed, ""]})
-    numbers = dict.fromkeys(("claim", "where", "paper", "ours", "ci_low", "ci_high", "command"))
+    numbers = dict.fromkeys(("where", "paper", "ours", "ci_low", "ci_high", "command")) | {"claim": LINEAR["claim"]}
     told = f"**not**, contradicted in 1 of {few.count(chr(59)) + 2}"
     said = ["**in some worlds**: 2 of 6, contradicted in 1", "**not**", told, "not measured by this study"]
-    assert shown(frame.assign(**numbers))["verdict"].tolist() == said
+    of_linear = shown(frame.assign(**numbers), study_of(LINEAR).claims)
+    assert of_linear["verdict over all worlds"].tolist() == said
+    assert of_linear["worlds"][1].startswith("ml-100k, w0: 20.0 [10.0, 30.0], paper 82.0, random 9.0: not<br>")
 
 
 def test_the_kept_verdicts_on_worlds_say_what_the_kept_tables_say():

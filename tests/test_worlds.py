@@ -1,5 +1,6 @@
 """Worlds, protocols, readings and repetitions of a study, on the toy world."""
 
+import re
 from itertools import product
 
 import numpy as np
@@ -207,7 +208,15 @@ def test_worlds_has_every_cell_once_with_its_validity_and_quality(study, folder,
     )
     assert set(unseen["reading"]) == {"unseen", "seen"}
     told = (folder / "tables/worlds.md").read_text()
-    assert "\n## Planted toy world × matrix factorisation, seen, K = 1 (12 users)\n" in told
+    cell = cell_of(study, folder, "toy", "mf")
+    quality, of_reseed = cell.read(paths.QUALITY), unseen.query("world == 'mf' and method == 'reseed'")
+    _, section = told.split("\n## Planted toy world × matrix factorisation, mf, pinned, unseen (12 users)\n\n")
+    assert section.startswith(f"Training RMSE {quality['train_rmse']:.3f}, test RMSE {quality['test_rmse']:.3f}, nDCG@")
+    shares = of_reseed.query("protocol == 'pinned' and reading == 'unseen' and split_seed == 0 and model_seed == 0")
+    (reseed,) = (line for line in section.partition("\n## ")[0].splitlines() if line.startswith("| Reseed"))
+    assert [each.strip() for each in reseed.split("|")[2:-1]] == [f"{100 * each:.1f}" for each in shares["validity"]]
+    assert "\n## Planted toy world × matrix factorisation, mf, pinned, seen (12 users)\n" in told
+    assert f"| {best(worlds)['K = 1'][0]} |" in re.sub(" +", " ", told)
 
 
 REPLICATION = (  # names fixed by other tools that read them

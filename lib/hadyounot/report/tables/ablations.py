@@ -12,17 +12,18 @@ from ...study.methods import BASE, METHODS, Method, family
 from .common import Table, analysed, pipes, texts
 
 VARIED = {
-    "effect": "the class of eq. (4) (`clf`), the change of rank (`rank`, eq. 11), that over the best item's score "
+    "base": "The linear surrogate (reg), which the others vary.",
+    "effect": "The class of eq. (4) (`clf`), the change of rank (`rank`, eq. 11), that over the best item's score "
     "(`cross`, eq. 12), or of the target's own score (`score`) is learnt instead of eq. (3).",
-    "deletion_size": "deletions of so many items, or of a share of the history, are simulated to learn from.",
-    "representation": "deleted items are told one by one (`mask`), or by a network that takes their mean (`mean`), "
+    "deletion_size": "Deletions of so many items, or of a share of the history, are simulated to learn from.",
+    "representation": "Deleted items are told one by one (`mask`), or by a network that takes their mean (`mean`), "
     "sums what it makes of each (`deepsets`), or attends to them (`attention`, `transformer`).",
-    "penalty": "the least penalty of those tried is taken, whatever cross-validation says.",
-    "products": "products of each deleted item's embedding with the user's (`user`), the target's (`target`), or the "
+    "penalty": "The least penalty of those tried is taken, whatever cross-validation says.",
+    "products": "Products of each deleted item's embedding with the user's (`user`), the target's (`target`), or the "
     "target's and the deleted rating's residual (`residual`) beside eq. (8): for LASSO, logistic regression and MLP.",
-    "search": "eq. (9) is searched over so many sampled sets, or by a beam, which of width 1 is greedy.",
-    "sample_size": "so many training users, or deletions of each, are learnt from.",
-    "reading": "deleted items may be recommended again (`readmitted-`); folds are not grouped by user (`ungrouped`); "
+    "search": "Eq. (9) is searched over so many sampled sets, or by a beam, which of width 1 is greedy.",
+    "sample_size": "So many training users, or deletions of each, are learnt from.",
+    "reading": "Deleted items may be recommended again (`readmitted-`); folds are not grouped by user (`ungrouped`); "
     "biases stand beside the embeddings (`biases`); influence has the sign of eq. (10) as printed.",
 }
 """What the variants of each family are, in words."""
@@ -86,18 +87,15 @@ def ablations(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
 
 
 def markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
-    """Schema ``schemas.ABLATIONS``: for each dataset and model, variants by K, and their change at the smallest K."""
+    """Schema ``schemas.ABLATIONS``: for each cell and family variants by K, and their change at the smallest K."""
     parts = [
         "Validity of variants of the linear surrogate (reg) that differ in one choice, in percent; its change at the "
-        "smallest K in percentage points, with a 95 % interval for the same users. The change is against the linear "
-        "surrogate (reg), and against the control, where another differs in that choice alone: the same surrogate on "
-        "eq. (8) with the search of notebook 50; the explanations' size, if it is a variant, learnt from as many "
-        "deletions per user; the network that takes the mean. R² and rank correlation are those of predicted Δŷ_reg on "
-        "users whom no variant has seen; R² is left out where another effect was learnt, or deletions of another size. "
-        "Intervals are not corrected for their number: of twenty, one is expected to "
-        "miss.\n",
-        *(f"\n- `{name}`: {said}" for name, said in VARIED.items() if name in set(frame["family"])),
-        "\n",
+        "smallest K in percentage points, with a 95 % interval for the same users. The change is against the base, the "
+        "linear surrogate (reg), and against the control, where another differs in that choice alone: the same "
+        "surrogate on eq. (8) with the search of notebook 50; the explanations' size, if it is a variant, learnt from "
+        "as many deletions per user; the network that takes the mean. R² and rank correlation are those of predicted "
+        "Δŷ_reg on users whom no variant has seen; R² is left out where another effect was learnt, or deletions of "
+        "another size. Intervals are not corrected for their number: of twenty, one is expected to miss.\n",
     ]
     if (frame["spearman"] == 0).any():
         parts.append(
@@ -105,22 +103,30 @@ def markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
             "rows with this mark differ by chance alone.\n"
         )
     for (dataset, model), rows in frame.groupby(["dataset", "model"], sort=False):
-        first = rows[rows["top_k"] == rows["top_k"].min()]
-        other = first["control"].where(first["control"] != BASE.name)
-        apart = first.where(other.notna())
-        shown = pd.DataFrame({
-            "family": first["family"].where(~first["family"].duplicated(), "").to_numpy(),
-            "variant": first["variant"].where(first["spearman"] != 0, first["variant"] + " ‡").to_numpy(),
-            **{f"K = {k}": texts(100 * each["validity"], "{:.1f}") for k, each in rows.groupby("top_k")},
-            "change": _intervals(first, "change_from_base", "change_ci_low", "change_ci_high"),
-            "paper's change": texts(100 * first["paper_change"], "{:+.1f}"),
-            "control": other.fillna("").to_numpy(),
-            "change from it": _intervals(apart, "change_from_control", "control_ci_low", "control_ci_high"),
-            "R²": texts(first["r2"], "{:z.3f}"),
-            "rank correlation": texts(first["spearman"], "{:z.3f}"),
-        })  # fmt: skip
-        parts.append(f"\n## {study.title(dataset, model)} ({first['n_users'].iloc[0]} users)\n\n{pipes(shown)}")
+        n_users = rows["n_users"].iloc[0]
+        parts.append(f"\n## {study.title(dataset, model)} ({n_users} users)\n")
+        for name, some in rows.groupby("family", sort=False):
+            shown = _shown(some)
+            shown = shown.loc[:, (shown != "").any()]
+            parts.append(f"\n### {name}\n\n{VARIED[name]}\n\n{pipes(shown)}")
     return "".join(parts)
+
+
+def _shown(rows: pd.DataFrame) -> pd.DataFrame:
+    """The variants of one family."""
+    first = rows[rows["top_k"] == rows["top_k"].min()]
+    other = first["control"].where(first["control"] != BASE.name)
+    apart = first.where(other.notna())
+    return pd.DataFrame({
+        "variant": first["variant"].where(first["spearman"] != 0, first["variant"] + " ‡").to_numpy(),
+        **{f"K = {k}": texts(100 * each["validity"], "{:.1f}") for k, each in rows.groupby("top_k")},
+        "against the base, points": _intervals(first, "change_from_base", "change_ci_low", "change_ci_high"),
+        "paper, points": texts(100 * first["paper_change"], "{:+.1f}"),
+        "control": other.fillna("").to_numpy(),
+        "against its control, points": _intervals(apart, "change_from_control", "control_ci_low", "control_ci_high"),
+        "R²": texts(first["r2"], "{:z.3f}"),
+        "rank correlation": texts(first["spearman"], "{:z.3f}"),
+    })  # fmt: skip
 
 
 def _intervals(frame: pd.DataFrame, *columns: str) -> list[str]:

@@ -8,7 +8,7 @@ from ...study import paths, schemas
 from ...study.cell import Cell
 from ...study.config import StudyConfig
 from ...study.methods import MEASURES, METHOD
-from .common import Table, analysed, footnotes, gathered, mark, pipes, span, stand_ins, texts
+from .common import Table, analysed, footnotes, gathered, mark, pipes, span, stand_ins, texts, titled
 
 _LABELS = {method.measure: method.measure_label for method in MEASURES}
 
@@ -48,10 +48,10 @@ def correlation_markdown(
                 {
                     "measure": _LABELS[measure],
                     "users": len(known),
-                    "Pearson": _quartiles(users["pearson"]),
+                    "Pearson, median [quartiles]": _quartiles(users["pearson"]),
                     **({f"paper, one user{mark(dataset, standing)}": _printed(paper, measure)} if paper else {}),
                     "users above 0": "" if known.empty else f"{100 * (known > 0).mean():.0f} %",
-                    "Spearman": _quartiles(users["spearman"]),
+                    "Spearman, median [quartiles]": _quartiles(users["spearman"]),
                 }
             )
         sets = span(cell["n_sets"])
@@ -94,12 +94,12 @@ def quality_markdown(frame: pd.DataFrame, title: Callable[[str, str], str]) -> s
                 "R² within": texts(rows["r2_within"], "{:z.3f}"),
                 "rank correlation": _intervals(rows, "spearman"),
                 "lift of the best": _intervals(rows, "lift"),
-                "lift of the truly best": texts(rows["lift_best"], "{:.2f}"),
             }
         )
         targets = "top item" if n_targets == 1 else f"top {n_targets} items"
         heading = f"{title(dataset, model)}, {targets} ({span(rows['n_users'])} users whose effects vary)"
         parts.append(f"\n## {heading}\n\n{pipes(shown)}")
+        parts.append(f"\nLift of the truly best deletion, the ceiling: {rows['lift_best'].iloc[0]:.2f}.\n")
         known = rows[rows["r2"].notna()]
         poor = [METHOD[name].label for name in known.loc[known["r2"] <= 0, "predictor"]]
         if len(known):
@@ -107,7 +107,7 @@ def quality_markdown(frame: pd.DataFrame, title: Callable[[str, str], str]) -> s
     return "".join(parts)
 
 
-def separability_markdown(frame: pd.DataFrame) -> str:
+def separability_markdown(frame: pd.DataFrame, title: Callable[[str, str], str]) -> str:
     """Schema ``schemas.SEPARABILITY``, rounded."""
     note = (
         "How well a linear probe (ridge, logistic regression) and a non-linear one (gradient-boosted trees) tell the "
@@ -115,8 +115,8 @@ def separability_markdown(frame: pd.DataFrame) -> str:
         '"Δŷ_reg is above its median" (0.5 is chance), with 95 % intervals over resampled users. Beside them those of '
         "the very rows that a probe is fitted to, as the picture shows them.\n"
     )
-    shown = frame[["dataset", "model", "probe", "n_users", "n_rows", "folds"]]
-    shown = shown.rename(columns={"n_users": "users", "n_rows": "rows"})
+    shown = frame[["probe", "n_users", "n_rows", "folds"]].rename(columns={"n_users": "users", "n_rows": "rows"})
+    shown.insert(0, "recommender", titled(frame, title))
     labels = {"r2": "R²", "auc": "AUC"}
     for name, label in labels.items():
         shown[label] = _intervals(frame, name)
@@ -141,6 +141,6 @@ TABLES = {
     "separability": Table(
         schemas.SEPARABILITY,
         lambda cells, study: gathered(analysed(cells), paths.SEPARABILITY),
-        lambda frame, cells, study: separability_markdown(frame),
+        lambda frame, cells, study: separability_markdown(frame, study.title),
     ),
 }

@@ -51,6 +51,11 @@ def by_method(told: pd.DataFrame) -> str:
     return pipes(wide)
 
 
+def titled(frame: pd.DataFrame, title: Callable[[str, str], str]) -> list[str]:
+    """What people call the cell of each row, by its dataset and model."""
+    return [title(*names) for names in frame[["dataset", "model"]].itertuples(index=False)]
+
+
 def texts(values: Iterable[float], spelled: str) -> list[str]:
     """Numbers in the format ``spelled``; empty where there is none."""
     return ["" if pd.isna(value) else spelled.format(value) for value in values]

@@ -50,6 +50,23 @@ RETRAINED: dict[str, Callable[[Cell], int]] = {
 """Models that a stage retrained for a cell."""
 
 
+PLAIN = {
+    "10_dataset": "dataset",
+    "20_recommender": "recommender",
+    "30_simulate": "simulated deletions",
+    "40_surrogates": "surrogates",
+    "50_explain": "explanations",
+    "60_evaluate": "evaluation",
+    "65_naive": "smallest deletions",
+    "67_verification": "proven explanations",
+    "70_ablations": "ablations",
+    "75_correlation": "correlation",
+    "80_tsne": "t-SNE",
+    "85_survey": "survey",
+}
+"""Stages in words."""
+
+
 def _benchmarks(cell: Cell, stage: str) -> list[Path]:
     """Snakemake's files of the jobs of a stage."""
     place = cell.dataset if stage == "10_dataset" else f"{cell.dataset}/{cell.model}"
@@ -92,8 +109,9 @@ def markdown(frame: pd.DataFrame) -> str:
     """Schema ``schemas.RUNTIME``, rounded."""
     shown = pd.DataFrame(
         {
-            "stage": frame["stage"],
-            "minutes": texts(frame["minutes"], "{:.2f}"),
+            "stage": frame["stage"].map(PLAIN),
+            "notebook": frame["stage"],
+            "wall time": [f"{each / 60:.1f} h" if each > 120 else f"{each:.1f} min" for each in frame["minutes"]],
             "peak MiB": texts(frame["peak_mib"], "{:,.0f}"),
             "models retrained": texts(frame["retrainings"], "{:,}"),
             "ns per rating, epoch and model": texts(frame["ns_per_rating_and_model"], "{:.2f}"),

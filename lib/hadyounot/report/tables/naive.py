@@ -53,7 +53,7 @@ def markdown(frame: pd.DataFrame, title: Callable[[str, str], str]) -> str:
             {
                 "K": rows["top_k"].astype(str),
                 "items deleted": rows["size"].astype(str),
-                "users with such a deletion": rows["n_removable"].astype(str),
+                "users with one of just this size": rows["n_removable"].astype(str),
                 "with one of at most this size": [
                     f"{row.n_removable_upto}: {100 * row.share_upto:.1f} %"
                     f" [{100 * row.ci_low:.1f}, {100 * row.ci_high:.1f}]"

@@ -10,8 +10,8 @@ from ...compare import statistics
 from ...study import paths, schemas
 from ...study.cell import Cell
 from ...study.config import StudyConfig
-from ...study.methods import METHOD, METHODS, in_order
-from .common import Table, by_method, footnotes, mark, pipes, span, stand_ins
+from ...study.methods import METHOD, METHODS
+from .common import Table, by_method, footnotes, mark, span, stand_ins
 
 
 def evaluation(cell: Cell) -> pd.DataFrame:
@@ -115,20 +115,28 @@ def mcnemar(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)[list(schemas.MCNEMAR.columns)]
 
 
+AGAINST = "random", "linear_reg", "linear_reg_aware"
+"""Whom the Markdown compares every method with: chance, the paper's surrogate, and ours."""
+
+
 def mcnemar_markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
-    """Schema ``schemas.MCNEMAR``: a triangle of methods for each dataset, model and K."""
+    """Schema ``schemas.MCNEMAR``: methods by those they are compared with, for each dataset, model and K."""
+    *others, last = (METHOD[name].label for name in AGAINST)
     parts = [
         "Each entry: users for whom only the row's explanation holds, users for whom only the column's does, and the "
-        "p-value of the exact McNemar test after Holm's correction.\n"
+        "p-value of the exact McNemar test after Holm's correction for all pairs of methods. Every method is beside "
+        f"{', '.join(others)} and {last}; all pairs are in the CSV.\n"
     ]
-    for (dataset, model, k), pairs in frame.groupby(["dataset", "model", "top_k"], sort=False):
-        texts = [f"{row.only_a} : {row.only_b}, p = {row.p_holm:.2g}" for row in pairs.itertuples()]
-        wide = pairs.assign(text=texts).pivot(index="method_a", columns="method_b", values="text").fillna("")
-        wide = wide.reindex(index=in_order(wide.index), columns=in_order(wide.columns))
-        rows = [METHOD[name].label for name in wide.index]
-        wide.columns = [METHOD[name].label for name in wide.columns]
-        wide.insert(0, "", rows)
-        parts.append(f"\n## {study.title(dataset, model)}, K = {k}\n\n{pipes(wide)}")
+    turned = {"method_a": "method_b", "method_b": "method_a", "only_a": "only_b", "only_b": "only_a"}
+    both = pd.concat([frame, frame.rename(columns=turned)])
+    for (dataset, model, k), pairs in both.groupby(["dataset", "model", "top_k"], sort=False):
+        pairs = pairs[pairs["method_b"].isin(AGAINST)]
+        chances = ["p < 0.001" if p < 0.001 else f"p = {p:.2g}" for p in pairs["p_holm"]]
+        texts = [f"{row.only_a} : {row.only_b}, {p}" for row, p in zip(pairs.itertuples(), chances, strict=True)]
+        told = pairs.assign(method=pairs["method_a"], column=pairs["method_b"], text=texts)
+        told = told.sort_values("column", key=lambda names: names.map(AGAINST.index), kind="stable")
+        labels = told["column"].map(lambda name: METHOD[name].label)
+        parts.append(f"\n## {study.title(dataset, model)}, K = {k}\n\n{by_method(told.assign(column=labels))}")
     return "".join(parts)
 
 

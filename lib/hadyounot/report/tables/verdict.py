@@ -1,5 +1,6 @@
 """Every claim of the paper beside what was measured of it, and the verdict that ``compare.verdict`` gives by rule."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -364,6 +365,8 @@ def verdict(cells: Iterable[Cell], study: StudyConfig) -> pd.DataFrame:
 UNMEASURED = "not measured by this study"
 TOO = " too"  # random items agree with the paper's number themselves
 FEW = 4  # worlds that are spelled out one by one
+UNITS = {"validity": "%"} | dict.fromkeys(("difference", "fall", "gap", "ablation"), "points")
+"""Units of a kind of claim, where its numbers are shown with one decimal; others are of no unit."""
 
 
 def _by_verdict(worlds: str) -> tuple[dict[str, list[str]], list[str]]:
@@ -382,15 +385,17 @@ def _by_verdict(worlds: str) -> tuple[dict[str, list[str]], list[str]]:
 
 
 def told_briefly(worlds: str) -> str:
-    """The column ``worlds``: what each shows, a line each; where they are many, their names by verdict, but not of the
-    many that show nothing.
+    """The column ``worlds``: what each shows, a line each; where they are many, their names by verdict, but of the
+    many that show nothing only between which numbers they lie.
     """
     judged, others = _by_verdict(worlds)
     if sum(map(len, judged.values())) <= FEW:
         return worlds.replace("; ", "<br>")
     told = {verdict: "; ".join(names) for verdict, names in judged.items() if names}
     if len(judged[NOT]) > FEW:
-        told[NOT] = "see the CSV"
+        shown = [entry.partition(": ")[2].split()[0] for entry in worlds.split("; ") if entry.endswith(f": {NOT}")]
+        known = sorted({number for number in shown if number != "no"}, key=float)
+        told[NOT] = " to ".join(known[:1] + known[1:][-1:]) + " (each in the CSV)"
     return "<br>".join([*(f"{verdict} in {len(judged[verdict])}: {names}" for verdict, names in told.items()), *others])
 
 
@@ -405,22 +410,34 @@ def _told(verdict: str | None, worlds: str) -> str:
     return f"**{verdict}**{holding}{against}"
 
 
-def shown(frame: pd.DataFrame) -> pd.DataFrame:
-    """Schema ``schemas.VERDICT``, as people read it."""
-    return pd.DataFrame(
-        {
-            "claim": frame["claim"],
-            "where": frame["where"],
-            "paper": [_printed_number(value) for value in frame["paper"]],
-            "ours": [
-                "" if pd.isna(row[0]) else _span(Measurement(*row))
-                for row in frame[["ours", "ci_low", "ci_high"]].to_numpy(dtype=float)
-            ],
-            "verdict": [_told(*each) for each in zip(frame["verdict"], frame["worlds"], strict=True)],
-            "worlds": frame["worlds"].map(told_briefly),
-            "evidence": [f"`{command}`" for command in frame["command"]],
-        }
-    )
+def _rounded(text: str) -> str:
+    """With one decimal of every number in it; those in names are none."""
+    return re.sub(r"(?<![\w.-])-?\d+(\.\d+)?(?![\w-])", lambda found: f"{float(found[0]):z.1f}", text)
+
+
+def shown(frame: pd.DataFrame, claims: ClaimsConfig) -> pd.DataFrame:
+    """Schema ``schemas.VERDICT``, as people read it: what only people can say comes last."""
+    units = {claim.claim: UNITS.get(claim.kind, "") for claim in claims.claims}
+    rows = []
+    for row in frame.sort_values("verdict", key=lambda said: said == NOT_TESTABLE, kind="stable").itertuples():
+        unit = units[row.claim]
+        ours = "" if pd.isna(row.ours) else _span(Measurement(row.ours, row.ci_low, row.ci_high))
+        paper, ours, worlds = (
+            _rounded(text) if unit else text for text in (_printed_number(row.paper), ours, row.worlds)
+        )
+        rows.append(
+            {
+                **{"claim": row.claim, "where": row.where},
+                **{
+                    "paper": f"{paper} {unit}" if paper else "",
+                    "this run, first world": f"{ours} {unit}" if ours else "",
+                },
+                "verdict over all worlds": _told(row.verdict, row.worlds),
+                "worlds": told_briefly(worlds),
+                "evidence": f"`{row.command}`",
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def counts(frame: pd.DataFrame) -> dict[str, int]:
@@ -443,30 +460,37 @@ def counted(frame: pd.DataFrame) -> str:
 
 
 def markdown(frame: pd.DataFrame, claims: ClaimsConfig) -> str:
-    """Schema ``schemas.VERDICT``: the rule in words, how many claims got which verdict, and all of them."""
-    return (
-        "Every claim of the paper, judged by rule. A world is a recommender of this study on a dataset; retrained by "
-        "another protocol, or read in another way, it is another. A claimed number is reproduced there if it lies in "
-        "our 95 % interval, or within a tolerance of our estimate "
-        f"({claims.tolerance:g} percentage points; {claims.correlation_tolerance:g} of a correlation; none of others); "
-        "else it is not. A claimed side or order is reproduced if our whole interval lies on that side and the number "
-        "agrees or the paper prints none; in direction if the number does not agree; contradicted if the interval lies "
-        "on the other side; else it is not borne out. Over worlds: reproduced if in all; in direction if at least that "
-        "in all; in some worlds if in some; contradicted if in all; else not. A verdict is over the worlds that are "
-        "named beside it: one where a claim's method cannot be had, as influence functions of a truncated SVD, says "
-        "nothing of the claim. Ours is the first of them, in the study's order, however near or far the others lie. "
-        "Intervals are not corrected for the number of claims or of worlds: one world in forty shows a side by chance. "
+    """Schema ``schemas.VERDICT``: how many claims got which verdict, all of them, and the rule in words."""
+    rule = (
+        "World: a recommender of this study on a dataset; retrained by another protocol, or read in another way, it is "
+        "another.",
+        "A claimed number is reproduced in a world if it lies in our 95 % interval, or within a tolerance of our "
+        f"estimate ({claims.tolerance:g} percentage points; {claims.correlation_tolerance:g} of a correlation; none of "
+        "others); else it is not.",
+        "A claimed side or order is reproduced if our whole interval lies on that side and the number agrees or the "
+        "paper prints none; in direction if the number does not agree; contradicted if the interval lies on the other "
+        "side; else it is not borne out.",
+        "Over worlds: reproduced if in all; in direction if at least that in all; in some worlds if in some; "
+        "contradicted if in all; else not.",
+        "A verdict is over the worlds that are named beside it: one where a claim's method cannot be had, as influence "
+        "functions of a truncated SVD, says nothing of the claim.",
+        "The first world is that in the study's order, however near or far the others lie.",
+        "Intervals are not corrected for the number of claims or of worlds: one world in forty shows a side by chance.",
         "Validities and their differences are over the repetitions of a world, where it has some, or of two that have "
-        "the same, with intervals as in table `replication`; all else is of the first split and seed. "
+        "the same, with intervals as in table `replication`; all else is of the first split and seed.",
         "Beside a validity stands that of three random items in the same world: where they do as well, agreeing with "
-        'the paper says nothing of the method ("too": their number agrees by the same rule). Correlations of the paper '
-        "are of one user: such a number agrees if it is among the middle 95 % of our users. That a measure is not "
-        "highly correlated is judged by how far its correlation is from 0; which of two is more accurate, by their "
-        "correlations, a distance's with its sign turned, as KNN takes what is nearest. A gap between kinds of "
-        "recommender is judged over every pair of them on one dataset, retrained and read alike. Times are those of "
-        "the jobs as they ran. The commands make the evidence of the study that `--configfile` names, "
-        "config/study.yaml without it.\n\n"
-        f"{counted(frame)}.\n\n{pipes(shown(frame))}"
+        'the paper says nothing of the method ("too": their number agrees by the same rule).',
+        "Correlations of the paper are of one user: such a number agrees if it is among the middle 95 % of our users. "
+        "That a measure is not highly correlated is judged by how far its correlation is from 0; which of two is more "
+        "accurate, by their correlations, a distance's with its sign turned, as KNN takes what is nearest.",
+        "A gap between kinds of recommender is judged over every pair of them on one dataset, retrained and read "
+        "alike.",
+        "Times are those of the jobs as they ran.",
+        "The commands make the evidence of the study that `--configfile` names, config/study.yaml without it.",
+    )
+    return (
+        f"Claims of the paper by verdict: {counted(frame)}.\n\n{pipes(shown(frame, claims))}\n## The rule\n\n"
+        + "".join(f"- {line}\n" for line in rule)
     )
 
 

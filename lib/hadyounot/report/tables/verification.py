@@ -49,9 +49,9 @@ def markdown(frame: pd.DataFrame, best: Mapping[tuple[str, str], pd.Series], tit
                     **{"K": str(k), "models at most": str(budget), "users": str(users)},
                     "proven": f"{100 * some['valid'].mean():.1f} % [{100 * low:.1f}, {100 * high:.1f}]",
                     "oracle": f"{100 * (ranks[some['user']] > k).mean():.1f} %",
-                    "models retrained, mean": f"{some['retrained'].mean():.1f}",
+                    "models retrained, median": f"{some['retrained'].median():g}",
                     "seconds, median": f"{some['seconds'].median():.2g}",
-                    "longest": f"{some['seconds'].max():.2g}",
+                    "seconds, longest": f"{some['seconds'].max():.2g}",
                 }
             )
         parts.append(f"\n## {title(dataset, model)}\n\n{pipes(pd.DataFrame(rows))}\n")

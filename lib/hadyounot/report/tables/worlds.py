@@ -192,7 +192,7 @@ def _percent(row: Any) -> str:
 
 
 def markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
-    """Schema ``schemas.WORLDS``: for each dataset, recommender, reading and K a table of methods by world."""
+    """Schema ``schemas.WORLDS``: the best of each world; and methods by K, for each world, protocol and reading."""
     parts = [
         "Validity in percent: the same explanations learnt, searched and verified in each world. A world is how the "
         "recommender is regularised and trained; a protocol is what a retraining keeps of the original's; a reading is "
@@ -202,19 +202,27 @@ def markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
         "Readings: `unseen` leaves out what was rated, deleted or not; on `readmitted` deleted items may be offered "
         "again, surrogates are learnt anew for that, and nothing was proven; `seen` leaves out nothing.\n"
     ]
-    first = frame[(frame["split_seed"] == 0) & (frame["model_seed"] == 0)]
-    for (dataset, kind, reading, k), rows in first.groupby(["dataset", "recommender", "reading", "top_k"], sort=False):
-        wide = rows.assign(text=100 * rows["validity"]).pivot(
-            index=["world", "protocol", "test_rmse", "ndcg_at_10"], columns="method", values="text"
+    found = best(frame)
+    if len(found):
+        cells = found[["dataset", "recommender"]].itertuples(index=False)
+        found = found.drop(columns="dataset").assign(recommender=[study.kind_title(*names) for names in cells])
+        parts.append(
+            "\n## The best that retrains nothing, in each world (pinned, unseen; means over splits and seeds)\n\n"
+            + pipes(found)
         )
-        wide = wide.reindex(pd.MultiIndex.from_frame(rows[wide.index.names].drop_duplicates()))
-        wide = wide[in_order(wide.columns)].apply(texts, spelled="{:.1f}")
-        wide.columns = [METHOD[name].label for name in wide.columns]
-        shown = wide.reset_index().rename(columns={"test_rmse": "test RMSE", "ndcg_at_10": "nDCG@10"})
-        for name, spelled in (("test RMSE", "{:.3f}"), ("nDCG@10", "{:.4f}")):
-            shown[name] = texts(shown[name], spelled)
-        heading = f"{study.kind_title(dataset, kind)}, {reading}, K = {k} ({span(rows['n_users'])} users)"
-        parts.append(f"\n## {heading}\n\n{pipes(shown)}")
+    first = frame[(frame["split_seed"] == 0) & (frame["model_seed"] == 0)]
+    for (dataset, kind, *place), rows in first.groupby(
+        ["dataset", "recommender", "world", "protocol", "reading"], sort=False
+    ):
+        spelled = "{:.1f}" if any(100 % count for count in rows["n_users"]) else "{:.0f}"
+        told = rows.assign(text=texts(100 * rows["validity"], spelled), column=rows["top_k"].map("K = {}".format))
+        one = rows.iloc[0]
+        quality = f"nDCG@10 {one['ndcg_at_10']:.4f}"
+        if pd.notna(one["test_rmse"]):
+            train = one["test_rmse"] - one["train_gap"]
+            quality = f"Training RMSE {train:.3f}, test RMSE {one['test_rmse']:.3f}, {quality}"
+        heading = f"{study.kind_title(dataset, kind)}, {', '.join(place)} ({span(rows['n_users'])} users)"
+        parts.append(f"\n## {heading}\n\n{quality}.\n\n{by_method(told)}")
     return "".join(parts)
 
 
@@ -226,8 +234,15 @@ def replication_markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
         "make intervals too short; alike ones, too long, as users are drawn within splits that are drawn.\n"
     ]
     for (dataset, kind, world), rows in frame.groupby(["dataset", "recommender", "world"], sort=False):
-        told = [f"{_percent(row)}, {100 * row.lowest:.1f} to {100 * row.highest:.1f}" for row in rows.itertuples()]
-        wide = by_method(rows.assign(text=told, column=rows["top_k"].map("K = {}".format)))
+        told = [
+            rows.assign(text=[_percent(row) for row in rows.itertuples()], column="K = "),
+            rows.assign(
+                text=[f"{100 * row.lowest:.1f} to {100 * row.highest:.1f}" for row in rows.itertuples()],
+                column="lowest to highest, K = ",
+            ),
+        ]
+        both = pd.concat(told).sort_values("top_k", kind="stable")
+        wide = by_method(both.assign(column=both["column"] + both["top_k"].astype(str)))
         one = rows.iloc[0]
         counts = f"{one['n_splits']} splits × {one['n_seeds']} seeds × {one['n_users']} users"
         parts.append(f"\n## {study.kind_title(dataset, kind)}, {world} ({counts})\n\n{wide}")
@@ -258,11 +273,14 @@ def renumbered_markdown(frame: pd.DataFrame, study: StudyConfig) -> str:
     ]
     first = frame[(frame["split_seed"] == 0) & (frame["model_seed"] == 0)]
     for (dataset, kind, world), rows in first.groupby(["dataset", "recommender", "world"], sort=False):
-        told = rows.assign(
-            text=[f"{_percent(row)} of {row.n_users}" for row in rows.itertuples()],
-            column=rows["renumbers"].map({True: "renumbers", False: "does not"}) + rows["top_k"].map(", K = {}".format),
-        )
-        parts.append(f"\n## {study.kind_title(dataset, kind)}, {world}\n\n{by_method(told)}")
+        parts.append(f"\n## {study.kind_title(dataset, kind)}, {world}\n")
+        for renumbers, some in rows.groupby("renumbers", sort=False):
+            told = some.assign(
+                text=[_percent(row) for row in some.itertuples()], column=some["top_k"].map("K = {}".format)
+            )
+            users = some.drop_duplicates("method").assign(column="users", text=lambda each: each["n_users"].astype(str))
+            heading = "Somebody is numbered anew" if renumbers else "Nobody is"
+            parts.append(f"\n### {heading}\n\n{by_method(pd.concat([users, told]))}")
     return "".join(parts)
 
 
