@@ -24,7 +24,7 @@ def generation_time(times: Mapping[str, pd.DataFrame]) -> Figure:
     style.use()
     every = pd.concat(list(times.values()))
     places = marks.places(every["method"])
-    figure, panels = marks.panels(len(times), 0.7 + 0.18 * len(places), "wall time, logarithmic")
+    figure, panels = marks.panels(len(times), 0.7 + 0.18 * len(places), "wall time (s)")
     for axes, (called, cell) in zip(panels, times.items(), strict=True):
         beside = {"xycoords": ("axes fraction", "data"), "va": "center", "annotation_clip": False, "fontsize": 7}
         for name, place in places.items():

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, StrMethodFormatter
 
 from ...rng import generator
 from ...study.methods import METHOD, in_order
@@ -39,8 +39,10 @@ def of_users(axes: Axes, place: int, name: str, values: np.ndarray, color: str) 
 
 
 def panels(count: int, height: float, xlabel: str) -> tuple[Figure, list[Axes]]:
-    """Panels with shared axes, each ``height`` inches high, three beside each other; below each column ``xlabel``."""
-    columns = min(count, 3)
+    """Panels with shared axes, each ``height`` inches high; below each column ``xlabel``. Three are beside each other;
+    four, where two rows of three, which are seen at once, are too few.
+    """
+    columns = min(count, 3 if count <= 6 else 4)
     size = style.PAGE, -(-count // columns) * height + 0.5
     figure, grid = plt.subplots(-(-count // columns), columns, figsize=size, sharex=True, sharey=True, squeeze=False)
     for axes in grid.flat[count:]:
@@ -98,11 +100,14 @@ def rows(axes: Axes, labels: Sequence[str]) -> None:
 
 
 def in_seconds(axes: Axes, values: Sequence[float]) -> None:
-    """A logarithmic horizontal axis of these times, labelled as densely as there is room."""
+    """A logarithmic horizontal axis of these times, labelled as densely as there is room: in narrow panels as numbers
+    of seconds.
+    """
     axes.set_xscale("log")
     span = max(values) / min(values)
     base = 10 if span < 1e4 else 100  # 100 µs, 10 ms, 1 s
     axes.xaxis.set_major_locator(LogLocator(base, (1, 2, 5) if span < 30 else (1,), numticks=99))
-    axes.xaxis.set_major_formatter(EngFormatter("s"))
+    narrow = axes.get_subplotspec().get_gridspec().ncols > 3
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}") if narrow else EngFormatter("s"))
     axes.xaxis.set_minor_locator(LogLocator(numticks=99))  # each power of ten, though few have room for a label
     axes.xaxis.set_minor_formatter(NullFormatter())

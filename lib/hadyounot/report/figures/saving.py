@@ -1,14 +1,17 @@
 """Figures as files: the same bytes every time."""
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ...study import store
 
-DPI = 160  # 1,104 pixels across a page: the report crops pictures wider than 1,200
+PNG_SIZE = 1200, 690  # pixels at most: the report crops wider pictures, and higher ones are not seen at once
+DPI = 100, 160  # at least, where so many panels are to be seen at once that nobody could read them; and at most
 
 
 def save(figure: Figure, path: str | Path, kinds: Sequence[str] = ("pdf", "png")) -> list[Path]:
@@ -18,12 +21,17 @@ def save(figure: Figure, path: str | Path, kinds: Sequence[str] = ("pdf", "png")
         the paths.
     """
     written = [Path(f"{path}.{kind}") for kind in kinds]
-    options = {
-        "pdf": {"metadata": {"CreationDate": None}},
-        "png": {"dpi": DPI, "pil_kwargs": {"optimize": True}},
-    }
+    fitting = (most / inches for most, inches in zip(PNG_SIZE, figure.get_size_inches(), strict=True))
+    dpi = max(DPI[0], min(DPI[1], *fitting))
     for kind, file in zip(kinds, written, strict=True):
         with store.atomic(file) as temporary:
-            figure.savefig(temporary, **options[kind])
+            if kind == "pdf":
+                figure.savefig(temporary, metadata={"CreationDate": None})
+                continue
+            drawn = BytesIO()
+            figure.savefig(drawn, format="png", dpi=dpi)
+            # of 256 colours, which takes a third of the room: a browser opens no embedded page of over 2 MB
+            few = Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+            few.save(temporary, "PNG", optimize=True, dpi=(dpi, dpi))
     plt.close(figure)  # else pyplot keeps all that a process draws
     return written
