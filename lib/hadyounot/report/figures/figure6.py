@@ -40,7 +40,7 @@ def validity(
     first = next(iter(styles))
     offsets = dict(zip(styles, np.linspace(-0.27, 0.27, len(styles)) if len(styles) > 1 else [0], strict=True))
     cells = list(table.groupby(["dataset", "model"], sort=False))
-    row = 0.29 if len(cells) <= 3 else 0.18  # inches: two rows of panels are seen at once too
+    row = 0.29 if len(cells) <= 3 else 0.18  # inches: two rows of panels fit on a page, too
     figure, panels = marks.panels(len(cells), 0.8 + row * len(places), "validity (% of users)")
     for axes, ((dataset, model), panel) in zip(panels, cells, strict=True):
         for row in panel.itertuples():
