@@ -501,8 +501,8 @@ def test_two_saves_are_the_same_bytes_and_fit_the_report(name, tmp_path):
         assert one.read_bytes() == other.read_bytes()
     assert b"CreationDate" not in saved[0][0].read_bytes()
     picture = Image.open(saved[0][1])
-    assert picture.width <= 1200
-    assert min(picture.info["dpi"]) >= 150
+    assert 690 <= picture.width <= 1200
+    assert picture.mode == "P"  # of few colours
 
 
 @pytest.mark.parametrize("name", FIGURES)

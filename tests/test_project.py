@@ -307,12 +307,13 @@ def test_no_data_and_no_output_of_a_run_is_kept_outside_the_snapshots():
         assert [path.name for path in FILES if path.parent == PROJECT / folder] == ["README.md"]
 
 
-def test_figures_of_the_paper_s_counts_are_sharp_and_as_wide_as_the_report():
+def test_figures_of_the_paper_s_counts_are_seen_at_once():
+    """In a window of 1280 × 720, beside the report's margins."""
     pictures = sorted((PROJECT / "docs/results/paper/figures").glob("*.png"))
     assert pictures
     for path in pictures:
-        picture = Image.open(path)
-        assert (picture.width <= 1200, min(picture.info["dpi"]) >= 150) == (True, True), path
+        width, height = Image.open(path).size
+        assert (width <= 1200, height <= 690) == (True, True), path
 
 
 def test_benchmarks_import_what_is_there():
