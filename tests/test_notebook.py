@@ -147,6 +147,17 @@ def test_page_needs_no_network_and_shows_what_is_not_hidden(two_runs):
     assert "hidden_input" not in page
     assert "plot" in page
     assert "line 29" in page
+    assert "warning 29" not in page  # of stderr, which the log has
+
+
+def test_given_parameters_are_hidden_where_their_defaults_are():
+    def page_of(*tags):
+        defaults = v4.new_code_cell("n: int = 1", metadata={"tags": ["parameters", *tags]})
+        given = v4.new_code_cell("n = 22", metadata={"tags": ["injected-parameters"]})
+        return notebook._page(v4.new_notebook(cells=[defaults, given]), "book")
+
+    assert ">22<" in page_of()
+    assert ">22<" not in page_of("hide")
 
 
 def test_page_is_called_as_the_notebook_calls_itself(two_runs):

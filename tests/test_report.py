@@ -179,6 +179,13 @@ def test_a_page_shows_tags_of_titles_and_breaks_lines_of_cells():
     assert "<title>a &lt; b</title>" in text
 
 
+def test_a_page_lets_wide_tables_scroll_and_breaks_no_number():
+    text = page("t", "| method | K = 1 |\n|---|---|\n| KNN | 76.5 % [1.0, 2.0] |\n")
+    assert '<div class="wide"><table>' in text
+    assert '<th class="number">K = 1</th>' in text
+    assert '<td>KNN</td>\n  <td class="number">76.5 % [1.0, 2.0]</td>' in text
+
+
 def test_names_are_those_of_the_study(study):
     assert output.names(study) == [*TABLES, "examples", "finding", *FIGURES]
     plain = {"cells": [{"dataset": "toy", "model": "mf"}, {"dataset": "toy", "model": "own"}]}

@@ -285,8 +285,13 @@ def typeset(text: str) -> str:
     return re.sub(r"(`+).*?\1|\$\$(.+?)\$\$|\$([^$\n]+)\$", formula, text, flags=re.DOTALL)
 
 
+_STYLE = ".highlight pre { white-space: pre-wrap; overflow-wrap: anywhere; }"  # parameters are one long line
+
+
 def _page(executed: Any, name: str) -> str:
-    """HTML that asks no network for anything. Its title is the notebook's heading, or else ``name``."""
+    """HTML that asks no network for anything, without what was said on stderr: warnings and progress are in the log.
+    Its title is the notebook's heading, or else ``name``.
+    """
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
@@ -295,11 +300,18 @@ def _page(executed: Any, name: str) -> str:
         config=Config(TagRemovePreprocessor={"enabled": True, "remove_input_tags": {"hide"}}),
         **{f"{name}_url": "" for name in urls},
     )
-    page = copy.deepcopy(executed)
+    page, hidden = copy.deepcopy(executed), False
     for cell in page.cells:
         if cell.cell_type == "markdown" and "$" in cell.source:
             cell.source = typeset(cell.source)
-    return exporter.from_notebook_node(page, resources={"metadata": {"name": heading(executed) or name}})[0]
+        tags = cell.metadata.get("tags", [])
+        if "injected-parameters" in tags and hidden:  # beside their defaults
+            tags.append("hide")
+        hidden = "hide" in tags
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    made = exporter.from_notebook_node(page, resources={"metadata": {"name": heading(executed) or name}})[0]
+    return made.replace("</head>", f"<style>{_STYLE}</style>\n</head>", 1)
 
 
 def _quit_with_parent() -> None:
