@@ -71,7 +71,10 @@ for i in range(30):
     print("warning", i, file=sys.stderr, flush=True)
     time.sleep(0.01)
 """
-DRAWS = "%load_ext autoreload\nimport matplotlib.pyplot as plt\nplt.plot([1, 2]);"
+DRAWS = (
+    "%load_ext autoreload\nimport sys\nimport matplotlib.pyplot as plt\n"
+    "print('UserWarning: mind this', file=sys.stderr)\nplt.plot([1, 2]);"
+)
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +151,7 @@ def test_page_needs_no_network_and_shows_what_is_not_hidden(two_runs):
     assert "plot" in page
     assert "line 29" in page
     assert "warning 29" not in page  # of stderr, which the log has
+    assert "UserWarning: mind this" in page.replace("&#39;", "'").replace("print('UserWarning: mind this'", "")
 
 
 def test_given_parameters_are_hidden_where_their_defaults_are():

@@ -289,7 +289,7 @@ _STYLE = ".highlight pre { white-space: pre-wrap; overflow-wrap: anywhere; }"  #
 
 
 def _page(executed: Any, name: str) -> str:
-    """HTML that asks no network for anything, without what was said on stderr: warnings and progress are in the log.
+    """HTML that asks no network for anything, without the progress that is said on stderr, which is in the log.
     Its title is the notebook's heading, or else ``name``.
     """
     from nbconvert import HTMLExporter
@@ -309,7 +309,8 @@ def _page(executed: Any, name: str) -> str:
             tags.append("hide")
         hidden = "hide" in tags
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            quiet = (output.get("name") == "stderr" and "Warning" not in output["text"] for output in cell.outputs)
+            cell.outputs = [output for output, left in zip(cell.outputs, quiet, strict=True) if not left]
     made = exporter.from_notebook_node(page, resources={"metadata": {"name": heading(executed) or name}})[0]
     return made.replace("</head>", f"<style>{_STYLE}</style>\n</head>", 1)
 

@@ -58,7 +58,7 @@ def validity_against_seconds(
             said = {"xytext": (4, up), "textcoords": "offset points", "ha": "right", "fontsize": 7}
             axes.annotate(f"≤ {models} models", (seconds, valid), **said)
         axes.set_title(f"K = {k}")
-        most = max(shares.max(), last["valid"])
+        most = max(shares.max(), last["valid"]) or 1
         axes.set_ylim(-0.04 * most, 1.12 * most)
         axes.locator_params(axis="y", nbins=6, steps=[1, 2, 5, 10])
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
