@@ -113,7 +113,7 @@ def markdown(frame: pd.DataFrame) -> str:
             "notebook": frame["stage"],
             "wall time": [f"{each / 60:.1f} h" if each > 120 else f"{each:.1f} min" for each in frame["minutes"]],
             "peak MiB": texts(frame["peak_mib"], "{:,.0f}"),
-            "models retrained": texts(frame["retrainings"], "{:,}"),
+            "models retrained": texts(frame["retrainings"], "{:,.0f}"),
             "ns per rating, epoch and model": texts(frame["ns_per_rating_and_model"], "{:.2f}"),
         }
     )
