@@ -109,7 +109,7 @@ def test_the_package_and_conda_take_the_same_pins():
         for path in (PROJECT / "lib").rglob("*.py")
         for name in re.findall(r"^\s*(?:import|from) (\w[\w.]*)", path.read_text(), re.M)
     } - sys.stdlib_module_names
-    names = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+    names = {"sklearn": "scikit-learn", "yaml": "pyyaml", "PIL": "pillow"}
     direct = set(requirements("requirements.in"))
     # which numba, papermill, nbconvert and ipykernel need at versions of their own choice
     pulled = {"llvmlite", "ipython", "nbformat", "nbclient", "jupyter-client", "traitlets"}
