@@ -99,17 +99,8 @@ def explain(
     max_candidates: int,
     rng: np.random.Generator,
 ) -> tuple[int, ...]:
-    """E*_{u,i} of eq. (9): ``size`` items of ``history``; exact for additive surrogates, sampled for the others.
-
-    Args:
-        surrogate: additive ones have ``deletion_weights``.
-        user_embedding: φ_u, (p,).
-        item_features: (n, F), ``Representation.item_features`` of the history.
-        target_embedding: φ_i of the item to explain, (q,).
-        history: I_u, item indices (n,).
-        size: explanation_size.
-        max_candidates: most candidates scored when sampling.
-        rng: draws candidates and breaks ties.
+    """E*_{u,i} of eq. (9): exact for additive surrogates, which have ``deletion_weights``, and sampled for the others.
+    Arguments as ``sampled``'s.
 
     Raises:
         ValueError: the history has fewer than ``size`` items.
