@@ -16,7 +16,7 @@ from hadyounot.report.tables.worlds import best, expected, renumbered_markdown
 from hadyounot.retrain.mf import MatrixFactorization
 from hadyounot.retrain.ratings import Deletion, Ratings
 from hadyounot.settings import ConfigError
-from hadyounot.study import paths
+from hadyounot.study import paths, schemas
 from hadyounot.study.cell import Cell
 from hadyounot.study.cell import recommender as recommender_of
 from hadyounot.study.config import check_study
@@ -352,6 +352,17 @@ def test_all_worlds_at_once(study, folder, worlds):
         assert sorted(np.concatenate(dots)) == pytest.approx(sorted(means[name]))
         assert median == pytest.approx([means[name].median()])
     assert set(names_any["method"]) <= {name for name, method in METHOD.items() if method.learner}
+
+
+def test_a_world_of_two_datasets_has_a_row_in_each(study, worlds):
+    """With the error on its own ratings."""
+    own = worlds[(worlds["protocol"] == "pinned") & (worlds["reading"] == "unseen") & (worlds["world"] == "mf")]
+    both = pd.concat(
+        [own.assign(test_rmse=1.5, train_gap=gap, dataset=name) for gap, name in ((0, "toy"), (1, "toy-split1"))]
+    )
+    drawn = what_decides_validity(both, pd.DataFrame(columns=list(schemas.INDIFFERENT.columns)), study)
+    labels = [label.get_text() for label in drawn.axes[0].get_yticklabels()]
+    assert labels == ["mf (0.05, 40, 1.50)", "mf (0.05, 40, 0.50)"]
 
 
 def test_a_surrogate_that_names_any_items_is_hollow(study, folder, worlds):

@@ -39,7 +39,6 @@ READ = {"unseen": "", "readmitted": "deleted may return", "seen": "all may retur
 
 ANY_ITEMS = "names any items"
 
-
 DOT = {"linestyle": "", "marker": "o", "color": style.FAINT, "markersize": 3.6, "markeredgecolor": style.FAINT}
 MEDIAN = {"color": "white", "markeredgecolor": style.INK, "markersize": 6.5, "markeredgewidth": 1.6}
 PRINTED = marks.HOLLOW | {"markersize": 5}
@@ -57,10 +56,10 @@ def methods_across_worlds(table: pd.DataFrame, indifferent: pd.DataFrame, study:
     chosen = alike(table, indifferent)
     k, count = chosen["top_k"].min(), len(chosen[["dataset", "world"]].drop_duplicates())
     chosen = chosen[chosen["top_k"] == k]
-    named = [name for name in ("random", *HEADLINES, "oracle") if name in set(chosen["method"])]
-    figure, axes = plt.subplots(figsize=(style.PAGE, 0.9 + 0.21 * len(named)))
+    methods = [name for name in ("random", *HEADLINES, "oracle") if name in set(chosen["method"])]
+    figure, axes = plt.subplots(figsize=(style.PAGE, 0.9 + 0.21 * len(methods)))
     labels = []
-    for place, name in enumerate(named):
+    for place, name in enumerate(methods):
         own = chosen[chosen["method"] == name].sort_values("validity", kind="stable")
         beside = place + np.resize([0, -0.22, 0.22], len(own))  # so that neighbours are told apart
         for names_any, some in own.assign(beside=beside).groupby("names_any"):
@@ -92,18 +91,15 @@ def what_decides_validity(table: pd.DataFrame, indifferent: pd.DataFrame, study:
     chosen = alike(table, indifferent)
     fit = chosen["test_rmse"] - chosen["train_gap"]
     settings = {
-        name: {
-            said: f"{getattr(study.models[name], field):g}"
-            for field, said in TRAINED.items()
-            if hasattr(study.models[name], field)
-        }
-        | {"training RMSE": "none" if pd.isna(error) else f"{error:.2f}"}
-        for name, error in fit.groupby(chosen["world"]).first().reindex(chosen["world"].unique()).items()
+        name: {said: f"{getattr(model, field):g}" for field, said in TRAINED.items() if hasattr(model, field)}
+        for name, model in study.models.items()
     }
-    rows = {name: f"{name} ({', '.join(own.values())})" for name, own in settings.items()}
-    trained = {name: f" ({', '.join(own)})" for name, own in settings.items()}
-    world = chosen["world"]
-    return _grid(chosen.assign(order=-fit.fillna(0), row=world.map(rows), trained=world.map(trained)), study)
+    rows = [
+        f"{name} ({', '.join([*settings[name].values(), 'none' if pd.isna(error) else f'{error:.2f}'])})"
+        for name, error in zip(chosen["world"], fit, strict=True)
+    ]
+    trained = {name: f" ({', '.join([*own, 'training RMSE'])})" for name, own in settings.items()}
+    return _grid(chosen.assign(order=-fit.fillna(0), row=rows, trained=chosen["world"].map(trained)), study)
 
 
 def protocols(table: pd.DataFrame, indifferent: pd.DataFrame, study: StudyConfig) -> Figure:
