@@ -10,7 +10,6 @@ from ..study.config import StudyConfig
 from ..study.methods import HEADLINES, METHOD
 
 LOOK = {
-    "figures/methods_across_worlds.png": "Every method in all worlds at once",
     "figures/what_decides_validity.png": "What decides validity, world by world",
     "figures/figure6_validity_mf.png": "The paper's Figure 6, beside the paper's numbers",
     "tables/verdict.html": "Every claim of the paper, judged by rule",
@@ -37,7 +36,7 @@ def finding(worlds: pd.DataFrame, cells: Sequence[Cell], study: StudyConfig, sho
 
     def said(names: Iterable[str]) -> str:
         return "; ".join(
-            f"{METHOD[name].label} {_percent(first.loc[name])}" + ", which names any items" * (name in ties)
+            METHOD[name].label + ", which names any items," * (name in ties) + f" {_percent(first.loc[name])}"
             for name in names
             if name in first.index
         )

@@ -285,7 +285,11 @@ def typeset(text: str) -> str:
     return re.sub(r"(`+).*?\1|\$\$(.+?)\$\$|\$([^$\n]+)\$", formula, text, flags=re.DOTALL)
 
 
-_STYLE = ".highlight pre { white-space: pre-wrap; overflow-wrap: anywhere; }"  # parameters are one long line
+# parameters are one long line, of which the notebook's text does not speak
+_STYLE = """
+.highlight pre { white-space: pre-wrap; overflow-wrap: anywhere; }
+.celltag_injected-parameters pre { max-height: 6em; overflow: auto; }
+"""
 
 
 def _page(executed: Any, name: str) -> str:
