@@ -180,7 +180,7 @@ def test_titles_of_narrow_panels_are_in_lines():
     for some in (called[:3], called):
         figure = figures.generation_time(dict.fromkeys(some, times_frame()))
         figure.canvas.draw()
-        boxes = [axes._left_title.get_window_extent() for axes in figure.axes[:3]]
+        boxes = [axes._left_title.get_window_extent() for axes in figure.axes[:4]]
         assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
         assert max(box.x1 for box in boxes) < figure.bbox.x1
 
